@@ -1,0 +1,102 @@
+"""The optimiser of every task: AdamW with warm-up, decay, clipping, accumulation."""
+
+import dataclasses
+
+import jax
+import optax
+
+from diffusion_audio.errors import UserError, unknown
+
+DECAYS = ("constant", "cosine", "exponential")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Settings of `make_optimizer`.
+
+    Attributes:
+        learning_rate: peak learning rate.
+        warmup_steps: updates over which it rises linearly from zero.
+        decay: what follows: ``constant``, ``cosine`` (to zero at the last step)
+            or ``exponential`` (times ``decay_rate`` each update).
+        decay_rate: factor per update of the exponential decay. HiFi-GAN's 0.999
+            per epoch on LJSpeech is 0.9999988 per update.
+        weight_decay: decoupled weight decay, on matrices and kernels only.
+        b1: decay of the first moment.
+        b2: decay of the second moment.
+        eps: added to the root of the second moment.
+        clip_norm: largest global norm of the gradient; 0 for no clipping.
+        accumulate: batches averaged into one update.
+    """
+
+    learning_rate: float = 1e-4
+    warmup_steps: int = 0
+    decay: str = "constant"
+    decay_rate: float = 1.0
+    weight_decay: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    clip_norm: float = 0.0
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.decay not in DECAYS:
+            raise unknown("learning-rate decay", self.decay, DECAYS)
+        if self.learning_rate <= 0:
+            raise UserError(
+                f"learning_rate must be above 0, not {self.learning_rate}; "
+                "set config.optimizer.learning_rate"
+            )
+        if self.accumulate < 1:
+            raise UserError(
+                f"accumulate must be 1 or more, not {self.accumulate}; "
+                "set config.optimizer.accumulate"
+            )
+
+
+def learning_rate(cfg: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Learning rate by number of updates done, over ``steps`` updates in all."""
+    peak = cfg.learning_rate
+    if cfg.decay == "cosine":
+        rest = optax.cosine_decay_schedule(peak, max(1, steps - cfg.warmup_steps))
+    elif cfg.decay == "exponential":
+        rest = optax.exponential_decay(peak, 1, cfg.decay_rate)
+    else:
+        rest = optax.constant_schedule(peak)
+    if not cfg.warmup_steps:
+        return rest
+    warmup = optax.linear_schedule(peak / cfg.warmup_steps, peak, cfg.warmup_steps)
+    return optax.join_schedules([warmup, rest], [cfg.warmup_steps])
+
+
+def make_optimizer(cfg: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """AdamW as configured, for a run of ``steps`` calls.
+
+    With ``accumulate`` above one, every call averages one more gradient and only
+    each ``accumulate``-th changes the parameters.
+    """
+    parts = []
+    if cfg.clip_norm:
+        parts.append(optax.clip_by_global_norm(cfg.clip_norm))
+    parts.append(
+        optax.adamw(
+            learning_rate(cfg, max(1, steps // cfg.accumulate)),
+            b1=cfg.b1,
+            b2=cfg.b2,
+            eps=cfg.eps,
+            weight_decay=cfg.weight_decay,
+            mask=_decayed,
+        )
+    )
+    optimizer = optax.chain(*parts)
+    if cfg.accumulate == 1:
+        return optimizer
+    return optax.MultiSteps(
+        optimizer, cfg.accumulate, use_grad_mean=True
+    ).gradient_transformation()
+
+
+def _decayed(params: optax.Params) -> optax.Params:
+    """True for kernels, false for biases and scales."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
