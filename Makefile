@@ -1,0 +1,74 @@
+# make demo    train every stage on the built-in sounds, end with a page to listen to
+# make test    the tests (the slow ones: make slow)
+# make parity  live comparison with PyTorch, diffusers and transformers
+# make lint    ruff and mypy
+# make clean   removes the environment and caches; never runs/ or data/
+#
+# Each target sets up .venv from the lock by itself; the second call finds it done.
+
+PYTHON ?= python3
+# The preset of the demo (see configs/): tones, or smoke for two minutes of it.
+DEMO ?= tones
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install \
+       --constraint constraints.txt
+LOCK := constraints.txt setup.py
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test slow parity lint clean
+
+ifeq ($(DEMO),tones)
+PRESET := tones
+else
+PRESET := tones,$(DEMO)
+endif
+RUNS := runs/demo-$(DEMO)
+RUN := $(BIN)/diffusion-audio
+
+demo: $(VENV)/.core
+	@$(RUN) train --config=configs/vae.py:$(PRESET) --workdir=$(RUNS)/vae
+	@$(RUN) train --config=configs/vocoder.py:$(PRESET) --workdir=$(RUNS)/vocoder
+	@$(RUN) train --config=configs/diffusion.py:$(PRESET) --workdir=$(RUNS)/diffusion
+	@$(RUN) evaluate --model=$(RUNS)/diffusion --out=$(RUNS)
+
+test: $(VENV)/.test
+	@$(PYTEST) -n $(WORKERS)
+
+slow: $(VENV)/.test
+	@$(PYTEST) -m "slow and not parity"
+
+parity: $(VENV)/.parity
+	@$(PYTEST) -m parity tests/parity
+
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp a group of packages. Setuptools comes first, from the lock too, so that
+# building the package downloads nothing unpinned.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "making $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.python $(LOCK)
+	@echo "installing the package and its dependencies (a minute or two)" >&2
+	@$(PIP) setuptools
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.lint $(VENV)/.parity: $(VENV)/.%: $(VENV)/.core
+	@echo "installing what make $* needs" >&2
+	@$(PIP) --no-build-isolation --editable '.[$*]'
+	@touch $@
