@@ -1,4 +1,4 @@
-"""The optimiser of every task: AdamW with warm-up, decay, clipping, accumulation."""
+"""The optimiser of every task: AdamW with warm-up, decay and clipping."""
 
 import dataclasses
 
@@ -26,7 +26,6 @@ class OptimizerConfig:
         b2: decay of the second moment.
         eps: added to the root of the second moment.
         clip_norm: largest global norm of the gradient; 0 for no clipping.
-        accumulate: batches averaged into one update.
     """
 
     learning_rate: float = 1e-4
@@ -38,7 +37,6 @@ class OptimizerConfig:
     b2: float = 0.999
     eps: float = 1e-8
     clip_norm: float = 0.0
-    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.decay not in DECAYS:
@@ -47,11 +45,6 @@ class OptimizerConfig:
             raise UserError(
                 f"learning_rate must be above 0, not {self.learning_rate}; "
                 "set config.optimizer.learning_rate"
-            )
-        if self.accumulate < 1:
-            raise UserError(
-                f"accumulate must be 1 or more, not {self.accumulate}; "
-                "set config.optimizer.accumulate"
             )
 
 
@@ -71,30 +64,18 @@ def learning_rate(cfg: OptimizerConfig, steps: int) -> optax.Schedule:
 
 
 def make_optimizer(cfg: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """AdamW as configured, for a run of ``steps`` calls.
-
-    With ``accumulate`` above one, every call averages one more gradient and only
-    each ``accumulate``-th changes the parameters.
-    """
-    parts = []
-    if cfg.clip_norm:
-        parts.append(optax.clip_by_global_norm(cfg.clip_norm))
-    parts.append(
-        optax.adamw(
-            learning_rate(cfg, max(1, steps // cfg.accumulate)),
-            b1=cfg.b1,
-            b2=cfg.b2,
-            eps=cfg.eps,
-            weight_decay=cfg.weight_decay,
-            mask=_decayed,
-        )
+    """AdamW as configured, for a run of ``steps`` updates."""
+    adamw = optax.adamw(
+        learning_rate(cfg, steps),
+        b1=cfg.b1,
+        b2=cfg.b2,
+        eps=cfg.eps,
+        weight_decay=cfg.weight_decay,
+        mask=_decayed,
     )
-    optimizer = optax.chain(*parts)
-    if cfg.accumulate == 1:
-        return optimizer
-    return optax.MultiSteps(
-        optimizer, cfg.accumulate, use_grad_mean=True
-    ).gradient_transformation()
+    if not cfg.clip_norm:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(cfg.clip_norm), adamw)
 
 
 def _decayed(params: optax.Params) -> optax.Params:

@@ -43,8 +43,10 @@ class Task(NamedTuple):
     """A thing to train.
 
     Attributes:
-        init: ``init(key, batch) -> state``. The batch is a real one, for what
-            is measured from data (the latent scale).
+        init: ``init(key, batch, frozen) -> state``. The batch is a real one, for
+            what is measured from data (the latent scale); ``frozen`` holds the
+            trained parts by name. Without it they are initialised at random,
+            which is for shapes only (`jax.eval_shape`).
         step: ``step(state, batch, key, mean) -> (state, metrics)``, pure. The
             key is the root key: a step derives its randomness from it, from the
             step number and from ``batch["index"]`` (see `randomness`).
@@ -53,7 +55,7 @@ class Task(NamedTuple):
             needs from a finite iterator of batches.
     """
 
-    init: Callable[[Key, Batch], State]
+    init: Callable[..., State]
     step: Callable[[State, Batch, Key, Mean], tuple[State, Metrics]]
     evaluate: Callable[[State, Iterator[Batch], Key], Evaluation]
 

@@ -1,0 +1,150 @@
+"""Where arrays live and how a step is compiled: the only place that knows devices.
+
+Two axes: ``data`` splits the batch and ``fsdp`` splits the batch and also the
+large arrays of the state (parameters, moments, averages), which the compiler
+gathers where they are used. Under ``pmap`` there is one axis and every device
+keeps the whole state.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from diffusion_audio.aliases import Batch, Key, Metrics
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.training.task import Mean, State
+
+MODES = ("jit", "pmap")
+SMALLEST_SPLIT = 2**14  # elements; smaller arrays are cheaper whole
+
+Step = Callable[[State, Batch, Key, Mean], tuple[State, Metrics]]
+CompiledStep = Callable[[State, Batch, Key], tuple[State, Metrics]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelConfig:
+    """How devices are used.
+
+    Attributes:
+        mode: ``jit`` (the compiler splits the program) or ``pmap``.
+        data: size of the data axis; -1 for all devices that are left.
+        fsdp: size of the axis that also splits the state.
+    """
+
+    mode: str = "jit"
+    data: int = -1
+    fsdp: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise unknown("parallel mode", self.mode, MODES)
+        if self.mode == "pmap" and self.fsdp != 1:
+            raise UserError(
+                f"pmap keeps the whole state on every device, so fsdp must be 1, not "
+                f"{self.fsdp}; use config.parallel.mode=jit"
+            )
+        if self.mode == "pmap" and jax.process_count() > 1:
+            raise UserError("pmap runs in one process; use config.parallel.mode=jit")
+
+
+def make_mesh(cfg: ParallelConfig) -> Mesh:
+    """The mesh of devices: axes ``data`` and ``fsdp``, or ``data`` alone for pmap.
+
+    Raises:
+        UserError: the sizes do not fit the number of devices.
+    """
+    devices = jax.device_count()
+    data = devices // cfg.fsdp if cfg.data == -1 else cfg.data
+    if data < 1 or data * cfg.fsdp > devices or (cfg.data == -1 and devices % cfg.fsdp):
+        raise UserError(
+            f"a mesh of data={cfg.data} by fsdp={cfg.fsdp} does not fit {devices} "
+            "device(s); change config.parallel"
+        )
+    axes = {"data": data} | ({"fsdp": cfg.fsdp} if cfg.mode == "jit" else {})
+    # Auto axes: under explicit ones the gathers of table lookups need annotations.
+    return jax.make_mesh(
+        tuple(axes.values()),
+        tuple(axes),
+        axis_types=(AxisType.Auto,) * len(axes),
+        devices=jax.devices()[: data * cfg.fsdp],
+    )
+
+
+def state_shardings(state: State, mesh: Mesh) -> Any:
+    """A sharding for every leaf: its longest divisible axis split over ``fsdp``."""
+    size = mesh.shape.get("fsdp", 1)
+
+    def rule(leaf: Any) -> NamedSharding:
+        spec: list[str | None] = [None] * leaf.ndim
+        axes = [axis for axis in range(leaf.ndim) if leaf.shape[axis] % size == 0]
+        if size > 1 and axes and np.prod(leaf.shape) >= SMALLEST_SPLIT:
+            spec[max(axes, key=lambda axis: leaf.shape[axis])] = "fsdp"
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    return jax.tree.map(rule, state)
+
+
+def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
+    """This process's part of a batch, as part of the global one on the devices.
+
+    Adds ``index``, int32 [B]: each example's position in the global batch.
+
+    Raises:
+        UserError: the examples cannot be split evenly over the devices.
+    """
+    local = len(next(iter(batch.values())))
+    total = local * jax.process_count()
+    if total % mesh.size:
+        raise UserError(
+            f"a batch of {total} examples cannot be split over {mesh.size} devices; "
+            f"make config.data.batch_size a multiple of {mesh.size}"
+        )
+    first = local * jax.process_index()
+    batch = batch | {"index": np.arange(first, first + local, dtype=np.int32)}
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    return {
+        name: jax.make_array_from_process_local_data(sharding, value)
+        for name, value in batch.items()
+    }
+
+
+def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
+    """A step as one compiled program on all devices of the mesh; donates the state.
+
+    Args:
+        step: ``step(state, batch, key, mean)``, written as for one device.
+        mesh: the devices.
+        mode: ``jit`` or ``pmap``; both give the same numbers.
+
+    Returns:
+        ``step(state, batch, key)`` on a state placed by `state_shardings` and a
+        batch placed by `place_batch`.
+    """
+    if mode == "jit":
+
+        def single(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+            shardings = state_shardings(state, mesh)
+            state, metrics = step(state, batch, key, lambda tree: tree)
+            # The new state stays where the old one was: the same program again.
+            return jax.lax.with_sharding_constraint(state, shardings), metrics
+
+        return jax.jit(single, donate_argnums=0)
+
+    mapped = jax.pmap(
+        partial(step, mean=partial(jax.lax.pmean, axis_name="data")),
+        axis_name="data",
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=list(mesh.devices.flat),
+    )
+
+    def split(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        parts = jax.tree.map(lambda x: x.reshape(mesh.size, -1, *x.shape[1:]), batch)
+        return mapped(state, parts, key)
+
+    return split
