@@ -1,4 +1,8 @@
-"""Strict settings for every test: four forced CPU devices, no silent promotion."""
+"""Strict settings for every test.
+
+Four forced CPU devices, no silent promotion of shapes or types, no network, and (in
+pyproject.toml) warnings are errors.
+"""
 
 import os
 
@@ -6,8 +10,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 )
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "agg"
 
-import jax  # noqa: E402  (the flags above must be set before jax starts)
+import hypothesis
+import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# The same examples in each run, and no time limit: the first call compiles.
+hypothesis.settings.register_profile("house", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("house")

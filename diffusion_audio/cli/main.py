@@ -1,0 +1,151 @@
+"""The command ``diffusion-audio``: finds the verb, and says mistakes in one line.
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 failed,
+2 a mistake in what was asked, 130 interrupted. Nothing heavy is imported before the
+verb knows that it was asked well.
+"""
+
+import errno
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+
+from absl import flags
+from absl import logging as absl_logging
+
+from diffusion_audio.errors import UserError, unknown
+
+PROGRAM = "diffusion-audio"
+VERBS = {
+    "train": "train one network from a config",
+    "generate": "make audio files from prompts",
+    "evaluate": "measure a trained run and write its page",
+    "data": "check or prepare a data set",
+    "doctor": "check that this machine can do all of it",
+}
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after the program's name; those of the process if None.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = words[: words.index("--")] if "--" in words else words
+    debug = "--debug" in options
+    if debug:
+        words.remove("--debug")
+    _log_to_stderr()
+    try:
+        return _run(words)
+    except SystemExit as stop:  # --help, once shown
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our stdout has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _explain(error, kept=debug)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        # Results go to stdout; without a verb this is the answer to a mistake.
+        print(_overview(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else MISTAKE
+    if words[0] not in VERBS:
+        raise unknown("verb", words[0], VERBS)
+    verb = importlib.import_module(f"diffusion_audio.cli.{words[0]}")
+    return verb.main(words[1:])
+
+
+def _overview() -> str:
+    lines = [f"  {verb:<10}{about}" for verb, about in VERBS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} VERB ...",
+            "",
+            *lines,
+            "",
+            f"{PROGRAM} VERB --help   says what a verb takes",
+            "--debug                       with any verb: show tracebacks",
+        ]
+    )
+
+
+def _log_to_stderr() -> None:
+    """Lets the library's messages through, and only warnings of other packages."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        ours = "diffusion_audio" in record.pathname
+        return ours or record.levelno >= logging.WARNING
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(wanted)
+    logging.basicConfig(format="%(message)s", handlers=[handler])
+    absl_logging.set_verbosity(absl_logging.INFO)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _explain(error: Exception, *, kept: bool) -> int:
+    """One line for an error, and its exit code.
+
+    Args:
+        error: what went wrong.
+        kept: whether the traceback has been shown already.
+    """
+    if any(map(_disk_is_full, _chain(error))):
+        return _say(f"the disk is full: {_first_line(error)}", FAILED)
+    if isinstance(error, (UserError, flags.Error)):
+        return _say(str(error), MISTAKE)
+    if isinstance(error, OSError) and error.filename is not None:
+        return _say(f"{error.filename}: {error.strerror}", MISTAKE)
+    what = f"failed with {type(error).__name__}: {_first_line(error)}"
+    where = "" if kept else _keep_traceback(error)
+    return _say(what + where, FAILED)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no message").splitlines()[0][:500]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    # TensorStore, under orbax, reports it as text only.
+    return (
+        isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    ) or "No space left on device" in str(error)
+
+
+def _keep_traceback(error: Exception) -> str:
+    """Writes the traceback to a file: a long run need not fail again to be read."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix=f"{PROGRAM}-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return " (--debug shows the traceback)"
+    return f" (traceback in {file.name})"

@@ -1,0 +1,62 @@
+"""What the verbs share of flag parsing: absl flags, own to one verb, with a help."""
+
+import textwrap
+from collections.abc import Sequence
+
+from absl import flags
+
+from diffusion_audio.errors import UserError
+
+
+def parse(
+    values: flags.FlagValues,
+    argv: Sequence[str],
+    *,
+    usage: str,
+    about: str,
+    required: Sequence[str] = (),
+    positional: str | None = None,
+) -> list[str]:
+    """Parses the words after a verb; flags and other words in any order.
+
+    Args:
+        values: the verb's flags, defined and not parsed.
+        argv: the words after the verb.
+        usage: the form of the command, as ``--help`` shows it.
+        about: what the verb does, its module's docstring.
+        required: flags that must be given.
+        positional: what words without dashes are; None where there are none.
+
+    Returns:
+        The words that are no flags.
+
+    Raises:
+        UserError: a flag is missing or a word is one too many.
+        flags.Error: a flag is unknown or has a wrong value.
+        SystemExit: the help was asked for, and printed.
+    """
+    if "--help" in argv or "-h" in argv:
+        print(_help(values, usage, about))
+        raise SystemExit(0)
+    values.set_gnu_getopt()
+    _, *words = values(["diffusion-audio", *argv])
+    missing = [name for name in required if values[name].value in (None, "")]
+    if missing:
+        flag_names = ", ".join(f"--{name}" for name in missing)
+        raise UserError(f"{flag_names} must be given; usage: {usage}")
+    if words and positional is None:
+        raise UserError(f"unexpected word {words[0]!r}; usage: {usage}")
+    if positional and not words:
+        raise UserError(f"no {positional} given; usage: {usage}")
+    return words
+
+
+def _help(values: flags.FlagValues, usage: str, about: str) -> str:
+    lines = [f"usage: {usage}", "", about.strip(), ""]
+    for name in sorted(values):
+        flag = values[name]
+        default = "" if flag.default is None else f" (default {flag.default})"
+        text = textwrap.fill(f"{flag.help}{default}", 58).splitlines()
+        lines.append(f"  --{name:<17} {text[0]}")
+        lines.extend(" " * 22 + more for more in text[1:])
+    return "\n".join(lines)

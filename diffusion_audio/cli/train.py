@@ -1,0 +1,35 @@
+"""Trains one network, or goes on with a run that was stopped.
+
+The work directory holds the resolved config, checkpoints, metrics.jsonl, TensorBoard
+events and where it all came from; its path is printed at the end.
+"""
+
+import sys
+
+from absl import flags
+
+from diffusion_audio.cli import config, options
+
+USAGE = "diffusion-audio train --config=FILE.py[:PRESETS] --workdir=DIR"
+
+
+def main(argv: list[str]) -> int:
+    """Runs the verb."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "workdir", None, "directory of the run, made if need be", flag_values=values
+    )
+    rest = config.define(values, argv)
+    required = ("config", "workdir")
+    options.parse(values, rest, usage=USAGE, about=__doc__, required=required)
+
+    from diffusion_audio.training import run
+    from diffusion_audio.training.loop import Interrupted
+
+    try:
+        run.train(values.config, values.workdir)
+    except Interrupted as stop:
+        print(f"diffusion-audio: {stop}", file=sys.stderr)
+        return 130
+    print(values.workdir)
+    return 0
