@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_dict, config_flags
+from ml_collections import ConfigDict, config_flags
 
 from diffusion_audio.errors import UserError, unknown
 
@@ -148,20 +148,12 @@ def _check_key(config: ConfigDict, key: str) -> None:
             elsewhere = [path for path in _paths(config) if path.endswith(f".{leaf}")]
             raise unknown(f"key of {group}", part, [*node, *elsewhere])
         group = f"{group}.{part}"
-        node = _value(node, part)
-
-
-def _value(config: ConfigDict, name: str) -> Any:
-    try:
-        return config[name]
-    except config_dict.RequiredValueError:  # still to be given
-        return None
+        node = node[part]
 
 
 def _paths(config: ConfigDict, prefix: str = "") -> Iterator[str]:
     """Dotted names of all values."""
-    for name in config:
-        value = _value(config, name)
+    for name, value in config.items():
         if isinstance(value, ConfigDict):
             yield from _paths(value, f"{prefix}{name}.")
         else:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 from absl import logging as absl_logging
 
+import diffusion_audio
 from diffusion_audio.errors import UserError, unknown
 
 PROGRAM = "diffusion-audio"
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         words.remove("--debug")
     _log_to_stderr()
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
+        return code
     except SystemExit as stop:  # --help, once shown
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
@@ -87,9 +90,10 @@ def _overview() -> str:
 
 def _log_to_stderr() -> None:
     """Lets the library's messages through, and only warnings of other packages."""
+    package = os.path.dirname(diffusion_audio.__file__)
 
     def wanted(record: logging.LogRecord) -> bool:
-        ours = "diffusion_audio" in record.pathname
+        ours = record.pathname.startswith(package)
         return ours or record.levelno >= logging.WARNING
 
     handler = logging.StreamHandler(sys.stderr)

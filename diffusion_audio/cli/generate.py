@@ -1,0 +1,69 @@
+"""Makes audio files from prompts.
+
+Writes one WAV file a prompt, and prints their paths. The same seed and prompt make
+the same sound, whatever stands beside them.
+"""
+
+from absl import flags
+
+from diffusion_audio.cli import options
+
+USAGE = 'diffusion-audio generate --model=RUN_DIR "PROMPT" ... --out=DIR'
+
+
+def main(argv: list[str]) -> int:
+    """Runs the verb."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("model", None, "directory of a run", flag_values=values)
+    flags.DEFINE_string("out", None, "directory of the files", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
+    flags.DEFINE_integer(
+        "steps",
+        None,
+        "steps of the solver; None is the model's own number",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "guidance",
+        None,
+        "scale of classifier-free guidance; None is the model's own",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "duration",
+        None,
+        "seconds; None is the length that the model was trained on",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_candidates",
+        1,
+        "sounds made for a prompt, of which the best is kept",
+        lower_bound=1,
+        flag_values=values,
+    )
+    prompts = options.parse(
+        values,
+        argv,
+        usage=USAGE,
+        about=__doc__,
+        required=("model", "out"),
+        positional="prompt",
+    )
+
+    from diffusion_audio import generation
+
+    paths = generation.generate(
+        values.model,
+        prompts,
+        values.out,
+        seed=values.seed,
+        steps=values.steps,
+        guidance=values.guidance,
+        duration=values.duration,
+        num_candidates=values.num_candidates,
+    )
+    for path in paths:
+        print(path)
+    return 0
