@@ -1,0 +1,52 @@
+"""From noise to data: one compiled loop over a solver's steps."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from diffusion_audio.aliases import Array, Key
+from diffusion_audio.diffusion.noise import example_keys
+from diffusion_audio.diffusion.solvers import Denoiser, Solver
+
+
+def sample(
+    solver: Solver,
+    denoise: Denoiser,
+    x: Array,
+    key: Key,
+    *,
+    indices: Array | None = None,
+    trajectory: bool = False,
+) -> Array:
+    """Runs a solver from noise to data, as one ``lax.scan`` without host sync.
+
+    Call it inside one ``jax.jit`` whose arguments are what changes (parameters,
+    conditions, guidance scale, ``x``, ``key``, ``indices``): then only the first call
+    compiles. The noise of step i is drawn from ``fold_in(fold_in(key, i), index)``,
+    so an example comes out the same in any batch.
+
+    Args:
+        solver: from ``solvers``.
+        denoise: ``denoise(xt, t) -> eps``.
+        x: where to start, standard normal [B, ...].
+        key: of the noise that stochastic solvers add; not the one ``x`` came from.
+        indices: int32 [B], each example's place in all that is sampled under ``key``;
+            left out, its place in this batch.
+        trajectory: return every x_t.
+
+    Returns:
+        x_0, [B, ...]; with ``trajectory`` the start and each step's result,
+        [steps + 1, B, ...].
+    """
+    if indices is None:
+        indices = jnp.arange(len(x), dtype=jnp.int32)
+
+    def body(carry: tuple[Array, Any], i: Array) -> tuple[tuple[Array, Any], Any]:
+        keys = example_keys(jax.random.fold_in(key, i), indices)
+        x, state = solver.step(denoise, *carry, i, keys)
+        return (x, state), x if trajectory else None
+
+    steps = jnp.arange(solver.steps, dtype=jnp.int32)
+    (x0, _), xs = jax.lax.scan(body, (x, solver.init(x)), steps)
+    return jnp.concatenate([x[None], xs]) if trajectory else x0

@@ -1,0 +1,150 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffusion_audio.diffusion.loss import epsilon_loss
+from diffusion_audio.diffusion.process import q_sample
+from diffusion_audio.diffusion.schedule import make_schedule
+from diffusion_audio.errors import UserError
+
+S = make_schedule("linear", 100, beta_end=0.2)
+B, N, H = 8, 3, 5
+
+
+def net(params, xt, t, cond, np=jnp):
+    """A tiny network, in JAX or in float64 NumPy."""
+    time = t[:, None] * params["time"][None]
+    return np.tanh(xt @ params["in"] + time + cond) @ params["out"]
+
+
+def apply(params, xt, t, cond):
+    return net(params, xt, t.astype(jnp.float32) / 100, cond)
+
+
+def inputs(seed=0):
+    rng = np.random.default_rng(seed)
+    params = {"in": (N, H), "time": (H,), "out": (H, N)}
+    params = {name: rng.standard_normal(shape) for name, shape in params.items()}
+    x0, eps = rng.standard_normal((2, B, N))
+    cond = rng.standard_normal((B, H))
+    return params, x0, rng.integers(0, 100, B), eps, cond
+
+
+def loss64(params, x0, t, eps, cond):
+    """The loss written again, in float64 NumPy."""
+    alpha_bar = S.alpha_bars[t][:, None]
+    xt = np.sqrt(alpha_bar) * x0 + np.sqrt(1 - alpha_bar) * eps
+    return np.square(eps - net(params, xt, t / 100, cond, np)).mean()
+
+
+def finite_differences(params, *rest, h=1e-5):
+    grads = {name: np.zeros_like(value) for name, value in params.items()}
+    for name, value in params.items():
+        for at in np.ndindex(value.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = value.copy()
+                moved[at] += sign * h
+                ends.append(loss64(params | {name: moved}, *rest))
+            grads[name][at] = (ends[0] - ends[1]) / (2 * h)
+    return grads
+
+
+def in_jax(tree):
+    return jax.tree.map(
+        lambda a: jnp.asarray(a, jnp.float32 if a.dtype == np.float64 else jnp.int32),
+        tree,
+    )
+
+
+def grad(params, x0, t, eps, cond):
+    loss = functools.partial(epsilon_loss, apply)
+    return jax.value_and_grad(loss, has_aux=True)(params, S, x0, t, eps, cond)
+
+
+def assert_close(a, b, tolerance):
+    for name in b:
+        np.testing.assert_allclose(a[name], b[name], rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_of_jit_and_pmap_are_the_finite_differences():
+    arguments = inputs()
+    truth = finite_differences(*arguments)
+    params, *batch = in_jax(arguments)
+
+    (one, _), plain = grad(params, *batch)
+    np.testing.assert_allclose(one, loss64(*arguments), rtol=1e-5)
+    (jitted, _), compiled = jax.jit(grad)(params, *batch)
+    np.testing.assert_allclose(jitted, one, rtol=1e-6)
+
+    def on_one_device(params, *batch):
+        return jax.lax.pmean(grad(params, *batch), "devices")
+
+    assert jax.device_count() == 4
+    shards = [array.reshape(4, B // 4, *array.shape[1:]) for array in batch]
+    mapped = jax.pmap(on_one_device, axis_name="devices", in_axes=(None, 0, 0, 0, 0))
+    (pmapped, metrics), averaged = mapped(params, *shards)
+    np.testing.assert_allclose(pmapped, np.full(4, one), rtol=1e-6)
+
+    for gradient in (plain, compiled, jax.tree.map(lambda g: g[2], averaged)):
+        assert_close(gradient, truth, 1e-4)  # float32 against float64
+        assert_close(gradient, plain, 1e-6)
+    # Metrics too average over devices to those of the whole batch.
+    assert_close(
+        jax.tree.map(lambda m: m[0], metrics),
+        jax.jit(grad)(*in_jax(arguments))[0][1],
+        1e-6,
+    )
+
+
+def test_second_call_does_not_compile():
+    traces = []
+
+    @jax.jit
+    def step(*arguments):
+        traces.append(0)
+        return grad(*arguments)
+
+    for seed in (0, 1):
+        step(*in_jax(inputs(seed)))
+    assert len(traces) == 1
+
+
+def test_a_perfect_prediction_costs_nothing():
+    _, x0, t, eps, _ = in_jax(inputs())
+    xt = q_sample(S, x0, t, eps)
+
+    def oracle(params, x, time, cond):
+        np.testing.assert_array_equal(x, xt)
+        np.testing.assert_array_equal(time, t)
+        assert cond == "untouched"
+        return eps
+
+    assert epsilon_loss(oracle, {}, S, x0, t, eps, "untouched")[0] == 0
+    zero = epsilon_loss(lambda p, x, t, c: 0 * x, {}, S, x0, t, eps)[0]
+    np.testing.assert_allclose(zero, np.square(eps).mean(), rtol=1e-6)
+
+
+def test_quarters_of_the_timesteps():
+    x0 = jnp.zeros((4, 2))
+    eps = jnp.array([[1.0, 1], [2, 2], [3, 3], [4, 4]])
+    t = jnp.array([0, 24, 25, 99])  # two in the first quarter, none in the third
+    loss, metrics = epsilon_loss(lambda p, x, t, c: 0 * x, {}, S, x0, t, eps)
+    parts = [float(metrics[f"loss_t{i}"]) for i in (1, 2, 3, 4)]
+    assert parts == [1 + 4, 9, 0, 16]
+    assert np.mean(parts) == loss == metrics["loss"]
+
+
+def test_low_precision_network_is_scored_in_float32():
+    _, x0, t, eps, _ = in_jax(inputs())
+    loss, _ = epsilon_loss(lambda p, x, t, c: x.astype(jnp.bfloat16), {}, S, x0, t, eps)
+    assert loss.dtype == jnp.float32
+
+
+def test_prediction_of_another_shape():
+    _, x0, t, eps, _ = in_jax(inputs())
+    with pytest.raises(UserError, match="check the network's out_channels"):
+        epsilon_loss(lambda p, x, t, c: x[:, :1], {}, S, x0, t, eps)
