@@ -1,0 +1,1 @@
+"""Results as people read and hear them: plots and self-contained pages."""

@@ -1,0 +1,257 @@
+import base64
+import dataclasses
+import io
+import os
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+from example_report import make_report
+
+from diffusion_audio.study.page import (
+    POLICY,
+    Clip,
+    Column,
+    Estimate,
+    Example,
+    Judgement,
+    Provenance,
+    Report,
+    Row,
+    Run,
+    Table,
+    best,
+    duration,
+    flac,
+    number,
+    render,
+)
+
+HOSTILE = "\"><script>alert('x')</script><b onclick=\"x()\">'{{ 7 * 7 }}&amp;"
+EMPTY = {"input", "img", "meta", "br", "link", "hr", "path", "use", "rect"}
+
+
+class Tags(HTMLParser):
+    """Every element with its attributes, and the text of those with an id."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text, self.captions, self._in_caption = [], [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag == "bdi":
+            self._in_caption = True
+            self.captions.append("")
+
+    def handle_endtag(self, tag):
+        if tag == "bdi":
+            self._in_caption = False
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self._in_caption:
+            self.captions[-1] += data
+
+    def named(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    return render(make_report(), path)
+
+
+@pytest.fixture(scope="module")
+def tags(page):
+    return Tags(page.read_text("utf-8"))
+
+
+def empty_report(**fields):
+    source = Provenance("make demo", "c0ffee", "", "cpu", {}, {}, {})
+    return Report("Title", "Summary.", source, 16000, **fields)
+
+
+def rendered(report, tmp_path):
+    return render(report, tmp_path / "page.html").read_text("utf-8")
+
+
+def test_the_file_is_small_and_complete(page, tags):
+    assert page.is_absolute()
+    assert page.stat().st_size < 3_000_000
+    assert len(tags.named("audio")) == len(tags.named("img")) == 36
+    assert "".join(tags.text).count("✓") > 100
+
+
+def test_nothing_comes_from_outside(page, tags):
+    addresses = [
+        value
+        for _, attrs in tags.elements
+        for name, value in attrs.items()
+        if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster")
+    ]
+    assert addresses
+    assert all(a.startswith(("data:image/", "data:audio/", "#")) for a in addresses)
+    text = page.read_text("utf-8")
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    assert not {"script", "iframe", "object", "link", "form"} & {
+        name for name, _ in tags.elements
+    }
+
+
+def test_the_policy_comes_first_and_allows_only_what_is_inside(tags):
+    policies = [
+        attrs["content"]
+        for attrs in tags.named("meta")
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policies == [POLICY]
+    assert "default-src 'none'" in POLICY
+    assert "script-src" not in POLICY
+    order = [name for name, _ in tags.elements]
+    assert order.index("meta") < order.index("style")
+
+
+def test_it_can_be_read_without_seeing(tags):
+    assert all(attrs["alt"] for attrs in tags.named("img"))
+    assert all(attrs["aria-label"] for attrs in tags.named("audio"))
+    assert all(
+        attrs["aria-label"] for attrs in tags.named("svg") if attrs["role"] == "img"
+    )
+    ids = [attrs["id"] for _, attrs in tags.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for a in tags.named("a")}
+    assert targets <= set(ids)
+
+
+def test_equal_reports_make_equal_files(tmp_path):
+    first = rendered(make_report(examples=1), tmp_path)
+    assert rendered(make_report(examples=1), tmp_path) == first
+
+
+def test_hostile_text_stays_text_everywhere(tmp_path):
+    clip = Clip(HOSTILE, np.zeros(2000), (Judgement(HOSTILE, HOSTILE, "b"),))
+    table = Table(
+        HOSTILE, (Column(HOSTILE, HOSTILE),), (Row(HOSTILE, (None,)),), HOSTILE
+    )
+    rows = [{"step": 1, "split": "train", HOSTILE: 1.0}]
+    named = {HOSTILE: HOSTILE}
+    report = Report(
+        HOSTILE,
+        HOSTILE,
+        Provenance(*[HOSTILE] * 4, named, named, {HOSTILE: 1.0}, named),
+        16000,
+        headlines=((HOSTILE, HOSTILE),),
+        examples=(Example(HOSTILE, (clip,)),),
+        tables=(table,),
+        runs=(Run(HOSTILE, rows, (HOSTILE,), HOSTILE),),
+    )
+    tags = Tags(rendered(report, tmp_path))
+    assert tags.captions == [HOSTILE]
+    assert not tags.named("script")
+    assert not any(
+        name.startswith("on") for _, attrs in tags.elements for name in attrs
+    )
+    assert "49" not in "".join(tags.text)
+
+
+@pytest.mark.parametrize(
+    "caption",
+    ["", "x" * 10_000, "\x00\x1b[31m", "\ud800 half", "مرحبا \u202e abc", "🎺\nline"],
+)
+def test_any_caption_can_be_shown(caption, tmp_path):
+    report = empty_report(examples=(Example(caption, (Clip("a", np.zeros(2000)),)),))
+    tags = Tags(rendered(report, tmp_path))
+    plain = caption.isprintable() or "\n" in caption or "\u202e" in caption
+    assert len(tags.captions[0]) == len(caption)
+    assert not plain or tags.captions == [caption]
+    assert "\x00" not in tags.captions[0]
+
+
+def test_a_report_may_lack_everything_but_its_provenance(tmp_path):
+    text = rendered(empty_report(), tmp_path)
+    assert 'id="provenance"' in text
+    for section in ("listen", "results", "training"):
+        assert f'id="{section}"' not in text
+    assert "no uncommitted changes" in text
+    dirty = empty_report().provenance._replace(dirty="abc123")
+    text = rendered(dataclasses.replace(empty_report(), provenance=dirty), tmp_path)
+    assert "with uncommitted changes" in text
+
+
+def test_a_clip_that_is_not_finite_is_named_not_played(tmp_path):
+    wave = np.zeros(2000)
+    wave[7] = np.nan
+    examples = (Example("a", (Clip("Good", np.zeros(2000)), Clip("Bad", wave))),)
+    text = rendered(empty_report(examples=examples), tmp_path)
+    assert text.count("<audio") == 1
+    assert "Not playable" in text
+
+
+def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        render(empty_report(), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_flac_holds_the_sound_clipped():
+    wave = np.concatenate([np.sin(np.arange(4000) / 7), [2.0, -2.0]])
+    kind, content = flac(wave, 22050).split(",")
+    assert kind == "data:audio/flac;base64"
+    heard, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
+    assert rate == 22050
+    np.testing.assert_allclose(heard, np.clip(wave, -1, 1), atol=5e-5)
+
+
+def test_judgements_do_not_rest_on_colour(tmp_path):
+    judged = (Judgement("pitch", "A4", "A4"), Judgement("timbre", "bell", "organ"))
+    examples = (Example("a", (Clip("c", np.zeros(2000), judged),)),)
+    text = " ".join(rendered(empty_report(examples=examples), tmp_path).split())
+    assert 'aria-label="as asked">✓</span> <span class="name">pitch' in text
+    assert 'aria-label="not as asked">✗</span> <span class="name">timbre' in text
+    assert "asked: bell" in text
+
+
+def test_numbers_read_as_people_write_them():
+    assert number(0.93333, percent=True) == "93.3"
+    assert number(0.999, percent=True, digits=0) == "100"
+    assert [number(x) for x in (0.21, 1.0, 123.0, 12345.6, 0.0)] == [
+        "0.210",
+        "1.00",
+        "123",
+        "12,346",
+        "0.00",
+    ]
+    assert number(float("nan")) == "not finite"
+    assert [duration(s) for s in (0.51, 12.3, 119.7, 3725)] == [
+        "0.5 s",
+        "12 s",
+        "2 min 00 s",
+        "1 h 02 min",
+    ]
+
+
+def test_best_is_marked_only_where_intervals_are_apart():
+    columns = (Column("ours"), Column("theirs"), Column("ceiling", bound=True))
+    ours, theirs = Estimate(1.0, 0.9, 1.1), Estimate(1.3, 1.2, 1.4)
+    bound = Estimate(0.1)
+    assert best(Row("a", (ours, theirs, bound), "lower"), columns) == 0
+    assert best(Row("a", (ours, theirs, bound), "higher"), columns) == 1
+    assert best(Row("a", (ours, theirs, bound)), columns) is None
+    wide = Estimate(1.3, 1.05, 1.6)
+    assert best(Row("a", (ours, wide, bound), "lower"), columns) is None
+    assert best(Row("a", (ours, None, bound), "lower"), columns) is None
+    assert best(Row("a", (ours, Estimate(np.nan), bound), "lower"), columns) is None
