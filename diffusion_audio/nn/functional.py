@@ -6,7 +6,7 @@ functions, so plain ``jax.jit``, ``jax.grad``, optax and orbax work on them.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 from flax import nnx
@@ -26,6 +26,27 @@ class Network(NamedTuple):
     apply: Apply
 
 
+class _Keys:
+    """Stands in for ``nnx.Rngs`` while a module is made: one stream under any name.
+
+    nnx counts in an array; under a trace each of its updates walks the whole trace so
+    far, which takes minutes for a published UNet. This counts in Python.
+    """
+
+    def __init__(self, key: Key):
+        self._key = key
+        self._drawn = 0
+
+    def __getattr__(self, name: str) -> "_Keys":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self) -> Key:
+        self._drawn += 1
+        return jax.random.fold_in(self._key, self._drawn)
+
+
 def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     """Turns a module into a pair of pure functions.
 
@@ -36,12 +57,16 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     Returns:
         The network; nothing is computed until ``init`` is called.
     """
-    module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+
+    def build(key: Key) -> nnx.Module:
+        return make(cast(nnx.Rngs, _Keys(key)))
+
+    module = nnx.eval_shape(lambda: build(jax.random.key(0)))
     graph, abstract = nnx.split(module)
     paths = [path for path, _ in nnx.to_flat_state(abstract)]
 
     def init(key: Key) -> Params:
-        _, state = nnx.split(make(nnx.Rngs(key)))
+        _, state = nnx.split(build(key))
         params: Params = {}
         for path, variable in nnx.to_flat_state(state):
             *parents, name = map(str, path)

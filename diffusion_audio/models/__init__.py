@@ -1,0 +1,1 @@
+"""Networks, one a file: a frozen config, an nnx module and ``build_x(config)``."""
