@@ -16,13 +16,14 @@ import optax
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
 from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import unknown
 from diffusion_audio.models.vae import VAEConfig, build_vae, kl, sample_moments
 from diffusion_audio.training import ema
 from diffusion_audio.training.gradients import gradients
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
-from diffusion_audio.training.randomness import example_keys
+from diffusion_audio.training.randomness import step_key
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import (
     Evaluation,
@@ -77,8 +78,8 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     def loss(params: Params, batch: Batch, key: Key, step: Array) -> Any:
         mel = normalize(spec, log_mel(spec, batch["audio"]))[..., None]  # [B, T, F, 1]
         moments = network.apply(params, mel, method="encode")
-        keys = example_keys(key, "posterior", step, batch["index"])
-        noise = jax.vmap(lambda k: jax.random.normal(k, moments.mean.shape[1:]))(keys)
+        keys = example_keys(step_key(key, "posterior", step), batch["index"])
+        noise = example_noise(keys, moments.mean.shape[1:])
         rebuilt = network.apply(params, sample_moments(moments, noise), method="decode")
         error = rebuilt - mel
         distance = jnp.abs(error) if cfg.distance == "l1" else jnp.square(error)

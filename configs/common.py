@@ -1,0 +1,65 @@
+"""What the recipes share: the groups of every config, and how presets are read."""
+
+from ml_collections import ConfigDict
+
+
+def base(task: str, audio: str) -> ConfigDict:
+    """The groups that every training run has, with the values of small runs.
+
+    Args:
+        task: vae, vocoder, diffusion or classifier.
+        audio: preset of the AudioSpec.
+    """
+    return ConfigDict(
+        {
+            "task": task,
+            "seed": 0,
+            "audio": {"preset": audio},
+            "data": {
+                "source": "tones",
+                "train_split": "train",
+                "evaluation_split": "validation",
+                "seconds": 1.024,
+                "batch_size": 32,
+                "skip_budget": 0.001,
+            },
+            "optimizer": {
+                "learning_rate": 1e-3,
+                "warmup_steps": 50,
+                "decay": "cosine",
+                "decay_rate": 1.0,
+                "weight_decay": 0.0,
+                "b1": 0.9,
+                "b2": 0.99,
+                "clip_norm": 1.0,
+            },
+            "ema": {"decay": 0.995, "warmup": True},
+            "train": {
+                "steps": 1000,
+                "log_every": 25,
+                "evaluate_every": 0,
+                "checkpoint_every": 500,
+                "keep": 2,
+                "accumulate": 1,
+            },
+            "parallel": {"mode": "jit", "data": -1, "fsdp": 1},
+        }
+    )
+
+
+def apply(config: ConfigDict, arg: str, presets: dict) -> ConfigDict:
+    """Changes a config by the presets that an argument names, in order.
+
+    Args:
+        config: changed in place.
+        arg: names joined by commas, such as ``"tones,smoke"``.
+        presets: name -> function of the config.
+
+    Raises:
+        ValueError: a name is not among the presets.
+    """
+    for name in filter(None, arg.split(",")):
+        if name not in presets:
+            raise ValueError(f"unknown preset {name!r} (known: {', '.join(presets)})")
+        presets[name](config)
+    return config

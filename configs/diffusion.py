@@ -1,0 +1,176 @@
+"""Training text-conditional latent diffusion on the latents of a trained VAE.
+
+diffusion-audio train --config=configs/diffusion.py:tones --workdir=runs/diffusion \
+    --config.components.vae=runs/vae --config.components.vocoder=runs/vocoder
+
+The vocoder may be left out: it is for listening only and can be given later.
+
+Presets:
+    tones       the embedded data set, minutes on two CPU cores.
+    folder      a small UNet on a folder of captioned audio, 16 kHz, clips of 2.048 s.
+    audioldm    AudioLDM-S: 185.04 M UNet, FiLM on a vector of width 512.
+    audioldm2   AudioLDM 2: 346.94 M UNet, cross-attention to widths 768 and 1024.
+    auffusion   Auffusion: the 859.52 M UNet of Stable Diffusion 1.5, width 768.
+    smoke       after another preset: a few steps, to see that it runs.
+
+The paper-size presets condition on a text encoder trained from scratch, not on the
+published CLAP, T5, GPT-2 and CLIP.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def tones(config: ConfigDict) -> None:
+    """The demo's model."""
+
+
+def folder(config: ConfigDict) -> None:
+    """A small model on captioned audio of one's own."""
+    config.data.source = "folder:DIR"
+    config.data.seconds = 2.048
+    config.data.batch_size = 16
+    config.data.cache_latents = False
+    config.tokenizer = {"size": 4096, "max_tokens": 77}
+    config.ema.decay = 0.9999
+    config.train.update({"steps": 100_000, "evaluate_every": 5000})
+    config.train.checkpoint_every = 5000
+
+
+def _paper(config: ConfigDict) -> None:
+    """What the published systems share: AudioLDM's mels and training length."""
+    config.audio.preset = "audioldm_16k"
+    config.data.source = "folder:DIR"
+    config.data.seconds = 10.24
+    config.data.batch_size = 16
+    config.data.cache_latents = False
+    config.tokenizer = {"size": 32_000, "max_tokens": 128}
+    config.schedule.update(
+        {"name": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
+    )
+    config.optimizer.update(
+        {"learning_rate": 1e-4, "warmup_steps": 5000, "decay": "constant", "b2": 0.999}
+    )
+    config.ema.decay = 0.9999
+    config.sampling.update({"steps": 200, "guidance": 3.5, "spacing": "leading"})
+    config.train.update(
+        {"steps": 1_500_000, "log_every": 100, "evaluate_every": 5000}
+    )
+    config.train.checkpoint_every = 5000
+
+
+def audioldm(config: ConfigDict) -> None:
+    """AudioLDM-S (Liu et al. 2023)."""
+    _paper(config)
+    config.text = {"vector_dim": 512, "width": 512, "depth": 6, "heads": 8}
+    config.unet = {
+        "in_channels": 8,
+        "out_channels": 8,
+        "channels": (128, 256, 384, 640),
+        "attention": (False, True, True, True),
+        "heads": (4, 8, 12, 20),
+        "contexts": (None,),
+        "vector_dim": 512,
+    }
+    config.sampling.guidance = 2.5
+
+
+def audioldm2(config: ConfigDict) -> None:
+    """AudioLDM 2 (Liu et al. 2024), heads as in the original code."""
+    _paper(config)
+    config.text = {"contexts": (768, 1024), "width": 768, "depth": 12, "heads": 12}
+    config.unet = {
+        "in_channels": 8,
+        "out_channels": 8,
+        "channels": (128, 256, 384, 640),
+        "attention": (False, True, True, True),
+        "heads": (4, 8, 12, 20),
+        "contexts": (None, 768, 1024),
+    }
+
+
+def auffusion(config: ConfigDict) -> None:
+    """Auffusion (Xue et al. 2024), on the latents of AudioLDM's VAE."""
+    _paper(config)
+    config.text = {"contexts": (768,), "width": 768, "depth": 12, "heads": 12}
+    config.unet = {
+        "in_channels": 8,
+        "out_channels": 8,
+        "channels": (320, 640, 1280, 1280),
+        "attention": (True, True, True, False),
+        "heads": (8, 8, 8, 8),
+        "contexts": (768,),
+    }
+    config.schedule.update({"beta_start": 0.00085, "beta_end": 0.012})
+    config.sampling.update({"steps": 100, "guidance": 7.5})
+
+
+def smoke(config: ConfigDict) -> None:
+    """A few steps."""
+    config.train.steps = 20
+    config.train.log_every = 5
+    config.sampling.steps = 4
+
+
+PRESETS = {
+    "tones": tones,
+    "folder": folder,
+    "audioldm": audioldm,
+    "audioldm2": audioldm2,
+    "auffusion": auffusion,
+    "smoke": smoke,
+}
+
+
+def get_config(arg: str = "tones") -> ConfigDict:
+    """The config of the presets named in ``arg``."""
+    config = common.base("diffusion", audio="tones_16k")
+    config.components = {"vae": "", "vocoder": ""}
+    config.data.cache_latents = True
+    config.tokenizer = {"size": 512, "max_tokens": 48}
+    config.text = {
+        "contexts": (128,),
+        "vector_dim": 128,
+        "width": 128,
+        "depth": 2,
+        "heads": 4,
+        "dtype": "float32",
+    }
+    config.unet = {
+        "in_channels": 16,
+        "out_channels": 16,
+        "channels": (64, 128),
+        "attention": (False, True),
+        "heads": (2, 4),
+        "blocks": 2,
+        "contexts": (128,),
+        "vector_dim": 128,
+        "groups": 8,
+        "dtype": "float32",
+    }
+    config.schedule = {
+        "name": "cosine",
+        "steps": 1000,
+        "beta_start": None,
+        "beta_end": None,
+    }
+    config.loss = {"condition_dropout": 0.1}
+    config.sampling = {
+        "solver": "ddim",
+        "steps": 50,
+        "guidance": 3.0,
+        "eta": 0.0,
+        "spacing": "trailing",
+    }
+    config.listen = {
+        "prompts": (
+            "a soft flute note at C4 that swells, gliding upwards",
+            "a loud plucked violin at A5, steady in pitch",
+            "a loud pulsing organ note at E4, falling in pitch",
+            "a quiet sustained clarinet at G4, staying on pitch",
+        )
+    }
+    config.optimizer.learning_rate = 2e-3
+    config.train.steps = 3000
+    return common.apply(config, arg, PRESETS)

@@ -1,0 +1,74 @@
+"""Training a KL-VAE on mel pictures.
+
+diffusion-audio train --config=configs/vae.py:tones --workdir=runs/vae
+diffusion-audio train --config=configs/vae.py:folder --workdir=runs/vae \
+    --config.data.source=folder:DIR
+
+Presets:
+    tones      the embedded data set, minutes on two CPU cores: 8x8x16 latents.
+    folder     the same network on a folder of audio at 16 kHz, clips of 2.048 s.
+    audioldm   AudioLDM's 55.38 M VAE, 16 kHz and 64 mels, 10.24 s.
+    smoke      after another preset: a few steps, to see that it runs.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def tones(config: ConfigDict) -> None:
+    """The demo's VAE."""
+
+
+def folder(config: ConfigDict) -> None:
+    """The demo's network on longer clips of one's own."""
+    config.data.source = "folder:DIR"
+    config.data.seconds = 2.048
+    config.data.batch_size = 16
+    config.train.steps = 20_000
+
+
+def audioldm(config: ConfigDict) -> None:
+    """AudioLDM (Liu et al. 2023): settings of its 16 kHz, 64 mel VAE."""
+    config.audio.preset = "audioldm_16k"
+    config.data.source = "folder:DIR"
+    config.data.seconds = 10.24
+    config.data.batch_size = 4
+    config.vae = {"channels": (128, 256, 512), "blocks": 2, "latent": 8}
+    config.loss = {"distance": "l1", "kl_weight": 0.0305}
+    config.optimizer.update(
+        {"learning_rate": 8e-6, "warmup_steps": 0, "decay": "constant", "b1": 0.5}
+    )
+    config.optimizer.update({"b2": 0.9, "clip_norm": 0.0})
+    config.ema.decay = 0.0
+    config.train.update(
+        {"steps": 800_000, "log_every": 100, "evaluate_every": 5000}
+    )
+    config.train.checkpoint_every = 5000
+
+
+def smoke(config: ConfigDict) -> None:
+    """A few steps."""
+    config.train.steps = 20
+    config.train.log_every = 5
+
+
+PRESETS = {"tones": tones, "folder": folder, "audioldm": audioldm, "smoke": smoke}
+
+
+def get_config(arg: str = "tones") -> ConfigDict:
+    """The config of the presets named in ``arg``."""
+    config = common.base("vae", audio="tones_16k")
+    config.vae = {
+        "channels": (128,),
+        "blocks": 1,
+        "latent": 16,
+        "patch": 8,
+        "mid_attention": False,
+        "groups": 8,
+        "dtype": "float32",
+    }
+    config.loss = {"distance": "l1", "kl_weight": 1e-3}
+    config.optimizer.learning_rate = 2e-3
+    config.train.steps = 500
+    return common.apply(config, arg, PRESETS)

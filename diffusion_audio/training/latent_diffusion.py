@@ -1,0 +1,198 @@
+"""A latent diffusion model put together: text, UNet, VAE and schedule as functions.
+
+The training task and the generation pipeline are both made of these. Trained parts
+come as ``params`` (text, unet) and what they stand on as ``frozen`` (vae,
+latent_scale, and a vocoder where the run has one).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from diffusion_audio.aliases import Array, Key, Params
+from diffusion_audio.audio.mel import denormalize, log_mel, normalize
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.diffusion import solvers
+from diffusion_audio.diffusion.guidance import classifier_free
+from diffusion_audio.diffusion.sampling import sample
+from diffusion_audio.diffusion.schedule import Schedule, make_schedule
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.text import TextConfig, build_text
+from diffusion_audio.models.unet import UNetConfig, build_unet
+from diffusion_audio.models.vae import Moments, VAEConfig, build_vae, sample_moments
+from diffusion_audio.nn.functional import Network
+from diffusion_audio.training.settings import settings
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+    """The forward chain; see `diffusion.schedule.make_schedule`."""
+
+    name: str = "scaled_linear"
+    steps: int = 1000
+    beta_start: float | None = None
+    beta_end: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How samples are drawn.
+
+    Attributes:
+        solver: ``ddim`` or ``ddpm``.
+        steps: number of solver steps.
+        guidance: classifier-free guidance scale; 1 is none.
+        eta: noise of DDIM, 0 (none) to 1 (ancestral).
+        spacing: of the timesteps.
+    """
+
+    solver: str = "ddim"
+    steps: int = 50
+    guidance: float = 3.0
+    eta: float = 0.0
+    spacing: str = "trailing"
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentDiffusion:
+    """The parts of one model. Made by `build`.
+
+    Attributes:
+        spec: the mel contract.
+        schedule: the forward chain.
+        text: tokens [B, L] -> condition.
+        unet: (latents, timesteps, condition) -> predicted noise.
+        vae: mel pictures <-> latents.
+        vae_config: of the VAE.
+        vocoder: log-mel [B, T, F] -> waveform [B, N], or None.
+    """
+
+    spec: AudioSpec
+    schedule: Schedule
+    text: Network
+    unet: Network
+    vae: Network
+    vae_config: VAEConfig
+    vocoder: Network | None
+
+    def predict(
+        self, params: Params, z: Array, t: Array, tokens: Array
+    ) -> Array:
+        """The predicted noise in latents z [B, H, W, C] at t [B] under tokens [B, L]."""
+        condition = self.text.apply(params["text"], tokens)
+        return self.unet.apply(params["unet"], z, t, condition)
+
+    def encode(self, frozen: Params, audio: Array) -> Moments:
+        """The VAE's posterior of waveforms [B, N], before scaling."""
+        mel = normalize(self.spec, log_mel(self.spec, audio))[..., None]
+        return self.vae.apply(frozen["vae"], mel, method="encode")
+
+    def scale(self, frozen: Params, moments: Moments, noise: Array) -> Array:
+        """Draws latents from their posterior and brings them to unit scale."""
+        return sample_moments(moments, noise) * frozen["latent_scale"]
+
+    def decode(self, frozen: Params, z: Array) -> Array:
+        """Log-mels [B, T, F] of latents of unit scale [B, H, W, C]."""
+        mel = self.vae.apply(frozen["vae"], z / frozen["latent_scale"], method="decode")
+        return denormalize(self.spec, mel[..., 0])
+
+    def vocode(self, frozen: Params, mel: Array) -> Array:
+        """Waveforms [B, N] of log-mels [B, T, F].
+
+        Raises:
+            UserError: the run was trained without a vocoder.
+        """
+        if self.vocoder is None:
+            raise UserError(
+                "this run has no vocoder; train with --config.vocoder=RUN_DIR or give "
+                "one with --vocoder=RUN_DIR"
+            )
+        return self.vocoder.apply(frozen["vocoder"], mel)
+
+    def latent_shape(self, samples: int) -> tuple[int, int, int]:
+        """Shape [H, W, C] of the latents whose audio covers ``samples`` samples."""
+        factor = self.vae_config.factor
+        frames = -(-samples // self.spec.hop_length)
+        return (
+            -(-frames // factor),
+            self.spec.n_mels // factor,
+            self.vae_config.latent,
+        )
+
+    def sample(
+        self,
+        params: Params,
+        cfg: SamplingConfig,
+        z: Array,
+        tokens: Array,
+        empty: Array,
+        guidance: Array,
+        key: Key,
+    ) -> Array:
+        """Latents of unit scale for tokens; the text is encoded once.
+
+        Args:
+            params: of text and unet.
+            cfg: solver, steps and spacing (its guidance is not read).
+            z: noise to start from [B, H, W, C].
+            tokens: int32 [B, L].
+            empty: the tokens of no caption, int32 [L] (or a negative prompt's).
+            guidance: scalar or [B]; may change without recompilation.
+            key: of the solver's own noise.
+        """
+        none = jnp.broadcast_to(empty, tokens.shape)
+        both = self.text.apply(params["text"], jnp.concatenate([tokens, none]))
+
+        def denoise(z: Array, t: Array) -> Array:
+            return self.unet.apply(params["unet"], z, t, both)
+
+        guided = classifier_free(denoise, guidance)
+        return sample(make_solver(cfg, self.schedule), guided, z, key)
+
+
+def make_solver(cfg: SamplingConfig, schedule: Schedule) -> solvers.Solver:
+    """The solver that a config names."""
+    grid = solvers.timesteps(schedule.steps, cfg.steps, cfg.spacing)
+    if cfg.solver == "ddim":
+        return solvers.ddim(schedule, np.asarray(grid), cfg.eta)
+    if cfg.solver == "ddpm":
+        return solvers.ddpm(schedule, np.asarray(grid))
+    raise unknown("solver", cfg.solver, ("ddim", "ddpm"))
+
+
+def build(config: Mapping[str, Any]) -> LatentDiffusion:
+    """Puts a model together from a resolved config; no parameters yet.
+
+    Raises:
+        UserError: settings are impossible or do not fit together.
+    """
+    spec = AudioSpec.from_config(config["audio"])
+    parts = config["components"]
+    vae_config = settings(VAEConfig, parts["vae"], "vae")
+    unet_config = settings(UNetConfig, config, "unet")
+    if unet_config.in_channels != vae_config.latent:
+        raise UserError(
+            f"the UNet takes {unet_config.in_channels} channels but the VAE's latents "
+            f"have {vae_config.latent}; set config.unet.in_channels and out_channels"
+        )
+    text = dict(config["text"]) | {
+        "vocabulary": config["tokenizer"]["size"],
+        "max_tokens": config["tokenizer"]["max_tokens"],
+    }
+    vocoder = None
+    if "vocoder" in parts:
+        vocoder = build_hifigan(settings(HiFiGANConfig, parts["vocoder"], "generator"))
+    schedule = settings(ScheduleConfig, config, "schedule")
+    return LatentDiffusion(
+        spec=spec,
+        schedule=make_schedule(**dataclasses.asdict(schedule)),
+        text=build_text(settings(TextConfig, {"text": text}, "text")),
+        unet=build_unet(unet_config),
+        vae=build_vae(vae_config),
+        vae_config=vae_config,
+        vocoder=vocoder,
+    )
