@@ -17,6 +17,7 @@ SAMPLES = 16_384
 GLIDE_SEMITONES = 7.0
 LOUDNESS_RMS = {"soft": 0.035, "loud": 0.175}  # 14 dB apart, at the envelope's peak
 VERSION = "1.0.0"
+SPLITS = {"train": 18, "validation": 2, "held_out": 12}  # clips of each triple
 
 # Stacked thirds: every pitch is at least a minor third from the next, which at the
 # low end is more than one mel band of 46 Hz.
@@ -120,9 +121,8 @@ def plan(split: str) -> list[Planned]:
     envelope) outside ``HELD_OUT``, validation two other performances of each, and
     held_out every (direction, loudness) twice for each triple of ``HELD_OUT``.
     """
-    splits = {"train": 18, "validation": 2, "held_out": 12}
-    if split not in splits:
-        raise unknown("split of tones", split, splits)
+    if split not in SPLITS:
+        raise unknown("split of tones", split, SPLITS)
     endings = [(d, v) for d in ATTRIBUTES["direction"] for v in ATTRIBUTES["loudness"]]
     triples = [
         (i, p, e)
@@ -132,7 +132,7 @@ def plan(split: str) -> list[Planned]:
         if ((i, p, e) in HELD_OUT) == (split == "held_out")
     ]
     # Seeds of different splits never meet: validation is not training heard again.
-    first = 1_000_000 * list(splits).index(split)
+    first = 1_000_000 * list(SPLITS).index(split)
     return [
         Planned(
             name=f"{split}-{number:05d}",
@@ -142,7 +142,7 @@ def plan(split: str) -> list[Planned]:
             seed=first + number,
         )
         for number, triple in enumerate(
-            t for t in triples for _ in range(splits[split])
+            t for t in triples for _ in range(SPLITS[split])
         )
     ]
 

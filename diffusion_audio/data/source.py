@@ -1,0 +1,79 @@
+"""Where clips come from: the protocol of a source, and opening one by its name."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from diffusion_audio.errors import UserError, unknown
+
+Clip = dict[str, Any]
+"""``audio`` float32 [N] mono, ``caption`` str, ``attributes`` dict[str, str], ``id``
+str. A cache of latents has ``moments`` float32 [H, W, 2C] in place of ``audio``."""
+
+
+class Source(Protocol):
+    """A finite set of clips, each read when it is asked for, from any thread."""
+
+    name: str
+    attributes: Mapping[str, Sequence[str]]
+    """The values that each attribute of its clips can take; empty without any."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Clip:
+        """The whole clip."""
+        ...
+
+    def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
+        """The clip as training sees it: ``samples`` long, choices made by ``rng``.
+
+        Raises:
+            AudioFileError: if the file is bad; the pipeline counts and skips it.
+        """
+        ...
+
+    def captions(self) -> list[str]:
+        """Every caption, without reading any audio; what a tokenizer trains on."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A short hash that changes when the set does."""
+        ...
+
+
+def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
+    """Crop a wave [N] at ``position`` in [0, 1), or pad it with zeros at its end."""
+    if len(wave) < samples:
+        return np.pad(wave, (0, samples - len(wave)))
+    start = int(position * (len(wave) - samples + 1))
+    return wave[start : start + samples]
+
+
+def open_source(
+    spec: str,
+    split: str = "train",
+    sample_rate: int = 16_000,
+    *,
+    data_dir: str | Path | None = None,
+) -> Source:
+    """Open a source by name.
+
+    Args:
+        spec: ``"tones"``, ``"folder:DIR"`` or ``"tfds:NAME[/CONFIG]"``.
+        split: ``"train"``, ``"validation"``, or another that the source has.
+        sample_rate: the rate its audio is given at, Hz.
+        data_dir: where TFDS keeps prepared sets; its own default if None.
+    """
+    kind, _, rest = spec.partition(":")
+    # Each kind imports its own library only when it is asked for.
+    if kind == "tones" and not rest:
+        from diffusion_audio.data import tones_tfds
+
+        return tones_tfds.open_tones(split, sample_rate, data_dir=data_dir)
+    if kind not in ("folder", "tfds"):
+        raise unknown("data source", spec, ("tones", "folder:DIR", "tfds:NAME"))
+    if not rest:
+        raise UserError(f"data source {spec!r} names nothing after {kind!r}:")
+    raise NotImplementedError(spec)

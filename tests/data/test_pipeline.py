@@ -1,0 +1,209 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from diffusion_audio.audio.files import AudioFileError
+from diffusion_audio.data import pipeline
+from diffusion_audio.data.source import Clip, fit
+from diffusion_audio.data.tokenizer import Tokenizer
+from diffusion_audio.errors import UserError
+
+N = 16
+LABELS = {"kind": ("even", "odd"), "third": ("yes", "no")}
+
+
+class Numbers:
+    """Clip i is the ramp i, i + 0.01, ...; longer than what is asked for."""
+
+    name = "numbers"
+
+    def __init__(self, clips: int, bad: dict[int, str] | None = None):
+        self.clips = clips
+        self.bad = bad or {}
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def __getitem__(self, index: int) -> Clip:
+        if index in self.bad:
+            raise AudioFileError(self.bad[index], f"{index}.wav", "bad")
+        attributes = {"kind": ("even", "odd")[index % 2]}
+        wave = index + 0.01 * np.arange(40, dtype=np.float32)
+        return {
+            "audio": wave,
+            "caption": f"clip {index}",
+            "attributes": attributes,
+            "id": str(index),
+        }
+
+    def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
+        position = rng.random()
+        clip = self[index]
+        return clip | {"audio": fit(clip["audio"], samples, position)}
+
+    def captions(self) -> list[str]:
+        return [f"clip {i}" for i in range(self.clips)]
+
+    def fingerprint(self) -> str:
+        return f"numbers:{self.clips}"
+
+
+def make(source: Numbers | None = None, **changes: object) -> pipeline.Batches:
+    settings = {"batch_size": 4, "samples": N, "seed": 7} | changes
+    return pipeline.batches(Numbers(10) if source is None else source, **settings)
+
+
+def take(iterator: pipeline.Batches, count: int) -> list[dict[str, np.ndarray]]:
+    return [next(iterator) for _ in range(count)]
+
+
+def same(one: list[dict], other: list[dict]) -> None:
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def clips_of(batches: list[dict[str, np.ndarray]]) -> list[int]:
+    return [int(wave[0]) for batch in batches for wave in batch["audio"]]
+
+
+def test_shapes_types_and_what_is_asked_for() -> None:
+    tokenizer = Tokenizer.train(["clip 1"], size=300, max_tokens=6)
+    batch = next(make(tokenizer=tokenizer, labels=LABELS))
+    assert {k: (v.shape, v.dtype.name) for k, v in batch.items()} == {
+        "audio": ((4, N), "float32"),
+        "index": ((4,), "int32"),
+        "tokens": ((4, 6), "int32"),
+        "labels": ((4, 2), "int32"),
+    }
+    clips = clips_of([batch])
+    np.testing.assert_array_equal(batch["labels"][:, 0], np.array(clips) % 2)
+    np.testing.assert_array_equal(batch["labels"][:, 1], -1)
+    np.testing.assert_array_equal(
+        batch["tokens"], tokenizer.encode([f"clip {i}" for i in clips])
+    )
+    assert set(next(make())) == {"audio", "index"}
+
+
+def test_each_epoch_has_every_clip_in_another_order_and_crop() -> None:
+    batches = take(make(), 5)  # two epochs of 10
+    clips = clips_of(batches)
+    assert sorted(clips[:10]) == sorted(clips[10:]) == list(range(10))
+    assert clips[:10] != clips[10:]
+    starts = np.concatenate([b["audio"][:, 0] for b in batches]) - clips
+    assert len(set(np.round(starts, 2))) > 5
+
+
+def test_same_seed_same_stream_other_seed_another() -> None:
+    same(take(make(), 6), take(make(), 6))
+    assert clips_of(take(make(seed=8), 3)) != clips_of(take(make(), 3))
+
+
+def test_without_shuffle_and_repeat_one_epoch_in_order() -> None:
+    batches = list(make(shuffle=False, repeat=False))
+    assert clips_of(batches) == list(range(10))
+    assert [len(b["audio"]) for b in batches] == [4, 4, 2]
+    same(batches, list(make(shuffle=False, repeat=False)))
+
+
+def test_restored_at_every_step_the_rest_is_the_same() -> None:
+    source = Numbers(10, bad={3: "truncated"})
+    iterator = make(source)
+    states, batches = [json.dumps(iterator.get_state())], []
+    for _ in range(8):
+        batches += take(iterator, 1)
+        states.append(json.dumps(iterator.get_state()))
+    for step, state in enumerate(states):
+        other = make(source)
+        if step % 2:
+            next(other)  # a used iterator restores as well as a fresh one
+        other.set_state(json.loads(state))
+        same(take(other, 8 - step), batches[step:])
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_stream_does_not_depend_on_the_number_of_processes(processes: int) -> None:
+    whole = take(make(batch_size=8), 5)
+    parts = [
+        take(make(batch_size=8, process_index=i, process_count=processes), 5)
+        for i in range(processes)
+    ]
+    for step, batch in enumerate(whole):
+        index = np.concatenate([part[step]["index"] for part in parts])
+        audio = np.concatenate([part[step]["audio"] for part in parts])
+        assert sorted(index) == list(range(8))
+        np.testing.assert_array_equal(audio[np.argsort(index)], batch["audio"])
+
+
+def test_bad_clips_are_counted_skipped_and_change_no_other(caplog) -> None:
+    bad = {2: "unreadable", 5: "non-finite", 6: "unreadable"}
+    good = clips_with_starts(make(skip_budget=0.3), 5)
+    with caplog.at_level(logging.WARNING):
+        iterator = make(Numbers(10, bad), skip_budget=0.3)
+        left = clips_with_starts(iterator, 3)
+    assert left == [c for c in good if int(c) not in bad][:12]
+    assert iterator.skipped == {"unreadable": 2, "non-finite": 1}
+    assert sum("skipping a bad clip" in r.message for r in caplog.records) == 3
+    again = make(Numbers(10, bad), skip_budget=0.3)
+    assert clips_with_starts(again, 3) == left
+
+
+def clips_with_starts(iterator: pipeline.Batches, count: int) -> list[float]:
+    return [float(w[0]) for b in take(iterator, count) for w in b["audio"]]
+
+
+def test_one_bad_clip_is_always_allowed_and_counted_once() -> None:
+    iterator = make(Numbers(10, {4: "empty"}))
+    take(iterator, 12)
+    assert iterator.skipped == {"empty": 1}
+
+
+def test_beyond_the_budget_the_run_stops() -> None:
+    iterator = make(Numbers(10, dict.fromkeys(range(4), "missing")), skip_budget=0.3)
+    with pytest.raises(UserError, match=r"4 of the 10 clips of numbers are bad.*'miss"):
+        take(iterator, 10)
+
+
+def test_a_mistake_that_is_not_a_bad_file_is_not_skipped() -> None:
+    class Broken(Numbers):
+        def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
+            raise UserError("no such column")
+
+    with pytest.raises(UserError, match="no such column"):
+        next(make(Broken(4)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": Numbers(0)}, "numbers has no clips"),
+        ({"batch_size": 0}, "a batch of 0"),
+        ({"batch_size": 6, "process_count": 4}, "6 cannot be shared by 4 processes"),
+        ({"seed": -1}, "data seed"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make(**changes)
+
+
+def test_an_unknown_label_is_named() -> None:
+    labels = {"kind": ("even", "prime")}
+    with pytest.raises(UserError, match="kind 'odd', which is not among"):
+        next(make(labels=labels))
+
+
+@pytest.mark.parametrize(
+    ("length", "position", "expected"),
+    [(3, 0.9, [0, 1, 2, 0, 0]), (5, 0.9, range(5)), (9, 0.0, range(5))],
+)
+def test_fit_pads_and_crops(length: int, position: float, expected: list) -> None:
+    np.testing.assert_array_equal(fit(np.arange(length), 5, position), list(expected))
+
+
+def test_fit_reaches_the_end_of_the_clip() -> None:
+    np.testing.assert_array_equal(fit(np.arange(9), 5, 0.999), [4, 5, 6, 7, 8])

@@ -1,0 +1,81 @@
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from diffusion_audio.data import tones
+from diffusion_audio.data.tokenizer import Tokenizer
+from diffusion_audio.errors import UserError
+
+CAPTIONS = [tones.caption(c.attributes, c.seed) for c in tones.plan("train")[::4]]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(CAPTIONS, size=512, max_tokens=32)
+
+
+def test_training_is_deterministic_and_ignores_the_order(tokenizer: Tokenizer) -> None:
+    again = Tokenizer.train(CAPTIONS[::-1], size=512, max_tokens=32)
+    assert again.to_json() == tokenizer.to_json()
+
+
+def test_padding_is_zero_and_nothing_else_is(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode(["a soft flute", ""])
+    assert ids.shape == (2, 32)
+    assert ids.dtype == np.int32
+    assert np.count_nonzero(ids[0]) == 3  # one token a word
+    assert not ids[0, 3:].any()
+    assert not ids[1].any()
+
+
+def test_every_pitch_is_one_token(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode([f"at {pitch}" for pitch in tones.PITCH_HZ])
+    assert (np.count_nonzero(ids, axis=1) == 2).all()
+    assert len(set(ids[:, 1])) == len(tones.PITCH_HZ)
+
+
+def test_case_and_composition_do_not_matter(tokenizer: Tokenizer) -> None:
+    one, other = tokenizer.encode(["A Soft flûte", "a soft flu\u0302te"])
+    np.testing.assert_array_equal(one, other)
+
+
+@hypothesis.given(st.text(max_size=8))
+def test_any_text_has_tokens_within_the_vocabulary(text: str) -> None:
+    tokenizer = Tokenizer.train(["a b"], size=257, max_tokens=128)
+    ids = tokenizer.encode([text])
+    assert ids.max() < tokenizer.size
+    length = np.count_nonzero(ids)
+    assert ids[0, :length].all()
+    assert length or not any(character.isalnum() for character in text)
+
+
+def test_padding_written_in_a_caption_is_text(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode(["a <pad> flute"])[0]
+    assert ids[: np.count_nonzero(ids)].all()
+
+
+def test_json_round_trip(tokenizer: Tokenizer) -> None:
+    copy = Tokenizer.from_json(tokenizer.to_json())
+    assert (copy.size, copy.max_tokens) == (tokenizer.size, 32)
+    np.testing.assert_array_equal(
+        copy.encode(CAPTIONS[:9]), tokenizer.encode(CAPTIONS[:9])
+    )
+
+
+def test_long_caption_is_refused_with_its_length(tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match=r"of 40 tokens, 'a soft .*the 32 this"):
+        tokenizer.encode(["fine", "a soft " * 20])
+    with pytest.raises(UserError, match="tokens"):
+        tokenizer.encode(["x" * 10_000])
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"version": "1.0"}'])
+def test_foreign_json_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="not a stored tokenizer"):
+        Tokenizer.from_json(text)
+
+
+def test_too_small_a_vocabulary_is_refused() -> None:
+    with pytest.raises(UserError, match="more than 256 tokens; got 100"):
+        Tokenizer.train(["a"], size=100)
