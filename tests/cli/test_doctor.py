@@ -6,9 +6,12 @@ from diffusion_audio.cli import doctor
 from diffusion_audio.cli.main import main
 
 
-@pytest.mark.parametrize(("name", "check"), list(doctor.checks()), ids=str)
-def test_this_machine_is_well(name, check):
-    finding = check()
+CHECKS = dict(doctor.checks())
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_this_machine_is_well(name):
+    finding = CHECKS[name]()
     assert finding.state in ("ok", "note"), finding.text
     assert finding.text
 
