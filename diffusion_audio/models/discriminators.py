@@ -1,0 +1,259 @@
+"""HiFi-GAN's discriminators: multi-period (MPD) and multi-scale (MSD).
+
+Both are ``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each
+sub-discriminator. Kong et al. 2020, section 2.3; MSD is MelGAN's.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+from diffusion_audio.aliases import Array, Params
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.nn.conv1d import Conv1d
+from diffusion_audio.nn.functional import Network, functional
+
+SLOPE = 0.1
+
+
+class Judgement(NamedTuple):
+    """What one sub-discriminator makes of a batch.
+
+    Attributes:
+        logits: [B, M], high for real.
+        features: output of every layer, the last one included: [B, n, C], for MPD
+            [B, period, n, C].
+    """
+
+    logits: Array
+    features: tuple[Array, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MPDConfig:
+    """Settings of the multi-period discriminator; the defaults are the paper's.
+
+    Attributes:
+        periods: one sub-discriminator for each, best mutually prime.
+        channels: output channels of each layer; all but the last have stride 3.
+        dtype: type that it computes in; parameters are float32.
+    """
+
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    channels: tuple[int, ...] = (32, 128, 512, 1024, 1024)
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "periods", tuple(self.periods))
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.periods or not self.channels:
+            raise UserError("MPD needs at least one period and one layer")
+
+
+@dataclasses.dataclass(frozen=True)
+class MSDConfig:
+    """Settings of the multi-scale discriminator; the defaults are the paper's.
+
+    Attributes:
+        scales: sub-discriminators; each hears half the rate of the one before.
+        channels: output channels of each layer.
+        kernels: width of each layer.
+        strides: stride of each layer.
+        groups: groups of each layer; divide its input and output channels.
+        dtype: type that it computes in; parameters are float32.
+    """
+
+    scales: int = 3
+    channels: tuple[int, ...] = (128, 128, 256, 512, 1024, 1024, 1024)
+    kernels: tuple[int, ...] = (15, 41, 41, 41, 41, 41, 5)
+    strides: tuple[int, ...] = (1, 2, 2, 4, 4, 1, 1)
+    groups: tuple[int, ...] = (1, 4, 16, 16, 16, 16, 1)
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        lists = ("channels", "kernels", "strides", "groups")
+        for name in lists:
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len({len(getattr(self, name)) for name in lists}) > 1:
+            raise UserError(
+                "MSD needs as many kernels, strides and groups as channels; got "
+                + ", ".join(f"{len(getattr(self, name))} {name}" for name in lists)
+            )
+        inputs = (1, *self.channels)
+        for i, groups in enumerate(self.groups):
+            if inputs[i] % groups or inputs[i + 1] % groups:
+                raise UserError(
+                    f"layer {i} of MSD has {groups} groups, which do not divide its "
+                    f"{inputs[i]} input and {inputs[i + 1]} output channels"
+                )
+
+
+def build_mpd(cfg: MPDConfig) -> Network:
+    """``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each period."""
+    return functional(lambda rngs: MPD(cfg, rngs))
+
+
+def build_msd(cfg: MSDConfig) -> Network:
+    """``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each scale."""
+    return functional(lambda rngs: MSD(cfg, rngs))
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {
+    "mpd": lambda settings: build_mpd(MPDConfig(**settings)),
+    "msd": lambda settings: build_msd(MSDConfig(**settings)),
+}
+
+
+def build_discriminators(settings: Mapping[str, Mapping[str, Any]]) -> Network:
+    """Several discriminators as one: their judgements in one list.
+
+    Args:
+        settings: fields of `MPDConfig` as ``mpd``, of `MSDConfig` as ``msd``; a
+            kind that is left out is not built.
+
+    Raises:
+        UserError: unknown kind.
+    """
+    for kind in settings:
+        if kind not in KINDS:
+            raise unknown("discriminator", kind, KINDS)
+    networks = {kind: KINDS[kind](settings[kind]) for kind in sorted(settings)}
+
+    def init(key: jax.Array) -> Params:
+        keys = jax.random.split(key, max(1, len(networks)))
+        return {
+            kind: network.init(key)
+            for (kind, network), key in zip(networks.items(), keys, strict=False)
+        }
+
+    def apply(params: Params, wave: Array) -> list[Judgement]:
+        return [
+            judgement
+            for kind, network in networks.items()
+            for judgement in network.apply(params[kind], wave)
+        ]
+
+    return Network(init, apply)
+
+
+class MPD(nnx.Module):
+    """Judges a waveform folded to several periods."""
+
+    def __init__(self, cfg: MPDConfig, rngs: nnx.Rngs) -> None:
+        depth = len(cfg.channels)
+        strides = (3,) * (depth - 1) + (1,)
+        self.periods = cfg.periods
+        self.parts = nnx.List(
+            [
+                _Stack(
+                    cfg.channels, (5,) * depth, strides, (1,) * depth, cfg.dtype, rngs
+                )
+                for _ in cfg.periods
+            ]
+        )
+
+    def __call__(self, wave: Array) -> list[Judgement]:
+        """Waveforms [B, N], longer than the longest period."""
+        judgements = []
+        for period, part in zip(self.periods, self.parts, strict=True):
+            batch, samples = wave.shape
+            x = jnp.pad(wave, ((0, 0), (0, -samples % period)), mode="reflect")
+            # The paper's 2-D kernels are one wide along the period, so every phase
+            # of it is a sequence of its own.
+            x = x.reshape(batch, -1, period).swapaxes(1, 2)  # [B, p, N / p]
+            maps = part(x.reshape(batch * period, -1, 1))
+            judgements.append(
+                _judgement([m.reshape(batch, period, *m.shape[1:]) for m in maps])
+            )
+        return judgements
+
+
+class MSD(nnx.Module):
+    """Judges a waveform at several rates; the first scale has spectral norm."""
+
+    def __init__(self, cfg: MSDConfig, rngs: nnx.Rngs) -> None:
+        self.parts = nnx.List(
+            [
+                _Stack(
+                    cfg.channels,
+                    cfg.kernels,
+                    cfg.strides,
+                    cfg.groups,
+                    cfg.dtype,
+                    rngs,
+                    norm="weight" if scale else "spectral",
+                    last_width=3,
+                )
+                for scale in range(cfg.scales)
+            ]
+        )
+
+    def __call__(self, wave: Array) -> list[Judgement]:
+        """Waveforms [B, N]."""
+        x = wave[..., None]
+        judgements = []
+        for part in self.parts:
+            judgements.append(_judgement(part(x)))
+            x = _halve(x)
+        return judgements
+
+
+class _Stack(nnx.Module):
+    """Convolutions with leaky ReLU, and a last one to a single channel."""
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        kernels: tuple[int, ...],
+        strides: tuple[int, ...],
+        groups: tuple[int, ...],
+        dtype: str,
+        rngs: nnx.Rngs,
+        norm: str = "weight",
+        last_width: int = 3,
+    ) -> None:
+        self.convs: nnx.List[Conv1d] = nnx.List([])
+        inputs = 1
+        for outputs, width, stride, group in zip(
+            channels, kernels, strides, groups, strict=True
+        ):
+            self.convs.append(
+                Conv1d(
+                    (inputs, outputs),
+                    width,
+                    stride=stride,
+                    groups=group,
+                    norm=norm,
+                    dtype=dtype,
+                    rngs=rngs,
+                )
+            )
+            inputs = outputs
+        self.conv_post = Conv1d(
+            (inputs, 1), last_width, norm=norm, dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, x: Array) -> list[Array]:
+        maps = []
+        for conv in self.convs:
+            x = jax.nn.leaky_relu(conv(x), SLOPE)
+            maps.append(x)
+        return [*maps, self.conv_post(x)]
+
+
+def _judgement(maps: list[Array]) -> Judgement:
+    return Judgement(maps[-1].reshape(maps[-1].shape[0], -1), tuple(maps))
+
+
+def _halve(x: Array) -> Array:
+    """PyTorch's AvgPool1d(4, 2, padding=2): the padding counts in the mean."""
+    window, strides = (1, 4, 1), (1, 2, 1)
+    total = lax.reduce_window(
+        x, 0.0, lax.add, window, strides, ((0, 0), (2, 2), (0, 0))
+    )
+    return total / 4

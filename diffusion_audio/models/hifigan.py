@@ -1,0 +1,174 @@
+"""HiFi-GAN: a generator of waveforms from log-mels (Kong et al. 2020).
+
+Each stage upsamples by a transposed convolution and halves the channels; then the
+mean of parallel residual blocks of several widths follows (multi-receptive-field
+fusion). `fold` removes weight norm from trained parameters: they then belong to
+the network of the same config with ``weight_norm=False``, which computes the same.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from diffusion_audio.aliases import Array
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.nn.conv1d import Conv1d, TransposedConv1d
+from diffusion_audio.nn.conv1d import fold as fold
+from diffusion_audio.nn.functional import Network, functional
+
+SLOPE = 0.1
+LAST_SLOPE = 0.01  # PyTorch's default, which the reference uses before the last layer
+
+
+@dataclasses.dataclass(frozen=True)
+class HiFiGANConfig:
+    """Settings of the generator; the defaults are V1.
+
+    Attributes:
+        n_mels: mel bands of the input.
+        channels: channels before the first stage; each stage halves them.
+        rates: upsampling of each stage; their product is the hop length.
+        kernels: width of each stage's transposed convolution.
+        resblock: ``"1"`` (pairs of convolutions) or ``"2"`` (single ones).
+        resblock_kernels: width of each of the parallel residual blocks.
+        dilations: dilations within each of the parallel residual blocks.
+        weight_norm: train with weight norm; False is the folded form.
+        dtype: type that it computes in; parameters are float32.
+    """
+
+    n_mels: int = 80
+    channels: int = 512
+    rates: tuple[int, ...] = (8, 8, 2, 2)
+    kernels: tuple[int, ...] = (16, 16, 4, 4)
+    resblock: str = "1"
+    resblock_kernels: tuple[int, ...] = (3, 7, 11)
+    dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    weight_norm: bool = True
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("rates", "kernels", "resblock_kernels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "dilations", tuple(map(tuple, self.dilations)))
+        if self.resblock not in ("1", "2"):
+            raise unknown("resblock", self.resblock, ("1", "2"))
+        if len(self.rates) != len(self.kernels):
+            raise UserError(
+                f"every upsampling stage needs a rate and a kernel width: rates "
+                f"{self.rates} and kernels {self.kernels} differ in number"
+            )
+        if any(k < u for u, k in zip(self.rates, self.kernels, strict=True)):
+            raise UserError(
+                f"kernels {self.kernels} must not be below rates {self.rates}, or some "
+                "samples would see no input"
+            )
+        if len(self.resblock_kernels) != len(self.dilations):
+            raise UserError(
+                f"every residual block needs a width and dilations: resblock_kernels "
+                f"{self.resblock_kernels} and dilations {self.dilations} differ in "
+                "number"
+            )
+        if any(width % 2 == 0 for width in self.resblock_kernels):
+            raise UserError(
+                f"resblock_kernels must be odd to keep the length, not "
+                f"{self.resblock_kernels}"
+            )
+        if self.channels % 2 ** len(self.rates):
+            raise UserError(
+                f"channels are halved {len(self.rates)} times, so they must be a "
+                f"multiple of {2 ** len(self.rates)}, not {self.channels}"
+            )
+
+    @property
+    def hop_length(self) -> int:
+        """Samples for each mel frame."""
+        return math.prod(self.rates)
+
+
+def build_hifigan(cfg: HiFiGANConfig) -> Network:
+    """The generator: ``apply(params, mel [B, T, F]) -> waveform [B, T * hop]``."""
+    return functional(lambda rngs: HiFiGAN(cfg, rngs))
+
+
+class HiFiGAN(nnx.Module):
+    """The generator; see `build_hifigan`."""
+
+    def __init__(self, cfg: HiFiGANConfig, rngs: nnx.Rngs) -> None:
+        norm, dtype = "weight" if cfg.weight_norm else "none", cfg.dtype
+        width = cfg.channels
+        self.hop_length = cfg.hop_length
+        self.conv_pre = Conv1d(
+            (cfg.n_mels, width), 7, norm=norm, dtype=dtype, rngs=rngs
+        )
+        self.upsamplers: nnx.List[TransposedConv1d] = nnx.List([])
+        self.blocks: nnx.List[nnx.List[_ResBlock]] = nnx.List([])
+        for rate, kernel in zip(cfg.rates, cfg.kernels, strict=True):
+            self.upsamplers.append(
+                TransposedConv1d(
+                    (width, width // 2),
+                    kernel,
+                    stride=rate,
+                    norm=norm,
+                    dtype=dtype,
+                    rngs=rngs,
+                )
+            )
+            width //= 2
+            fusion = [
+                _ResBlock(width, kernel, dilations, cfg, norm, rngs)
+                for kernel, dilations in zip(
+                    cfg.resblock_kernels, cfg.dilations, strict=True
+                )
+            ]
+            self.blocks.append(nnx.List(fusion))
+        self.conv_post = Conv1d((width, 1), 7, norm=norm, dtype=dtype, rngs=rngs)
+
+    def __call__(self, mel: Array) -> Array:
+        """Log-mels [B, T, F] to waveforms [B, T * hop], in [-1, 1]."""
+        x = self.conv_pre(mel)
+        for upsample, fusion in zip(self.upsamplers, self.blocks, strict=True):
+            x = upsample(jax.nn.leaky_relu(x, SLOPE))
+            x = sum((block(x) for block in fusion[1:]), fusion[0](x)) / len(fusion)
+        x = self.conv_post(jax.nn.leaky_relu(x, LAST_SLOPE))
+        wave = jnp.tanh(x.astype(jnp.float32))[..., 0]  # [B, N]
+        # An odd width - rate gives a stage one sample more than its share. Cut here
+        # and not in the stage, the rest equals the published systems' output.
+        return wave[:, : mel.shape[1] * self.hop_length]
+
+
+class _ResBlock(nnx.Module):
+    """Residual convolutions of one width with rising dilations."""
+
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        dilations: tuple[int, ...],
+        cfg: HiFiGANConfig,
+        norm: str,
+        rngs: nnx.Rngs,
+    ) -> None:
+        def conv(dilation: int) -> Conv1d:
+            return Conv1d(
+                (channels, channels),
+                width,
+                dilation=dilation,
+                norm=norm,
+                dtype=cfg.dtype,
+                rngs=rngs,
+            )
+
+        self.dilated = nnx.List([conv(dilation) for dilation in dilations])
+        pairs = dilations if cfg.resblock == "1" else ()
+        self.plain = nnx.List([conv(1) for _ in pairs])
+
+    def __call__(self, x: Array) -> Array:
+        for i, dilated in enumerate(self.dilated):
+            y = dilated(jax.nn.leaky_relu(x, SLOPE))
+            if self.plain:
+                y = self.plain[i](jax.nn.leaky_relu(y, SLOPE))
+            x = x + y
+        return x

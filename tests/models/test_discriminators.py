@@ -1,0 +1,137 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.discriminators import (
+    MPDConfig,
+    MSDConfig,
+    build_discriminators,
+    build_mpd,
+    build_msd,
+)
+from diffusion_audio.nn.conv1d import fold
+from diffusion_audio.nn.functional import abstract_params, count
+
+TINY_MPD = MPDConfig(periods=(2, 3), channels=(2, 4, 4))
+TINY_MSD = MSDConfig(
+    scales=2, channels=(4, 4, 8), kernels=(5, 9, 5), strides=(1, 2, 2), groups=(1, 2, 4)
+)
+
+
+def test_published_parameter_counts():
+    """Of the convolutions themselves: weight norm's g, and u and v, apart."""
+    mpd = jax.eval_shape(fold, abstract_params(build_mpd(MPDConfig())))
+    assert count(mpd) == 41_092_165
+    msd = jax.eval_shape(fold, abstract_params(build_msd(MSDConfig())))
+    spectral = msd["parts"]["0"]
+    u_v = sum(
+        count({name: layer[name] for name in ("spectral_u", "spectral_v")})
+        for layer in (*spectral["convs"].values(), spectral["conv_post"])
+    )
+    assert count(msd) - u_v == 29_610_627
+
+
+def test_spectral_norm_is_on_the_first_scale_only():
+    params = abstract_params(build_msd(TINY_MSD))["parts"]
+    assert set(params["0"]["conv_post"]) == {
+        "kernel",
+        "bias",
+        "spectral_u",
+        "spectral_v",
+    }
+    assert set(params["1"]["conv_post"]) == {"g", "v", "bias"}
+
+
+def test_mpd_sees_each_phase_of_a_period_apart():
+    network = build_mpd(TINY_MPD)
+    params = jax.jit(network.init)(jax.random.key(0))
+    wave = jax.random.normal(jax.random.key(1), (2, 60))
+    before = jax.jit(network.apply)(params, wave)
+    after = jax.jit(network.apply)(params, wave.at[:, 2::3].add(1.0))
+    same = before[1].logits == after[1].logits
+    np.testing.assert_array_equal(same.reshape(2, 3, -1).all(axis=(0, 2)), [1, 1, 0])
+    assert [m.shape for m in before[1].features] == [
+        (2, 3, 7, 2),
+        (2, 3, 3, 4),
+        (2, 3, 3, 4),
+        (2, 3, 3, 1),
+    ]
+    assert before[1].logits.shape == (2, 9)
+
+
+def test_mpd_pads_to_a_whole_period_by_reflection():
+    network = build_mpd(MPDConfig(periods=(3,), channels=(2,)))
+    params = jax.jit(network.init)(jax.random.key(0))
+    wave = jax.random.normal(jax.random.key(1), (1, 11))
+    longer = jnp.concatenate([wave, wave[:, 9:10]], axis=1)
+    for a, b in zip(
+        jax.jit(network.apply)(params, wave),
+        jax.jit(network.apply)(params, longer),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a.logits, b.logits)
+
+
+def test_msd_hears_the_padded_mean_of_four_at_half_the_rate():
+    network = build_msd(TINY_MSD)
+    params = jax.jit(network.init)(jax.random.key(0))
+    wave = jax.random.normal(jax.random.key(1), (1, 16))
+    padded = jnp.pad(wave, ((0, 0), (2, 2)))
+    half = jnp.stack([padded[:, i : i + 4].sum(1) / 4 for i in range(0, 17, 2)], axis=1)
+    first = {"parts": {"0": params["parts"]["0"], "1": params["parts"]["1"]}}
+    second_of_wave = network.apply(first, wave)[1]
+    # The second stack alone, fed with the mean: a network of weight-normed layers.
+    x = half[..., None]
+    folded = fold(params["parts"]["1"])
+    layers = [*folded["convs"].values(), folded["conv_post"]]
+    for layer, stride, groups, feature in zip(
+        layers, (1, 2, 2, 1), (1, 2, 4, 1), second_of_wave.features, strict=True
+    ):
+        pad = layer["kernel"].shape[0] // 2
+        x = jax.lax.conv_general_dilated(
+            x,
+            layer["kernel"],
+            (stride,),
+            [(pad, pad)],
+            dimension_numbers=("NHC", "HIO", "NHC"),
+            feature_group_count=groups,
+        )
+        x = x + layer["bias"][None, None]
+        if layer is not layers[-1]:
+            x = jnp.where(x > 0, x, 0.1 * x)
+        np.testing.assert_allclose(feature, x, atol=1e-5)
+
+
+def test_several_discriminators_judge_as_one():
+    settings = {
+        "msd": {
+            "scales": 1,
+            "channels": [4],
+            "kernels": [5],
+            "strides": [1],
+            "groups": [1],
+        },
+        "mpd": {"periods": [2, 3], "channels": [2]},
+    }
+    network = build_discriminators(settings)
+    params = jax.jit(network.init)(jax.random.key(0))
+    assert set(params) == {"mpd", "msd"}
+    assert len(jax.jit(network.apply)(params, jnp.ones((1, 24)))) == 3
+    with pytest.raises(UserError, match="unknown discriminator 'mrd'"):
+        build_discriminators({"mrd": {}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strides": (1, 2)}, "as many kernels, strides and groups"),
+        ({"channels": (8, 8, 16, 32, 64, 64, 64)}, "layer 2 of MSD has 16 groups"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        MSDConfig(**settings)
+    with pytest.raises(UserError, match="at least one"):
+        MPDConfig(periods=())

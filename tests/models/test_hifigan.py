@@ -1,0 +1,116 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
+from diffusion_audio.nn.functional import abstract_params, count
+
+TINY = HiFiGANConfig(
+    n_mels=5,
+    channels=16,
+    rates=(4, 2),
+    kernels=(8, 4),
+    resblock_kernels=(3, 5),
+    dilations=((1, 3), (1, 2)),
+)
+AUDIOLDM = {"channels": 1024, "rates": (5, 4, 2, 2, 2), "kernels": (16, 16, 8, 4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("expected", "settings"),
+    [
+        (13_926_017, {}),
+        (925_985, {"channels": 128}),
+        (
+            1_462_273,
+            {
+                "channels": 256,
+                "rates": (8, 8, 4),
+                "kernels": (16, 16, 8),
+                "resblock": "2",
+                "resblock_kernels": (3, 5, 7),
+                "dilations": [[1, 2], [2, 6], [3, 12]],
+            },
+        ),
+        (55_264_897, {"n_mels": 64} | AUDIOLDM),
+        (
+            13_672_065,
+            {"n_mels": 256, "rates": (5, 4, 4, 2), "kernels": (11, 8, 8, 4)},
+        ),
+    ],
+    ids=["v1", "v2", "v3", "audioldm_16k", "auffusion"],
+)
+def test_published_parameter_counts(expected, settings):
+    cfg = HiFiGANConfig(**settings, weight_norm=False)
+    assert count(abstract_params(build_hifigan(cfg))) == expected
+
+
+@pytest.mark.parametrize(
+    ("rates", "kernels"), [((8, 2), (16, 4)), ((5, 4), (16, 16)), ((5, 2), (16, 5))]
+)
+def test_length_is_frames_times_hop_also_for_odd_width_minus_rate(rates, kernels):
+    cfg = dataclasses.replace(TINY, rates=rates, kernels=kernels)
+    network = build_hifigan(cfg)
+    wave = jax.eval_shape(
+        lambda key: network.apply(network.init(key), jnp.zeros((2, 7, 5))),
+        jax.random.key(0),
+    )
+    assert wave.shape == (2, 7 * cfg.hop_length)
+    assert wave.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("resblock", ["1", "2"])
+def test_folded_parameters_compute_the_same(resblock):
+    cfg = dataclasses.replace(TINY, resblock=resblock)
+    network = build_hifigan(cfg)
+    params = jax.tree.map(
+        lambda leaf: leaf * 1.3 + 0.01, jax.jit(network.init)(jax.random.key(0))
+    )
+    folded = fold(params)
+    inference = build_hifigan(dataclasses.replace(cfg, weight_norm=False))
+    assert jax.tree.structure(folded) == jax.tree.structure(abstract_params(inference))
+    mel = jax.random.normal(jax.random.key(1), (2, 6, 5))
+    wave = jax.jit(network.apply)(params, mel)
+    np.testing.assert_allclose(jax.jit(inference.apply)(folded, mel), wave, atol=1e-5)
+    assert float(jnp.std(wave)) > 0
+
+
+def test_slope_before_the_last_convolution_is_pytorchs_default():
+    cfg = dataclasses.replace(TINY, weight_norm=False)
+    network = build_hifigan(cfg)
+    params = jax.tree.map(jnp.zeros_like, jax.jit(network.init)(jax.random.key(0)))
+    params["upsamplers"]["1"]["bias"] -= 1.0  # all that reaches the last layer
+    params["conv_post"]["kernel"] += 1.0
+    wave = jax.jit(network.apply)(params, jnp.zeros((1, 4, 5)))
+    channels, width = 4, 7
+    np.testing.assert_allclose(wave[0, 16], np.tanh(-0.01 * channels * width), 1e-5)
+
+
+def test_bfloat16_stays_near_float32():
+    params = jax.jit(build_hifigan(TINY).init)(jax.random.key(0))
+    mel = jax.random.normal(jax.random.key(1), (1, 8, 5))
+    half = build_hifigan(dataclasses.replace(TINY, dtype="bfloat16"))
+    wave = jax.jit(half.apply)(params, mel)
+    assert wave.dtype == jnp.float32
+    exact = jax.jit(build_hifigan(TINY).apply)(params, mel)
+    assert 0 < float(jnp.abs(wave - exact).max()) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resblock": "3"}, "unknown resblock '3'"),
+        ({"rates": (4, 2, 2)}, "differ in number"),
+        ({"kernels": (8, 1)}, "must not be below rates"),
+        ({"resblock_kernels": (3, 4)}, "must be odd"),
+        ({"dilations": ((1, 3),)}, "differ in number"),
+        ({"channels": 18}, "multiple of 4, not 18"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(TINY, **change)
