@@ -5,7 +5,6 @@ command line are parsed by ``ml_collections.config_flags``; this module runs the
 and finds misspelt names first, to say which name was meant.
 """
 
-import contextlib
 import importlib.util
 import re
 import sys
@@ -74,10 +73,9 @@ def load(spec: str) -> ConfigDict:
             raise UserError(f"no config file {name!r} (nor any other *.py there)")
         raise unknown("config file", name, beside)
     try:
-        with _importable(path.resolve().parent.parent):
-            module = execute(path)
-            _check_presets(name, module, presets)
-            config = module.get_config(presets) if presets else module.get_config()
+        module = execute(path)
+        _check_presets(name, module, presets)
+        config = module.get_config(presets) if presets else module.get_config()
     except UserError:
         raise
     except Exception as error:  # whatever it is, it is the file's
@@ -90,12 +88,17 @@ def load(spec: str) -> ConfigDict:
 
 
 def execute(path: Path) -> ModuleType:
-    """Runs a config file as a module of its own."""
+    """Runs a config file as a module; it may import neighbours as ``configs.NAME``."""
     specification = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    root = str(path.resolve().parent.parent)
+    sys.path.append(root)
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(root)
     return module
 
 
@@ -105,16 +108,6 @@ def _check_presets(name: str, module: ModuleType, presets: str) -> None:
     for preset in filter(None, presets.split(",")):
         if known is not None and preset not in known:
             raise unknown(f"preset of {name}", preset, known)
-
-
-@contextlib.contextmanager
-def _importable(directory: Path) -> Iterator[None]:
-    """Lets a config import its neighbours as ``configs.NAME``."""
-    sys.path.append(str(directory))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(directory))
 
 
 def _take(argv: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -1,7 +1,8 @@
 """Makes audio files from prompts.
 
-Writes one WAV file a prompt, and prints their paths. The same seed and prompt make
-the same sound, whatever stands beside them.
+Writes one WAV file for each prompt and candidate, and index.json, which says what made
+them; prints the paths. The same prompt at the same place with the same seed sounds the
+same.
 """
 
 from absl import flags
@@ -14,7 +15,9 @@ USAGE = 'diffusion-audio generate --model=RUN_DIR "PROMPT" ... --out=DIR'
 def main(argv: list[str]) -> int:
     """Runs the verb."""
     values = flags.FlagValues()
-    flags.DEFINE_string("model", None, "directory of a run", flag_values=values)
+    flags.DEFINE_string(
+        "model", None, "directory of a diffusion run", flag_values=values
+    )
     flags.DEFINE_string("out", None, "directory of the files", flag_values=values)
     flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
     flags.DEFINE_integer(
@@ -39,8 +42,14 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer(
         "num_candidates",
         1,
-        "sounds made for a prompt, of which the best is kept",
+        "sounds for each prompt",
         lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "vocoder",
+        None,
+        "directory of a vocoder's run; None is the model's own",
         flag_values=values,
     )
     prompts = options.parse(
@@ -63,6 +72,7 @@ def main(argv: list[str]) -> int:
         guidance=values.guidance,
         duration=values.duration,
         num_candidates=values.num_candidates,
+        vocoder=values.vocoder,
     )
     for path in paths:
         print(path)

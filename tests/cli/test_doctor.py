@@ -59,9 +59,13 @@ def test_a_full_disk_is_broken(monkeypatch):
 
 
 def test_a_preset_that_does_not_parse_is_named(tmp_path):
-    path = tmp_path / "vae.py"
+    package = tmp_path / "neighbours"
+    package.mkdir()
+    path = package / "vae.py"
+    (package / "shared.py").write_text("")
     path.write_text(
         "from ml_collections import ConfigDict\n"
+        "from neighbours import shared\n"
         "PRESETS = ('good', 'bad')\n"
         "def get_config(arg):\n"
         "    return ConfigDict({'x': {'good': 1}[arg]})\n"
@@ -71,3 +75,4 @@ def test_a_preset_that_does_not_parse_is_named(tmp_path):
     assert "vae.py:bad: KeyError: 'bad'" in finding.text
     path.write_text(path.read_text().replace("1}", "1, 'bad': 2}"))
     assert doctor._presets(path) == ("ok", "presets: good, bad")
+    assert doctor._presets(package / "shared.py") == ("ok", "shared by the others")

@@ -1,0 +1,52 @@
+"""Measures a trained text-to-audio run and writes a page to read and listen to.
+
+Makes sounds of captions the run never saw, has them judged by a classifier of real
+clips where one is given, compares the vocoder with Griffin-Lim, and writes
+results.json and report.html; prints the page's path.
+"""
+
+from absl import flags
+
+from diffusion_audio.cli import options
+
+USAGE = "diffusion-audio evaluate --model=RUN_DIR --out=DIR [--classifier=RUN_DIR]"
+
+
+def main(argv: list[str]) -> int:
+    """Runs the verb."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "model", None, "directory of a diffusion run", flag_values=values
+    )
+    flags.DEFINE_string("out", None, "directory of the results", flag_values=values)
+    flags.DEFINE_string(
+        "classifier", None, "directory of the run that judges", flag_values=values
+    )
+    flags.DEFINE_string(
+        "split",
+        None,
+        "of the data; None is what training never saw",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "captions", 144, "how many to make sounds of", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "examples", 12, "how many are on the page", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
+    options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
+
+    from diffusion_audio.study.report import write_report
+
+    page = write_report(
+        values.model,
+        values.out,
+        classifier=values.classifier,
+        split=values.split,
+        captions=values.captions,
+        examples=values.examples,
+        seed=values.seed,
+    )
+    print(page)
+    return 0
