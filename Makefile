@@ -27,15 +27,20 @@ ifeq ($(DEMO),tones)
 PRESET := tones
 else
 PRESET := tones,$(DEMO)
+SIZE := --captions=8 --examples=2
 endif
 RUNS := runs/demo-$(DEMO)
-RUN := $(BIN)/diffusion-audio
+TRAIN := $(BIN)/diffusion-audio train
 
 demo: $(VENV)/.core
-	@$(RUN) train --config=configs/vae.py:$(PRESET) --workdir=$(RUNS)/vae
-	@$(RUN) train --config=configs/vocoder.py:$(PRESET) --workdir=$(RUNS)/vocoder
-	@$(RUN) train --config=configs/diffusion.py:$(PRESET) --workdir=$(RUNS)/diffusion
-	@$(RUN) evaluate --model=$(RUNS)/diffusion --out=$(RUNS)
+	@$(TRAIN) --config=configs/classifier.py:$(PRESET) --workdir=$(RUNS)/classifier
+	@$(TRAIN) --config=configs/vae.py:$(PRESET) --workdir=$(RUNS)/vae
+	@$(TRAIN) --config=configs/vocoder.py:$(PRESET) --workdir=$(RUNS)/vocoder
+	@$(TRAIN) --config=configs/diffusion.py:$(PRESET) --workdir=$(RUNS)/diffusion \
+	  --config.components.vae=$(RUNS)/vae \
+	  --config.components.vocoder=$(RUNS)/vocoder
+	@$(BIN)/diffusion-audio evaluate --model=$(RUNS)/diffusion \
+	  --classifier=$(RUNS)/classifier --out=$(RUNS) $(SIZE)
 
 test: $(VENV)/.test
 	@$(PYTEST) -n $(WORKERS)
