@@ -39,70 +39,72 @@ def folder(config: ConfigDict) -> None:
 
 
 def _paper(config: ConfigDict) -> None:
-    """What the published systems share: AudioLDM's mels and training length."""
-    config.audio.preset = "audioldm_16k"
+    """What the published systems share."""
     config.data.source = "folder:DIR"
     config.data.seconds = 10.24
     config.data.batch_size = 16
     config.data.cache_latents = False
     config.tokenizer = {"size": 32_000, "max_tokens": 128}
-    config.schedule.update(
-        {"name": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
-    )
     config.optimizer.update(
         {"learning_rate": 1e-4, "warmup_steps": 5000, "decay": "constant", "b2": 0.999}
     )
     config.ema.decay = 0.9999
-    config.sampling.update({"steps": 200, "guidance": 3.5, "spacing": "leading"})
-    config.train.update(
-        {"steps": 1_500_000, "log_every": 100, "evaluate_every": 5000}
-    )
+    config.train.update({"steps": 1_500_000, "log_every": 100, "evaluate_every": 5000})
     config.train.checkpoint_every = 5000
+    config.sampling.spacing = "leading"
 
 
-def audioldm(config: ConfigDict) -> None:
-    """AudioLDM-S (Liu et al. 2023)."""
+def _audioldm(config: ConfigDict) -> None:
+    """What AudioLDM and AudioLDM 2 share: mels, latents, chain, widths."""
     _paper(config)
-    config.text = {"vector_dim": 512, "width": 512, "depth": 6, "heads": 8}
+    config.audio.preset = "audioldm_16k"
+    config.schedule.update(
+        {"name": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
+    )
     config.unet = {
         "in_channels": 8,
         "out_channels": 8,
         "channels": (128, 256, 384, 640),
         "attention": (False, True, True, True),
         "heads": (4, 8, 12, 20),
-        "contexts": (None,),
-        "vector_dim": 512,
+        "dtype": "bfloat16",
     }
+    config.sampling.steps = 200
+
+
+def audioldm(config: ConfigDict) -> None:
+    """AudioLDM-S (Liu et al. 2023)."""
+    _audioldm(config)
+    config.text = {"vector_dim": 512, "width": 512, "depth": 6, "heads": 8}
+    config.unet.update({"contexts": (None,), "vector_dim": 512})
     config.sampling.guidance = 2.5
 
 
 def audioldm2(config: ConfigDict) -> None:
     """AudioLDM 2 (Liu et al. 2024), heads as in the original code."""
-    _paper(config)
+    _audioldm(config)
     config.text = {"contexts": (768, 1024), "width": 768, "depth": 12, "heads": 12}
-    config.unet = {
-        "in_channels": 8,
-        "out_channels": 8,
-        "channels": (128, 256, 384, 640),
-        "attention": (False, True, True, True),
-        "heads": (4, 8, 12, 20),
-        "contexts": (None, 768, 1024),
-    }
+    config.unet.contexts = (None, 768, 1024)
+    config.sampling.guidance = 3.5
 
 
 def auffusion(config: ConfigDict) -> None:
-    """Auffusion (Xue et al. 2024), on the latents of AudioLDM's VAE."""
+    """Auffusion (Xue et al. 2024), with a VAE trained by `configs/vae.py:auffusion`."""
     _paper(config)
+    config.audio.preset = "auffusion_16k"
+    config.schedule.update(
+        {"name": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    )
     config.text = {"contexts": (768,), "width": 768, "depth": 12, "heads": 12}
     config.unet = {
-        "in_channels": 8,
-        "out_channels": 8,
+        "in_channels": 4,
+        "out_channels": 4,
         "channels": (320, 640, 1280, 1280),
         "attention": (True, True, True, False),
         "heads": (8, 8, 8, 8),
         "contexts": (768,),
+        "dtype": "bfloat16",
     }
-    config.schedule.update({"beta_start": 0.00085, "beta_end": 0.012})
     config.sampling.update({"steps": 100, "guidance": 7.5})
 
 

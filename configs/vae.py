@@ -8,6 +8,7 @@ Presets:
     tones      the embedded data set, minutes on two CPU cores: 8x8x16 latents.
     folder     the same network on a folder of audio at 16 kHz, clips of 2.048 s.
     audioldm   AudioLDM's 55.38 M VAE, 16 kHz and 64 mels, 10.24 s.
+    auffusion  Stable Diffusion's VAE shape for 256-mel pictures of one channel.
     smoke      after another preset: a few steps, to see that it runs.
 """
 
@@ -41,10 +42,15 @@ def audioldm(config: ConfigDict) -> None:
     )
     config.optimizer.update({"b2": 0.9, "clip_norm": 0.0})
     config.ema.decay = 0.0
-    config.train.update(
-        {"steps": 800_000, "log_every": 100, "evaluate_every": 5000}
-    )
+    config.train.update({"steps": 800_000, "log_every": 100, "evaluate_every": 5000})
     config.train.checkpoint_every = 5000
+
+
+def auffusion(config: ConfigDict) -> None:
+    """The shape of Stable Diffusion's VAE, trained on mels instead of taken over."""
+    audioldm(config)
+    config.audio.preset = "auffusion_16k"
+    config.vae = {"channels": (128, 256, 512, 512), "blocks": 2, "latent": 4}
 
 
 def smoke(config: ConfigDict) -> None:
@@ -53,7 +59,13 @@ def smoke(config: ConfigDict) -> None:
     config.train.log_every = 5
 
 
-PRESETS = {"tones": tones, "folder": folder, "audioldm": audioldm, "smoke": smoke}
+PRESETS = {
+    "tones": tones,
+    "folder": folder,
+    "audioldm": audioldm,
+    "auffusion": auffusion,
+    "smoke": smoke,
+}
 
 
 def get_config(arg: str = "tones") -> ConfigDict:

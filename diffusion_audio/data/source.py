@@ -1,6 +1,5 @@
 """Where clips come from: the protocol of a source, and opening one by its name."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +16,7 @@ class Source(Protocol):
     """A finite set of clips, each read when it is asked for, from any thread."""
 
     name: str
-    attributes: Mapping[str, Sequence[str]]
+    attributes: dict[str, tuple[str, ...]]
     """The values that each attribute of its clips can take; empty without any."""
 
     def __len__(self) -> int: ...
@@ -32,6 +31,10 @@ class Source(Protocol):
         Raises:
             AudioFileError: if the file is bad; the pipeline counts and skips it.
         """
+        ...
+
+    def describe(self, index: int, rng: np.random.Generator | None = None) -> Clip:
+        """The clip without its audio; ``rng`` chooses if it has several captions."""
         ...
 
     def captions(self) -> list[str]:
@@ -75,5 +78,11 @@ def open_source(
     if kind not in ("folder", "tfds"):
         raise unknown("data source", spec, ("tones", "folder:DIR", "tfds:NAME"))
     if not rest:
-        raise UserError(f"data source {spec!r} names nothing after {kind!r}:")
-    raise NotImplementedError(spec)
+        raise UserError(f"data source {spec!r} names nothing after the colon")
+    if kind == "folder":
+        from diffusion_audio.data import folder
+
+        return folder.open_folder(rest, split, sample_rate)
+    from diffusion_audio.data import public
+
+    return public.open_public(rest, split, sample_rate, data_dir=data_dir)

@@ -85,18 +85,21 @@ class TonesSource:
         wave = self._waves[index].astype(np.float32) / np.float32(32767)
         if self._sample_rate != tones.SAMPLE_RATE:
             wave = soxr.resample(wave, tones.SAMPLE_RATE, self._sample_rate)
-        texts = self._texts[index]
-        return {
-            "audio": wave,
-            "caption": texts["caption"],
-            "attributes": {name: texts[name] for name in tones.ATTRIBUTES},
-            "id": texts["id"],
-        }
+        return {"audio": wave, **self.describe(index)}
 
     def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
         """The clip cropped or padded to ``samples``."""
         clip = self[index]
         return clip | {"audio": fit(clip["audio"], samples, rng.random())}
+
+    def describe(self, index: int, rng: np.random.Generator | None = None) -> Clip:
+        """The clip without its audio; a tone has one caption."""
+        texts = self._texts[index]
+        return {
+            "caption": texts["caption"],
+            "attributes": {name: texts[name] for name in tones.ATTRIBUTES},
+            "id": texts["id"],
+        }
 
     def captions(self) -> list[str]:
         """Every caption."""

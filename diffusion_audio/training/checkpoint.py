@@ -94,9 +94,7 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """The finished steps, oldest first."""
         return sorted(
-            step
-            for step in self._all_steps()
-            if self._manifest(step).exists()
+            step for step in self._all_steps() if self._manifest(step).exists()
         )
 
     def newest_good(self) -> int | None:

@@ -79,10 +79,8 @@ class LatentDiffusion:
     vae_config: VAEConfig
     vocoder: Network | None
 
-    def predict(
-        self, params: Params, z: Array, t: Array, tokens: Array
-    ) -> Array:
-        """The predicted noise in latents z [B, H, W, C] at t [B] under tokens [B, L]."""
+    def predict(self, params: Params, z: Array, t: Array, tokens: Array) -> Array:
+        """Noise predicted in latents z [B, H, W, C] at t [B] under tokens [B, L]."""
         condition = self.text.apply(params["text"], tokens)
         return self.unet.apply(params["unet"], z, t, condition)
 

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
-from diffusion_audio.aliases import Batch, Key, Metrics, Params
+from diffusion_audio.aliases import Key, Metrics, Params
 from diffusion_audio.errors import UserError
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.metric_log import MetricLog
@@ -25,7 +25,7 @@ from diffusion_audio.training.parallel import (
     state_shardings,
 )
 from diffusion_audio.training.progress import ProgressView
-from diffusion_audio.training.task import Evaluation, State, Task
+from diffusion_audio.training.task import State, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +64,17 @@ class Interrupted(Exception):
 class BatchStream(Protocol):
     """Batches without end, whose position can be saved and set."""
 
-    def __next__(self) -> dict[str, np.ndarray]: ...
-    def get_state(self) -> Any: ...
-    def set_state(self, state: Any) -> None: ...
+    def __next__(self) -> dict[str, np.ndarray]:
+        """The next batch of this process."""
+        ...
+
+    def get_state(self) -> Any:
+        """The position, JSON values."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Goes to a position."""
+        ...
 
 
 def train(
@@ -78,7 +86,7 @@ def train(
     workdir: Path,
     frozen: Callable[[], Params],
     batches: BatchStream,
-    evaluation_batches: Callable[[], Iterator[Batch]],
+    evaluation_batches: Callable[[], Iterator[dict[str, np.ndarray]]],
     sample_rate: int,
     name: str = "train",
 ) -> tuple[State, dict[str, float]]:
@@ -92,7 +100,7 @@ def train(
         workdir: where checkpoints and metrics go.
         frozen: loads the trained parts a new state needs; not called to go on.
         batches: training batches of this process.
-        evaluation_batches: a fresh finite pass over evaluation batches.
+        evaluation_batches: starts anew through batches that training never sees.
         sample_rate: of logged audio, in Hz.
         name: shown in the progress view.
 
@@ -137,7 +145,8 @@ def train(
                     pending = None
                     clock.lap("step")
                 if evaluate:
-                    evaluation = task.evaluate(state, evaluation_batches(), key)
+                    held = (place_batch(batch, mesh) for batch in evaluation_batches())
+                    evaluation = task.evaluate(state, held, key)
                     log.evaluation(step, evaluation)
                     clock.lap("evaluate")
                 if due or stop:
@@ -229,7 +238,7 @@ class Stopwatch:
 def stop_signals() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM, so that the loop can save; a second one is final."""
     received: list[int] = []
-    old = {}
+    old: dict[int, Any] = {}
 
     def receive(number: int, _: Any) -> None:
         received.append(number)

@@ -92,7 +92,7 @@ def state_shardings(state: State, mesh: Mesh) -> Any:
 def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
     """This process's part of a batch, as part of the global one on the devices.
 
-    Adds ``index``, int32 [B]: each example's position in the global batch.
+    Its ``index``, int32 [B], is each example's position in the global batch.
 
     Raises:
         UserError: the examples cannot be split evenly over the devices.
@@ -104,8 +104,6 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
             f"a batch of {total} examples cannot be split over {mesh.size} devices; "
             f"make config.data.batch_size a multiple of {mesh.size}"
         )
-    first = local * jax.process_index()
-    batch = batch | {"index": np.arange(first, first + local, dtype=np.int32)}
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     return {
         name: jax.make_array_from_process_local_data(sharding, value)

@@ -99,10 +99,10 @@ def train(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> State:
     tokenizer = _tokenizer(resolved, workdir, source)
     task = make_task(resolved, tokenizer)
     options = {
-        "batch_size": _local_batch(data),
+        "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
         "tokenizer": tokenizer,
-        "labels": data.labels or None,
+        "labels": {name: _values(source, name) for name in data.labels} or None,
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
@@ -113,7 +113,7 @@ def train(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> State:
         clock.lap("encode")
 
     def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
-        return batches(held, seed=0, shuffle=True, **options)
+        return batches(held, seed=0, **options)
 
     state, seconds = loop.train(
         task,
@@ -173,9 +173,7 @@ def resolve(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
 
 def make_task(config: Mapping[str, Any], tokenizer: Any = None) -> Task:
     """The task that a resolved config names."""
-    module = importlib.import_module(
-        f"diffusion_audio.training.tasks.{config['task']}"
-    )
+    module = importlib.import_module(f"diffusion_audio.training.tasks.{config['task']}")
     return module.make(config, tokenizer)
 
 
@@ -237,14 +235,11 @@ def _abstract_batch(config: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
     return batch
 
 
-def _local_batch(data: DataConfig) -> int:
-    processes = jax.process_count()
-    if data.batch_size % processes:
-        raise UserError(
-            f"config.data.batch_size {data.batch_size} cannot be split over "
-            f"{processes} processes; make it a multiple"
-        )
-    return data.batch_size // processes
+def _values(source: Any, attribute: str) -> tuple[str, ...]:
+    """The values an attribute can take, in the order of their class numbers."""
+    if attribute not in source.attributes:
+        raise unknown(f"attribute of {source.name}", attribute, source.attributes)
+    return source.attributes[attribute]
 
 
 def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
@@ -284,8 +279,10 @@ def _latent_cache(
         )
         logging.info("encoding %d clips once into %s", len(source), directory)
         latents.write(
-            directory, source, lambda audio: np.asarray(encode(audio)), meta,
+            directory,
+            source,
+            lambda audio: np.asarray(encode(audio)),
+            meta,
             samples=options["samples"],
         )
     return latents.open(directory, source, meta)
-

@@ -13,6 +13,7 @@ is compiled, sharded, donated and saved without knowing what is inside:
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -81,5 +82,6 @@ def apply_gradients(
     Returns:
         The new parameters and the new optimiser state.
     """
-    updates, opt = optimizer.update(grads, opt, params)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+        updates, opt = optimizer.update(grads, opt, params)
     return optax.apply_updates(params, updates), opt

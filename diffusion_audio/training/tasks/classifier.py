@@ -7,6 +7,7 @@ alone what an attribute may rest on: level, pitch and shape in time.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import jax
@@ -22,19 +23,12 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.classifier import ClassifierConfig, build_classifier
 from diffusion_audio.nn.functional import Network
 from diffusion_audio.training import ema
-from diffusion_audio.training.gradients import gradients
+from diffusion_audio.training.descent import descend
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.randomness import step_key
 from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import (
-    Evaluation,
-    Mean,
-    State,
-    Task,
-    apply_gradients,
-    new_state,
-)
+from diffusion_audio.training.task import Evaluation, State, Task, new_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,31 +73,13 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         params = network.init(key)
         return new_state(params, optimizer.init(params), ema.start(average, params))
 
-    def loss(params: Params, batch: Batch, key: Key) -> Any:
-        mel = augmented_mel(
-            cfg, spec, batch["audio"], example_keys(key, batch["index"])
-        )
+    def loss(
+        params: Params, frozen: Params, batch: Batch, key: Key, step: Array
+    ) -> tuple[Array, Metrics]:
+        del frozen
+        keys = example_keys(step_key(key, "augmentation", step), batch["index"])
+        mel = augmented_mel(cfg, spec, batch["audio"], keys)
         return _loss(network.apply(params, mel), batch["labels"])
-
-    def step(state: State, batch: Batch, key: Key, mean: Mean) -> tuple[State, Metrics]:
-        draw = step_key(key, "augmentation", state["step"])
-        grads, metrics = mean(
-            gradients(
-                lambda params, part: loss(params, part, draw),
-                state["params"],
-                batch,
-                train.accumulate,
-            )
-        )
-        params, opt = apply_gradients(optimizer, grads, state["opt"], state["params"])
-        metrics["grad_norm"] = optax.global_norm(grads)
-        new = {
-            "step": state["step"] + 1,
-            "params": params,
-            "opt": opt,
-            "ema": ema.update(average, state["ema"], params, state["step"]),
-        }
-        return state | new, metrics
 
     hear = classifier(config)
 
@@ -111,7 +87,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         del key
         params = ema.best(state["ema"], state["params"])
         right = []
-        for batch in batches:
+        for batch in islice(batches, 8):
             logits = hear(params, batch["audio"])
             heard = np.stack([np.argmax(score, axis=1) for score in logits], axis=1)
             right.append(heard == batch["labels"])
@@ -122,6 +98,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         metrics["accuracy/all"] = float(table.all(axis=1).mean())
         return Evaluation(metrics, {}, {})
 
+    step = descend(loss, optimizer, average, train.accumulate)
     return Task(init, step, evaluate)
 
 
@@ -180,7 +157,7 @@ def augmented_mel(
     audio = jax.vmap(
         lambda wave, at: jax.lax.dynamic_slice(jnp.pad(wave, most), (at,), wave.shape)
     )(audio, start)
-    gain = 10 ** (uniform(1, -cfg.gain, cfg.gain) / 20)
+    gain = 10.0 ** (uniform(1, -cfg.gain, cfg.gain) / 20)
     level = uniform(2, 0.0, cfg.noise)
     audio = audio * gain[:, None] + level[:, None] * normal(3, audio.shape[1:])
     mel = normalize(spec, log_mel(spec, audio))

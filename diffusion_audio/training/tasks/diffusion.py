@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
 from diffusion_audio.data.tokenizer import Tokenizer
@@ -24,20 +23,13 @@ from diffusion_audio.diffusion.noise import (
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.vae import Moments
 from diffusion_audio.training import ema
-from diffusion_audio.training.gradients import gradients
+from diffusion_audio.training.descent import descend
 from diffusion_audio.training.latent_diffusion import SamplingConfig, build
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.randomness import purpose_key, step_key
 from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import (
-    Evaluation,
-    Mean,
-    State,
-    Task,
-    apply_gradients,
-    new_state,
-)
+from diffusion_audio.training.task import Evaluation, State, Task, new_state
 
 EVALUATION_STEP = -1  # address of the evaluation's noise: the same at every step
 
@@ -123,32 +115,11 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
         x0 = model.scale(frozen, moments, example_noise(keys("posterior"), shape))
         t = example_timesteps(keys("timestep"), model.schedule.steps)
         eps = example_noise(keys("noise"), shape)
-        dropped = jax.vmap(
-            lambda k: jax.random.bernoulli(k, cfg.condition_dropout)
-        )(keys("dropout"))
+        dropped = jax.vmap(lambda k: jax.random.bernoulli(k, cfg.condition_dropout))(
+            keys("dropout")
+        )
         tokens = jnp.where(dropped[:, None], empty[None], batch["tokens"])
         return epsilon_loss(model.predict, params, model.schedule, x0, t, eps, tokens)
-
-    def step(state: State, batch: Batch, key: Key, mean: Mean) -> tuple[State, Metrics]:
-        grads, metrics = mean(
-            gradients(
-                lambda params, part: loss(
-                    params, state["frozen"], part, key, state["step"]
-                ),
-                state["params"],
-                batch,
-                train.accumulate,
-            )
-        )
-        params, opt = apply_gradients(optimizer, grads, state["opt"], state["params"])
-        metrics["grad_norm"] = optax.global_norm(grads)
-        new = {
-            "step": state["step"] + 1,
-            "params": params,
-            "opt": opt,
-            "ema": ema.update(average, state["ema"], params, state["step"]),
-        }
-        return state | new, metrics
 
     @jax.jit
     def evaluation_loss(params: Params, frozen: Params, batch: Batch, key: Key) -> Any:
@@ -173,7 +144,8 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
             float(evaluation_loss(params, state["frozen"], batch, key))
             for batch in islice(batches, 8)
         ]
-        audio, pictures = {}, {}
+        audio: dict[str, np.ndarray] = {}
+        pictures: dict[str, np.ndarray] = {}
         if listen.prompts:
             tokens = tokenizer.encode(list(listen.prompts))
             mels, waves = draw(params, state["frozen"], tokens, key)
@@ -183,4 +155,5 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
                     audio[f"prompt/{i}"] = np.asarray(waves[i, :samples])
         return Evaluation({"loss": float(np.mean(losses))}, audio, pictures)
 
+    step = descend(loss, optimizer, average, train.accumulate)
     return Task(init, step, evaluate)

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
 from diffusion_audio.audio.mel import denormalize, log_mel, normalize
@@ -20,19 +19,12 @@ from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import unknown
 from diffusion_audio.models.vae import VAEConfig, build_vae, kl, sample_moments
 from diffusion_audio.training import ema
-from diffusion_audio.training.gradients import gradients
+from diffusion_audio.training.descent import descend
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.randomness import step_key
 from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import (
-    Evaluation,
-    Mean,
-    State,
-    Task,
-    apply_gradients,
-    new_state,
-)
+from diffusion_audio.training.task import Evaluation, State, Task, new_state
 
 DISTANCES = ("l1", "l2")
 
@@ -68,14 +60,19 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     cfg = settings(VAELossConfig, config, "loss")
     train = settings(TrainConfig, config, "train")
     average = settings(ema.EMAConfig, config, "ema")
-    optimizer = make_optimizer(settings(OptimizerConfig, config, "optimizer"), train.steps)
+    optimizer = make_optimizer(
+        settings(OptimizerConfig, config, "optimizer"), train.steps
+    )
 
     def init(key: Key, batch: Batch, frozen: Params | None = None) -> State:
         del batch, frozen
         params = network.init(key)
         return new_state(params, optimizer.init(params), ema.start(average, params))
 
-    def loss(params: Params, batch: Batch, key: Key, step: Array) -> Any:
+    def loss(
+        params: Params, frozen: Params, batch: Batch, key: Key, step: Array
+    ) -> tuple[Array, Metrics]:
+        del frozen
         mel = normalize(spec, log_mel(spec, batch["audio"]))[..., None]  # [B, T, F, 1]
         moments = network.apply(params, mel, method="encode")
         keys = example_keys(step_key(key, "posterior", step), batch["index"])
@@ -93,36 +90,20 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
             "latent_std": jnp.std(moments.mean),
         }
 
-    def step(state: State, batch: Batch, key: Key, mean: Mean) -> tuple[State, Metrics]:
-        grads, metrics = mean(
-            gradients(
-                lambda params, part: loss(params, part, key, state["step"]),
-                state["params"],
-                batch,
-                train.accumulate,
-            )
-        )
-        params, opt = apply_gradients(optimizer, grads, state["opt"], state["params"])
-        metrics["grad_norm"] = optax.global_norm(grads)
-        new = {
-            "step": state["step"] + 1,
-            "params": params,
-            "opt": opt,
-            "ema": ema.update(average, state["ema"], params, state["step"]),
-        }
-        return state | new, metrics
-
     @jax.jit
     def rebuild(params: Params, audio: Array) -> tuple[Array, Array]:
         mel = log_mel(spec, audio)
-        moments = network.apply(params, normalize(spec, mel)[..., None], method="encode")
+        moments = network.apply(
+            params, normalize(spec, mel)[..., None], method="encode"
+        )
         rebuilt = network.apply(params, moments.mean, method="decode")[..., 0]
         return mel, denormalize(spec, rebuilt)
 
     def evaluate(state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
         del key
         params = ema.best(state["ema"], state["params"])
-        errors, pictures = [], {}
+        errors: list[float] = []
+        pictures: dict[str, np.ndarray] = {}
         for batch in islice(batches, 4):
             mel, rebuilt = rebuild(params, batch["audio"])
             errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
@@ -132,4 +113,5 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
                     pictures[f"real_and_rebuilt/{i}"] = pair
         return Evaluation({"mel_l1": float(np.mean(errors))}, {}, pictures)
 
+    step = descend(loss, optimizer, average, train.accumulate)
     return Task(init, step, evaluate)

@@ -1,0 +1,133 @@
+"""Real clips, their reconstructions and what a model makes of their captions."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffusion_audio.audio.griffin_lim import griffin_lim
+from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.evaluation.metrics import (
+    log_spectral_distance,
+    mel_l1,
+    multi_resolution_stft,
+)
+from diffusion_audio.generation import Pipeline
+from diffusion_audio.training.randomness import purpose_key
+
+GRIFFIN_LIM_ITERATIONS = 60
+BATCH = 48
+
+
+class Comparison(NamedTuple):
+    """Sounds of the same captions, float32 [n, N] each.
+
+    Attributes:
+        captions: what was asked for.
+        attributes: of the real clips; empty where the set has none.
+        real: the clips of the set.
+        rebuilt: the clips through VAE and vocoder.
+        generated: from the captions, at the run's own guidance.
+        untrained: from the captions, by the same networks before training.
+    """
+
+    captions: list[str]
+    attributes: list[dict[str, str]]
+    real: np.ndarray
+    rebuilt: np.ndarray
+    generated: np.ndarray
+    untrained: np.ndarray
+
+
+def compare(
+    pipeline: Pipeline, source: Any, count: int, seed: int, progress: Any
+) -> Comparison:
+    """Draws ``count`` clips of a source evenly and makes their counterparts.
+
+    Args:
+        pipeline: the model.
+        source: real clips with captions.
+        count: number of captions; at most all of the source.
+        seed: of crops and of generation.
+        progress: ``progress(done)`` is called with the number of clips done, of
+            twice ``count``.
+    """
+    samples = round(pipeline.seconds * pipeline.model.spec.sample_rate)
+    chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
+    clips = [
+        source.draw(int(i), samples, np.random.default_rng([seed, int(i)]))
+        for i in chosen
+    ]
+    captions = [clip["caption"] for clip in clips]
+    real = np.stack([clip["audio"] for clip in clips])
+    model = pipeline.model
+    key = jax.random.key(seed)
+    start = {
+        "text": model.text.init(purpose_key(key, "untrained text")),
+        "unet": model.unet.init(purpose_key(key, "untrained unet")),
+    }
+    untrained = dataclasses.replace(pipeline, params=start)
+    done = 0
+    made: dict[str, list[np.ndarray]] = {"generated": [], "untrained": []}
+    for name, maker in (("generated", pipeline), ("untrained", untrained)):
+        for i in range(0, len(captions), BATCH):
+            batch = captions[i : i + BATCH]
+            padded = batch + [""] * (BATCH - len(batch))  # one shape, one compilation
+            waves = maker(padded, key=jax.random.fold_in(key, i))
+            made[name].append(waves[: len(batch)])
+            done += len(batch)
+            progress(done)
+    rebuilt = [
+        pipeline.reconstruct(real[i : i + BATCH]) for i in range(0, len(real), BATCH)
+    ]
+    return Comparison(
+        captions,
+        [clip["attributes"] for clip in clips],
+        real,
+        np.concatenate(rebuilt),
+        np.concatenate(made["generated"]),
+        np.concatenate(made["untrained"]),
+    )
+
+
+def vocoder_table(
+    pipeline: Pipeline, real: np.ndarray, seed: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Copy synthesis by the vocoder and by Griffin-Lim: system -> metric -> [n].
+
+    Args:
+        pipeline: has the vocoder.
+        real: waveforms [n, N] that no stage was trained on.
+        seed: of Griffin-Lim's first phases.
+    """
+    spec = pipeline.model.spec
+    mels = log_mel(spec, jnp.asarray(real))
+    key = jax.random.key(seed)
+    systems = {
+        "vocoder": pipeline.vocode(mels),
+        "griffin_lim": np.asarray(
+            griffin_lim(spec, mels, key, iterations=GRIFFIN_LIM_ITERATIONS)
+        ),
+    }
+    length = real.shape[1]
+    return {
+        name: distances(spec, real, waves[:, :length])
+        for name, waves in systems.items()
+    }
+
+
+def distances(
+    spec: AudioSpec, ref: np.ndarray, est: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Distances of waveforms [n, N] to their references, [n] each."""
+    a, b = jnp.asarray(ref), jnp.asarray(est)
+    return {
+        "mel_l1": np.asarray(mel_l1(spec, a, b)),
+        "multi_resolution_stft": np.asarray(multi_resolution_stft(a, b)),
+        "log_spectral_distance": np.asarray(
+            log_spectral_distance(a, b, spec.sample_rate)
+        ),
+    }

@@ -1,0 +1,77 @@
+"""Prompts to audio files, with what made them written beside."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from diffusion_audio.audio.files import write
+from diffusion_audio.errors import UserError
+from diffusion_audio.generation.pipeline import load
+from diffusion_audio.training.workdir import config_hash, read_config, write_json
+
+
+def generate(
+    model: str | Path,
+    prompts: Sequence[str],
+    out: str | Path,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    duration: float | None = None,
+    num_candidates: int = 1,
+    vocoder: str | Path | None = None,
+) -> list[Path]:
+    """Writes one WAV file per prompt and candidate, and ``index.json`` beside them.
+
+    File names hold the position and a hash of the prompt, never the prompt.
+
+    Args:
+        model: work directory of a diffusion run.
+        prompts: captions.
+        out: directory to write to.
+        seed: of all randomness.
+        steps: solver steps; the run's own where None.
+        guidance: guidance scale; the run's own where None.
+        duration: seconds; the length of training clips where None.
+        num_candidates: sounds per prompt, each from its own noise.
+        vocoder: work directory of a vocoder's run, in place of the run's own.
+
+    Returns:
+        The paths, prompt by prompt.
+
+    Raises:
+        UserError: there is no prompt, or something cannot be done.
+    """
+    if not prompts:
+        raise UserError("no prompt; give at least one caption in quotes")
+    pipeline = load(model, vocoder)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    repeated = [prompt for prompt in prompts for _ in range(num_candidates)]
+    waves = pipeline(
+        repeated,
+        key=jax.random.key(seed),
+        steps=steps,
+        guidance=guidance,
+        duration=duration,
+    )
+    paths, index = [], []
+    for position, (prompt, wave) in enumerate(zip(repeated, waves, strict=True)):
+        digest = hashlib.sha256(prompt.encode()).hexdigest()[:8]
+        path = out / f"{position:05d}_{digest}.wav"
+        write(path, wave, pipeline.model.spec.sample_rate)
+        paths.append(path)
+        index.append({"file": path.name, "prompt": prompt, "position": position})
+    made_by = {
+        "model": str(model),
+        "config_hash": config_hash(read_config(model)),
+        "seed": seed,
+        "steps": steps or pipeline.sampling.steps,
+        "guidance": pipeline.sampling.guidance if guidance is None else guidance,
+        "files": index,
+    }
+    write_json(out / "index.json", made_by)
+    return paths

@@ -1,0 +1,311 @@
+"""The report of one text-to-audio model: judged, measured, put on a page."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.stats import bootstrap
+
+from diffusion_audio.data.source import open_source
+from diffusion_audio.evaluation.adherence import Adherence, adherence
+from diffusion_audio.evaluation.comparison import (
+    GRIFFIN_LIM_ITERATIONS,
+    Comparison,
+    compare,
+    vocoder_table,
+)
+from diffusion_audio.evaluation.judge import asked_classes, load_judge
+from diffusion_audio.generation import Pipeline, load
+from diffusion_audio.nn.functional import count
+from diffusion_audio.study.page import (
+    Clip,
+    Column,
+    Estimate,
+    Example,
+    Judgement,
+    Provenance,
+    Report,
+    Row,
+    Run,
+    Table,
+    render,
+)
+from diffusion_audio.training.metric_log import read_metrics
+from diffusion_audio.training.progress import ProgressView
+from diffusion_audio.training.workdir import (
+    config_hash,
+    provenance,
+    read_config,
+    write_json,
+)
+
+CURVES = {
+    "vae": ("reconstruction", "kl"),
+    "vocoder": ("mel_l1", "generator_loss"),
+    "diffusion": ("loss",),
+    "classifier": ("loss",),
+}
+MEASURES = {
+    "mel_l1": "mel L1 (log units)",
+    "multi_resolution_stft": "multi-resolution STFT",
+    "log_spectral_distance": "log-spectral distance (log10 of power)",
+}
+SYSTEMS = {
+    "real": ("Real clips", "the judge's ceiling"),
+    "rebuilt": ("VAE + vocoder", "what the model could sound"),
+    "generated": ("Generated", "from the caption"),
+    "untrained": ("Untrained model", "the floor"),
+}
+
+
+def write_report(
+    model: str | Path,
+    out: str | Path,
+    *,
+    classifier: str | Path | None = None,
+    split: str | None = None,
+    captions: int = 144,
+    examples: int = 12,
+    seed: int = 0,
+    command: str | None = None,
+) -> Path:
+    """Evaluates a diffusion run and writes ``results.json`` and ``report.html``.
+
+    Args:
+        model: work directory of the diffusion run, which has a vocoder.
+        out: directory to write to.
+        classifier: work directory of the judge's run; without it, nothing is judged.
+        split: of the run's data set; ``held_out`` for tones, else its evaluation one.
+        captions: how many captions to make sounds of.
+        examples: how many of them are on the page.
+        seed: of generation.
+        command: what was typed, for the page; this process's own where None.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: a run is missing or does not fit.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    pipeline = load(model)
+    config = read_config(model)
+    spec = pipeline.model.spec
+    judge = load_judge(classifier, spec) if classifier else None
+    name = config["data"]["source"]
+    if split is None:
+        split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
+    source = open_source(name, split, spec.sample_rate)
+    view = ProgressView("evaluate", 2 * min(captions, len(source)))
+    try:
+        sounds = compare(pipeline, source, captions, seed, view.update)
+    finally:
+        view.close()
+    copies = vocoder_table(pipeline, sounds.real, seed)
+    judged: dict[str, Adherence] = {}
+    if judge is not None:
+        values = {name: tuple(source.attributes[name]) for name in judge.names}
+        asked = asked_classes(sounds.attributes, values)
+        judged = {
+            system: adherence(judge(getattr(sounds, system)), asked, values)
+            for system in SYSTEMS
+        }
+    results = {
+        "split": f"{source.name}",
+        "captions": len(sounds.captions),
+        "sampling": config["sampling"],
+        "seed": seed,
+        "adherence": {system: _shares(table) for system, table in judged.items()},
+        "vocoder": {
+            system: {name: float(np.mean(v)) for name, v in columns.items()}
+            for system, columns in copies.items()
+        },
+    }
+    write_json(out / "results.json", results)
+    runs = _runs(config, model, classifier)
+    report = Report(
+        title="Text to audio: what the model makes of captions it never saw",
+        summary=_summary(config, pipeline, sounds, judged, copies),
+        provenance=_provenance(runs, command, {"evaluate": time.monotonic() - started}),
+        sample_rate=spec.sample_rate,
+        headlines=_headlines(judged),
+        examples=_examples(sounds, judged, examples),
+        tables=tuple(_tables(judged, copies, config, len(sounds.captions))),
+        runs=tuple(_curves(runs)),
+    )
+    return render(report, out / "report.html")
+
+
+def _shares(table: Adherence) -> dict[str, Any]:
+    rows = table.accuracy | {"all": table.all_right}
+    return {name: p._asdict() for name, p in rows.items()}
+
+
+def _summary(
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    sounds: Comparison,
+    judged: dict[str, Adherence],
+    copies: dict[str, dict[str, np.ndarray]],
+) -> str:
+    sampling = config["sampling"]
+    text = (
+        f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
+        f"was trained for {config['train']['steps']} steps on "
+        f"{config['data']['source']} and asked for {len(sounds.captions)} captions of a split it never saw "
+        f"({sampling['solver'].upper()}, {sampling['steps']} steps, guidance "
+        f"{sampling['guidance']:g})."
+    )
+    if judged:
+        worst = min(
+            judged["generated"].accuracy.items(), key=lambda item: item[1].value
+        )
+        text += (
+            " A classifier trained on real clips only listened to the waveforms: the "
+            f"attribute most often wrong is {worst[0]}, right in "
+            f"{100 * worst[1].value:.0f} % of them."
+        )
+    ours, theirs = (np.mean(copies[s]["mel_l1"]) for s in ("vocoder", "griffin_lim"))
+    text += (
+        f" The vocoder's mel error is {ours:.2f}, that of Griffin-Lim with "
+        f"{GRIFFIN_LIM_ITERATIONS} iterations {theirs:.2f}."
+    )
+    return text
+
+
+def _headlines(judged: dict[str, Adherence]) -> tuple[tuple[str, str], ...]:
+    if not judged:
+        return ()
+    accuracy = judged["generated"].accuracy
+    return tuple((f"{100 * p.value:.0f} %", name) for name, p in accuracy.items())
+
+
+def _examples(
+    sounds: Comparison, judged: dict[str, Adherence], number: int
+) -> tuple[Example, ...]:
+    chosen = np.unique(
+        np.linspace(0, len(sounds.captions) - 1, number).round().astype(int)
+    )
+    shown = {"real": "Real", "rebuilt": "VAE + vocoder", "generated": "Generated"}
+
+    def clip(system: str, i: int) -> Clip:
+        answers: tuple[Judgement, ...] = ()
+        if judged:
+            table = judged[system]
+            answers = tuple(
+                Judgement(name, items[table.asked[i, a]], items[table.heard[i, a]])
+                for a, (name, items) in enumerate(table.values.items())
+            )
+        return Clip(shown[system], getattr(sounds, system)[i], answers)
+
+    return tuple(
+        Example(sounds.captions[i], tuple(clip(system, i) for system in shown))
+        for i in chosen
+    )
+
+
+def _tables(
+    judged: dict[str, Adherence],
+    copies: dict[str, dict[str, np.ndarray]],
+    config: dict[str, Any],
+    n: int,
+) -> list[Table]:
+    tables = []
+    if judged:
+        columns = [
+            Column(title, note, bound=system != "generated")
+            for system, (title, note) in SYSTEMS.items()
+        ]
+        rows = []
+        for name, chance in judged["real"].chance.items():
+            cells = [_share(judged[system].accuracy[name]) for system in SYSTEMS]
+            rows.append(Row(name, (*cells, Estimate(chance)), "higher"))
+        every = [_share(judged[system].all_right) for system in SYSTEMS]
+        rows.append(Row("all of them", (*every, None), "higher"))
+        tables.append(
+            Table(
+                "Does the sound have what its caption asks for?",
+                (*columns, Column("Chance", "guessing", bound=True)),
+                tuple(rows),
+                f"Share of {n} captions, 95 % Wilson interval; judged by a classifier "
+                "trained on real clips only.",
+                percent=True,
+            )
+        )
+    names = {"vocoder": "Vocoder", "griffin_lim": "Griffin-Lim"}
+    tables.append(
+        Table(
+            "Copy synthesis: from a real clip's mel back to a waveform",
+            (
+                Column(names["vocoder"], "HiFi-GAN of this run"),
+                Column(names["griffin_lim"], f"{GRIFFIN_LIM_ITERATIONS} iterations"),
+            ),
+            tuple(
+                Row(title, tuple(_mean(copies[s][key]) for s in names), "lower")
+                for key, title in MEASURES.items()
+            ),
+            f"Mean over {n} unseen clips, 95 % bootstrap interval.",
+        )
+    )
+    return tables
+
+
+def _share(p: Any) -> Estimate:
+    return Estimate(p.value, p.low, p.high)
+
+
+def _mean(values: np.ndarray) -> Estimate:
+    """Mean with its 95 % percentile bootstrap interval."""
+    values = values.astype(np.float64)
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Estimate(float(values.mean()))
+    interval = bootstrap(
+        (values,), np.mean, n_resamples=2000, method="percentile", rng=0
+    ).confidence_interval
+    return Estimate(float(values.mean()), float(interval.low), float(interval.high))
+
+
+def _runs(
+    config: dict[str, Any], model: str | Path, classifier: str | Path | None
+) -> dict[str, Path]:
+    """Work directories of all runs the results rest on, those that still exist."""
+    runs = {name: Path(part["run"]) for name, part in config["components"].items()}
+    if classifier:
+        runs["classifier"] = Path(classifier)
+    runs["diffusion"] = Path(model)
+    return {name: path for name, path in runs.items() if path.is_dir()}
+
+
+def _curves(runs: dict[str, Path]) -> list[Run]:
+    curves = []
+    for name, path in runs.items():
+        rows = read_metrics(path)
+        present = {key for row in rows for key in row}
+        metrics = tuple(key for key in CURVES[name] if key in present)
+        steps = max((row["step"] for row in rows), default=0)
+        curves.append(Run(name, rows, metrics, f"{steps} steps"))
+    return curves
+
+
+def _provenance(
+    runs: dict[str, Path], command: str | None, seconds: dict[str, float]
+) -> Provenance:
+    now = provenance()
+    spent = {}
+    for name, path in runs.items():
+        record = json.loads((path / "provenance.json").read_text())
+        spent[f"train {name}"] = sum(record.get("seconds", {}).values())
+    return Provenance(
+        command=command or now["command"],
+        commit=now["commit"],
+        dirty=now["uncommitted_changes"],
+        device=f"{jax.device_count()} x {now['devices'][0]}, {now['processor']}",
+        configs={name: config_hash(read_config(path)) for name, path in runs.items()},
+        versions=now["packages"] | {"python": now["python"]},
+        seconds=spent | seconds,
+    )
