@@ -1,0 +1,1 @@
+"""Numbers about sounds, from arrays, and how each number was made."""
