@@ -1,10 +1,10 @@
 """The page as a browser shows it, with the network off."""
 
 import pytest
-from browser import CHROMIUM, browser
-from example_report import make_report
 
 from diffusion_audio.study.page import render
+from tests.study.browser import CHROMIUM, browser
+from tests.study.example_report import make_report
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import soundfile
-from example_report import make_report
 
 from diffusion_audio.study.page import (
     POLICY,
@@ -27,6 +26,7 @@ from diffusion_audio.study.page import (
     number,
     render,
 )
+from tests.study.example_report import make_report
 
 HOSTILE = "\"><script>alert('x')</script><b onclick=\"x()\">'{{ 7 * 7 }}&amp;"
 EMPTY = {"input", "img", "meta", "br", "link", "hr", "path", "use", "rect"}
