@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm
 
 DTYPES = ("float32", "bfloat16")
@@ -53,9 +54,9 @@ class Stage(nnx.Module):
     def __init__(
         self, c_in: int, c_out: int, groups: int, *, dtype: DTypeLike, rngs: nnx.Rngs
     ):
-        self.conv1 = nnx.Conv(c_in, c_out, (3, 3), 2, padding=1, dtype=dtype, rngs=rngs)
+        self.conv1 = conv(c_in, c_out, stride=2, dtype=dtype, rngs=rngs)
         self.norm1 = GroupNorm(c_out, groups, dtype=dtype)
-        self.conv2 = nnx.Conv(c_out, c_out, (3, 3), padding=1, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(c_out, c_out, dtype=dtype, rngs=rngs)
         self.norm2 = GroupNorm(c_out, groups, dtype=dtype)
 
     def __call__(self, x: Array) -> Array:
@@ -74,16 +75,16 @@ class Classifier(nnx.Module):
     def __init__(self, cfg: ClassifierConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
         self.cfg = cfg
-        self.stages = nnx.List()
+        self.stages: nnx.List[Stage] = nnx.List()
         width, bands = 2, cfg.n_mels
         for channels in cfg.channels:
             self.stages.append(
                 Stage(width, channels, cfg.groups, dtype=dtype, rngs=rngs)
             )
             width, bands = channels, -(-bands // 2)
-        self.dense = nnx.Linear(width * bands, cfg.embedding, dtype=dtype, rngs=rngs)
+        self.dense = dense(width * bands, cfg.embedding, dtype=dtype, rngs=rngs)
         self.heads = nnx.List(
-            nnx.Linear(cfg.embedding, classes, dtype=dtype, rngs=rngs)
+            dense(cfg.embedding, classes, dtype=dtype, rngs=rngs)
             for classes in cfg.classes
         )
 

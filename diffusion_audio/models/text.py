@@ -9,6 +9,7 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.condition import Condition, Context
 from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import LayerNorm
 from diffusion_audio.nn.transformer import TextBlock
 
@@ -60,13 +61,12 @@ class TextEncoder(nnx.Module):
 
     def __init__(self, cfg: TextConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
-        start = nnx.initializers.normal(0.02)
         self.cfg = cfg
-        self.token_embedding = nnx.Embed(
-            cfg.vocabulary, cfg.width, embedding_init=start, dtype=dtype, rngs=rngs
+        self.token_embedding = embedding(
+            cfg.vocabulary, cfg.width, dtype=dtype, rngs=rngs
         )
-        self.position_embedding = nnx.Embed(
-            cfg.max_tokens, cfg.width, embedding_init=start, dtype=dtype, rngs=rngs
+        self.position_embedding = embedding(
+            cfg.max_tokens, cfg.width, dtype=dtype, rngs=rngs
         )
         self.blocks = nnx.List(
             TextBlock(cfg.width, cfg.heads, dtype=dtype, rngs=rngs)
@@ -74,11 +74,10 @@ class TextEncoder(nnx.Module):
         )
         self.norm_out = LayerNorm(cfg.width, dtype=dtype)
         self.contexts = nnx.List(
-            nnx.Linear(cfg.width, width, dtype=dtype, rngs=rngs)
-            for width in cfg.contexts
+            dense(cfg.width, width, dtype=dtype, rngs=rngs) for width in cfg.contexts
         )
         if cfg.vector_dim is not None:
-            self.vector = nnx.Linear(cfg.width, cfg.vector_dim, dtype=dtype, rngs=rngs)
+            self.vector = dense(cfg.width, cfg.vector_dim, dtype=dtype, rngs=rngs)
 
     def __call__(self, tokens: Array) -> Condition:
         """Encodes padded token ids.

@@ -17,8 +17,9 @@ from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.condition import Condition, Context
 from diffusion_audio.nn.embeddings import TimestepEmbedding, timestep_embedding
 from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm
-from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample, conv3x3
+from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
 from diffusion_audio.nn.transformer import PictureTransformer
 
 PROJECTIONS = ("conv", "linear")
@@ -94,13 +95,15 @@ class UNetConfig:
 
 
 class Level(nnx.Module):
-    """One resolution: residual blocks and transformer stacks.
+    """One resolution: residual blocks, transformer stacks, resampling.
 
     Args:
         cfg: the network's config.
         index: which of its levels gives width and heads.
         widths: channels into each residual block; all give the level's width.
         sites: places with transformers; each holds one stack per context.
+        down: whether it ends by halving both axes.
+        up: whether it ends by doubling them.
         rngs: random streams for the initial values.
     """
 
@@ -110,6 +113,9 @@ class Level(nnx.Module):
         index: int,
         widths: Sequence[int],
         sites: int,
+        *,
+        down: bool = False,
+        up: bool = False,
         rngs: nnx.Rngs,
     ):
         dtype = jnp.dtype(cfg.dtype)
@@ -141,6 +147,10 @@ class Level(nnx.Module):
             for _ in range(sites)
             for context in cfg.contexts
         )
+        self.downsampler = (
+            Downsample(width, symmetric=True, dtype=dtype, rngs=rngs) if down else None
+        )
+        self.upsampler = Upsample(width, dtype=dtype, rngs=rngs) if up else None
 
     def attend(self, site: int, x: Array, streams: Streams) -> Array:
         """The stacks of one site in turn; the identity at a level without any."""
@@ -163,42 +173,35 @@ class UNet(nnx.Module):
         dtype = jnp.dtype(cfg.dtype)
         first, last = cfg.channels[0], len(cfg.channels) - 1
         self.cfg = cfg
-        self.conv_in = conv3x3(cfg.in_channels, first, dtype=dtype, rngs=rngs)
+        self.conv_in = conv(cfg.in_channels, first, dtype=dtype, rngs=rngs)
         self.time_embedding = TimestepEmbedding(
             first, 4 * first, dtype=dtype, rngs=rngs
         )
         if cfg.vector_dim is not None:
-            self.class_embedding = nnx.Linear(
+            self.class_embedding = dense(
                 cfg.vector_dim, 4 * first, dtype=dtype, rngs=rngs
             )
         skips, width = [first], first
-        self.down_blocks = nnx.List()
+        self.down_blocks: nnx.List[Level] = nnx.List()
         for i, channels in enumerate(cfg.channels):
             widths = [width] + [channels] * (cfg.blocks - 1)
-            level = Level(cfg, i, widths, cfg.blocks * cfg.attention[i], rngs)
-            if i < last:
-                level.downsampler = Downsample(
-                    channels, symmetric=True, dtype=dtype, rngs=rngs
-                )
-            self.down_blocks.append(level)
+            sites = cfg.blocks * cfg.attention[i]
+            self.down_blocks.append(
+                Level(cfg, i, widths, sites, down=i < last, rngs=rngs)
+            )
             skips += [channels] * (cfg.blocks + (i < last))
             width = channels
-        self.mid_block = Level(cfg, last, [width, width], 1, rngs)
-        self.up_blocks = nnx.List()
+        self.mid_block = Level(cfg, last, [width, width], 1, rngs=rngs)
+        self.up_blocks: nnx.List[Level] = nnx.List()
         for i, channels in reversed(list(enumerate(cfg.channels))):
             widths = []
             for _ in range(cfg.blocks + 1):
                 widths.append(width + skips.pop())
                 width = channels
             sites = (cfg.blocks + 1) * cfg.attention[i]
-            level = Level(cfg, i, widths, sites, rngs)
-            if i > 0:
-                level.upsampler = Upsample(channels, dtype=dtype, rngs=rngs)
-            self.up_blocks.append(level)
+            self.up_blocks.append(Level(cfg, i, widths, sites, up=i > 0, rngs=rngs))
         self.conv_norm_out = GroupNorm(first, cfg.groups, dtype=dtype)
-        self.conv_out = conv3x3(
-            first, cfg.out_channels, zero=True, dtype=dtype, rngs=rngs
-        )
+        self.conv_out = conv(first, cfg.out_channels, zero=True, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Array, t: Array, condition: Condition = _UNCONDITIONAL
@@ -231,7 +234,7 @@ class UNet(nnx.Module):
             for site, resnet in enumerate(level.resnets):
                 x = level.attend(site, resnet(x, time), streams)
                 skips.append(x)
-            if hasattr(level, "downsampler"):
+            if level.downsampler is not None:
                 x = level.downsampler(x)
                 skips.append(x)
 
@@ -242,8 +245,8 @@ class UNet(nnx.Module):
             for site, resnet in enumerate(level.resnets):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
                 x = level.attend(site, resnet(x, time), streams)
-            if hasattr(level, "upsampler"):
-                x = level.upsampler(x, size=skips[-1].shape[1:3])
+            if level.upsampler is not None:
+                x = level.upsampler(x, like=skips[-1])
         return self.conv_out(jax.nn.silu(self.conv_norm_out(x))).astype(jnp.float32)
 
 

@@ -16,8 +16,9 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.attention import Attention
 from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.layers import conv
 from diffusion_audio.nn.norm import GroupNorm
-from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample, conv3x3
+from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
 
 DTYPES = ("float32", "bfloat16")
 _EPSILON = 1e-6
@@ -109,7 +110,7 @@ class MidAttention(nnx.Module):
 
 
 class Level(nnx.Module):
-    """Residual blocks at one resolution; ``attention`` stands after the first."""
+    """Residual blocks at one resolution, attention after the first, resampling."""
 
     def __init__(
         self,
@@ -119,6 +120,8 @@ class Level(nnx.Module):
         blocks: int,
         *,
         attention: bool = False,
+        down: bool = False,
+        up: bool = False,
         rngs: nnx.Rngs,
     ):
         dtype = jnp.dtype(cfg.dtype)
@@ -137,14 +140,20 @@ class Level(nnx.Module):
             MidAttention(c_out, cfg.groups, dtype=dtype, rngs=rngs)
             for _ in range(attention)
         )
+        self.downsampler = (
+            Downsample(c_out, symmetric=False, dtype=dtype, rngs=rngs) if down else None
+        )
+        self.upsampler = Upsample(c_out, dtype=dtype, rngs=rngs) if up else None
 
     def __call__(self, x: Array) -> Array:
-        """[B, H, W, c_in] -> [B, H, W, c_out]."""
+        """[B, H, W, c_in] -> [B, H, W, c_out], half or double in H and W."""
         first, *rest = self.resnets
         x = first(x)
         for block in (*self.attentions, *rest):
             x = block(x)
-        return x
+        if self.downsampler is not None:
+            x = self.downsampler(x)
+        return x if self.upsampler is None else self.upsampler(x)
 
 
 class Encoder(nnx.Module):
@@ -153,17 +162,15 @@ class Encoder(nnx.Module):
     def __init__(self, cfg: VAEConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
         width, deepest = cfg.channels[0], cfg.channels[-1]
-        self.conv_in = conv3x3(
+        self.conv_in = conv(
             cfg.in_channels * cfg.patch**2, width, dtype=dtype, rngs=rngs
         )
-        self.down_blocks = nnx.List()
+        self.down_blocks: nnx.List[Level] = nnx.List()
         for i, channels in enumerate(cfg.channels):
-            level = Level(cfg, width, channels, cfg.blocks, rngs=rngs)
-            if i < len(cfg.channels) - 1:
-                level.downsampler = Downsample(
-                    channels, symmetric=False, dtype=dtype, rngs=rngs
-                )
-            self.down_blocks.append(level)
+            down = i < len(cfg.channels) - 1
+            self.down_blocks.append(
+                Level(cfg, width, channels, cfg.blocks, down=down, rngs=rngs)
+            )
             width = channels
         self.mid_block = Level(
             cfg, deepest, deepest, 2, attention=cfg.mid_attention, rngs=rngs
@@ -171,15 +178,13 @@ class Encoder(nnx.Module):
         self.conv_norm_out = GroupNorm(
             deepest, cfg.groups, epsilon=_EPSILON, dtype=dtype
         )
-        self.conv_out = conv3x3(deepest, 2 * cfg.latent, dtype=dtype, rngs=rngs)
+        self.conv_out = conv(deepest, 2 * cfg.latent, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """[B, T, F, in_channels] -> [B, T / factor, F / factor, 2 * latent]."""
         x = self.conv_in(x)
         for level in self.down_blocks:
             x = level(x)
-            if hasattr(level, "downsampler"):
-                x = level.downsampler(x)
         x = self.mid_block(x)
         return self.conv_out(jax.nn.silu(self.conv_norm_out(x)))
 
@@ -190,19 +195,18 @@ class Decoder(nnx.Module):
     def __init__(self, cfg: VAEConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
         width = deepest = cfg.channels[-1]
-        self.conv_in = conv3x3(cfg.latent, deepest, dtype=dtype, rngs=rngs)
+        self.conv_in = conv(cfg.latent, deepest, dtype=dtype, rngs=rngs)
         self.mid_block = Level(
             cfg, deepest, deepest, 2, attention=cfg.mid_attention, rngs=rngs
         )
-        self.up_blocks = nnx.List()
+        self.up_blocks: nnx.List[Level] = nnx.List()
         for i, channels in reversed(list(enumerate(cfg.channels))):
-            level = Level(cfg, width, channels, cfg.blocks + 1, rngs=rngs)
-            if i > 0:
-                level.upsampler = Upsample(channels, dtype=dtype, rngs=rngs)
-            self.up_blocks.append(level)
+            self.up_blocks.append(
+                Level(cfg, width, channels, cfg.blocks + 1, up=i > 0, rngs=rngs)
+            )
             width = channels
         self.conv_norm_out = GroupNorm(width, cfg.groups, epsilon=_EPSILON, dtype=dtype)
-        self.conv_out = conv3x3(
+        self.conv_out = conv(
             width, cfg.in_channels * cfg.patch**2, dtype=dtype, rngs=rngs
         )
 
@@ -211,8 +215,6 @@ class Decoder(nnx.Module):
         x = self.mid_block(self.conv_in(z))
         for level in self.up_blocks:
             x = level(x)
-            if hasattr(level, "upsampler"):
-                x = level.upsampler(x)
         return self.conv_out(jax.nn.silu(self.conv_norm_out(x)))
 
 
@@ -237,12 +239,10 @@ class VAE(nnx.Module):
         dtype = jnp.dtype(cfg.dtype)
         self.cfg = cfg
         self.encoder = Encoder(cfg, rngs)
-        self.quant_conv = nnx.Conv(
-            2 * cfg.latent, 2 * cfg.latent, (1, 1), dtype=dtype, rngs=rngs
+        self.quant_conv = conv(
+            2 * cfg.latent, 2 * cfg.latent, 1, dtype=dtype, rngs=rngs
         )
-        self.post_quant_conv = nnx.Conv(
-            cfg.latent, cfg.latent, (1, 1), dtype=dtype, rngs=rngs
-        )
+        self.post_quant_conv = conv(cfg.latent, cfg.latent, 1, dtype=dtype, rngs=rngs)
         self.decoder = Decoder(cfg, rngs)
 
     def encode(self, picture: Array) -> Moments:

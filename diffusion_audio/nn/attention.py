@@ -6,6 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
+from diffusion_audio.nn.layers import dense
 
 # On the CPU a score matrix above this size is slower than its blocks: it leaves the
 # cache. Measured on two cores; 8 heads over 256 tokens stay dense.
@@ -120,10 +121,10 @@ class Attention(nnx.Module):
     ):
         source = context or width
         self.heads = heads
-        self.to_q = nnx.Linear(width, width, use_bias=bias, dtype=dtype, rngs=rngs)
-        self.to_k = nnx.Linear(source, width, use_bias=bias, dtype=dtype, rngs=rngs)
-        self.to_v = nnx.Linear(source, width, use_bias=bias, dtype=dtype, rngs=rngs)
-        self.to_out = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.to_q = dense(width, width, bias=bias, dtype=dtype, rngs=rngs)
+        self.to_k = dense(source, width, bias=bias, dtype=dtype, rngs=rngs)
+        self.to_v = dense(source, width, bias=bias, dtype=dtype, rngs=rngs)
+        self.to_out = dense(width, width, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Array, context: Array | None = None, mask: Array | None = None

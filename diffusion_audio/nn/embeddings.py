@@ -8,6 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
+from diffusion_audio.nn.layers import dense
 
 
 def timestep_embedding(t: Array, width: int, max_period: float = 10_000.0) -> Array:
@@ -34,8 +35,8 @@ class TimestepEmbedding(nnx.Module):
     """Two dense layers over the sinusoidal features: [B, width] -> [B, out]."""
 
     def __init__(self, width: int, out: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.linear_1 = nnx.Linear(width, out, dtype=dtype, rngs=rngs)
-        self.linear_2 = nnx.Linear(out, out, dtype=dtype, rngs=rngs)
+        self.linear_1 = dense(width, out, dtype=dtype, rngs=rngs)
+        self.linear_2 = dense(out, out, dtype=dtype, rngs=rngs)
 
     def __call__(self, features: Array) -> Array:
         """[B, width] -> [B, out]."""

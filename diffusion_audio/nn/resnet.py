@@ -6,6 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
+from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm
 
 
@@ -37,14 +38,14 @@ class ResnetBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.norm1 = GroupNorm(c_in, groups, epsilon=epsilon, dtype=dtype)
-        self.conv1 = conv3x3(c_in, c_out, dtype=dtype, rngs=rngs)
+        self.conv1 = conv(c_in, c_out, dtype=dtype, rngs=rngs)
         if time is not None:
-            self.time_emb_proj = nnx.Linear(time, c_out, dtype=dtype, rngs=rngs)
+            self.time_emb_proj = dense(time, c_out, dtype=dtype, rngs=rngs)
         self.norm2 = GroupNorm(c_out, groups, epsilon=epsilon, dtype=dtype)
-        self.conv2 = conv3x3(c_out, c_out, zero=zero, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(c_out, c_out, zero=zero, dtype=dtype, rngs=rngs)
         self.shortcut = c_in != c_out
         if self.shortcut:
-            self.conv_shortcut = nnx.Conv(c_in, c_out, (1, 1), dtype=dtype, rngs=rngs)
+            self.conv_shortcut = conv(c_in, c_out, 1, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array, time: Array | None = None) -> Array:
         """[B, H, W, c_in] and [B, time] -> [B, H, W, c_out]."""
@@ -70,9 +71,7 @@ class Downsample(nnx.Module):
         self, channels: int, *, symmetric: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ):
         pad = (1, 1) if symmetric else (0, 1)
-        self.conv = nnx.Conv(
-            channels, channels, (3, 3), 2, padding=[pad, pad], dtype=dtype, rngs=rngs
-        )
+        self.conv = conv(channels, channels, stride=2, pad=pad, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """[B, H, W, C] -> [B, H / 2, W / 2, C]."""
@@ -83,24 +82,14 @@ class Upsample(nnx.Module):
     """Each value doubled along both axes, then a 3x3 convolution."""
 
     def __init__(self, channels: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.conv = conv3x3(channels, channels, dtype=dtype, rngs=rngs)
+        self.conv = conv(channels, channels, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Array, size: tuple[int, int] | None = None) -> Array:
-        """[B, H, W, C] -> [B, 2H, 2W, C], or ``size``, a row or column shorter."""
+    def __call__(self, x: Array, like: Array | None = None) -> Array:
+        """[B, H, W, C] -> [B, 2H, 2W, C], or cropped to the size of ``like``."""
         batch, height, width, channels = x.shape
         x = jnp.broadcast_to(
             x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels)
         ).reshape(batch, 2 * height, 2 * width, channels)
-        if size is not None:
-            x = x[:, : size[0], : size[1]]
+        if like is not None:
+            x = x[:, : like.shape[1], : like.shape[2]]
         return self.conv(x)
-
-
-def conv3x3(
-    c_in: int, c_out: int, *, zero: bool = False, dtype: DTypeLike, rngs: nnx.Rngs
-) -> nnx.Conv:
-    """A 3x3 convolution that keeps the size; ``zero`` starts its kernel at zero."""
-    start = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
-    return nnx.Conv(
-        c_in, c_out, (3, 3), padding=1, kernel_init=start, dtype=dtype, rngs=rngs
-    )

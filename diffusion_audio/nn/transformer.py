@@ -1,7 +1,5 @@
 """Transformer blocks: inside a UNet (over a picture) and over text."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -9,6 +7,7 @@ from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.nn.attention import Attention
+from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm, LayerNorm
 
 
@@ -16,8 +15,8 @@ class GEGLU(nnx.Module):
     """Feed-forward with a gated GELU (Shazeer 2020): C -> 2 x 4C -> 4C -> C."""
 
     def __init__(self, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.proj = nnx.Linear(width, 8 * width, dtype=dtype, rngs=rngs)
-        self.out = nnx.Linear(4 * width, width, dtype=dtype, rngs=rngs)
+        self.proj = dense(width, 8 * width, dtype=dtype, rngs=rngs)
+        self.out = dense(4 * width, width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """[..., C] -> [..., C]."""
@@ -87,26 +86,22 @@ class PictureTransformer(nnx.Module):
         *,
         depth: int,
         groups: int,
-        projection: Literal["conv", "linear"],
+        projection: str,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        def project(start: nnx.initializers.Initializer) -> nnx.Module:
+        def project(zero: bool) -> nnx.Linear | nnx.Conv:
             if projection == "linear":
-                return nnx.Linear(
-                    width, width, kernel_init=start, dtype=dtype, rngs=rngs
-                )
-            return nnx.Conv(
-                width, width, (1, 1), kernel_init=start, dtype=dtype, rngs=rngs
-            )
+                return dense(width, width, zero=zero, dtype=dtype, rngs=rngs)
+            return conv(width, width, 1, zero=zero, dtype=dtype, rngs=rngs)
 
         self.norm = GroupNorm(width, groups, epsilon=1e-6, dtype=dtype)
-        self.proj_in = project(nnx.initializers.lecun_normal())
+        self.proj_in = project(zero=False)
         self.transformer_blocks = nnx.List(
             BasicTransformerBlock(width, heads, context, dtype=dtype, rngs=rngs)
             for _ in range(depth)
         )
-        self.proj_out = project(nnx.initializers.zeros)
+        self.proj_out = project(zero=True)
 
     def __call__(
         self, x: Array, context: Array | None = None, mask: Array | None = None
@@ -126,8 +121,8 @@ class TextBlock(nnx.Module):
         self.norm1 = LayerNorm(width, dtype=dtype)
         self.attn = Attention(width, heads, bias=True, dtype=dtype, rngs=rngs)
         self.norm2 = LayerNorm(width, dtype=dtype)
-        self.fc1 = nnx.Linear(width, 4 * width, dtype=dtype, rngs=rngs)
-        self.fc2 = nnx.Linear(4 * width, width, dtype=dtype, rngs=rngs)
+        self.fc1 = dense(width, 4 * width, dtype=dtype, rngs=rngs)
+        self.fc2 = dense(4 * width, width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array, mask: Array) -> Array:
         """[B, L, C], mask [B, L] -> [B, L, C]."""
