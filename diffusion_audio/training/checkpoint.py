@@ -37,7 +37,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self.directory / "steps",
             options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-            item_names=("state", "data"),
+            # Named here and not at the first save: a resumed run reads first.
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "data": ocp.JsonCheckpointHandler(),
+            },
         )
         self._unfinished: int | None = None
 
