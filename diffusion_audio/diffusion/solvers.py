@@ -73,7 +73,8 @@ def timesteps(
     if spacing == "leading":
         grid = np.arange(n)[::-1] * (train_steps // n) + steps_offset
     elif spacing == "trailing":
-        grid = np.round(train_steps - np.arange(n) * (train_steps / n)) - 1
+        # diffusers' own expression, for its rounding; it may run one step too far.
+        grid = np.round(np.arange(train_steps, 0, -train_steps / n)[:n]) - 1
     else:
         grid = np.linspace(0, train_steps - 1, n).round()[::-1]
     if not 0 <= grid[-1] <= grid[0] < train_steps:
@@ -151,7 +152,8 @@ def ddim(
     alpha_bar_prev = np.where(previous < 0, final, schedule.alpha_bars[previous])
     variance = (1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)
     std = eta * np.sqrt(variance)  # eq. 16
-    onward = np.sqrt(1 - alpha_bar_prev - std**2)
+    # Not negative but by rounding, where eta = 1 and nearly all noise goes at once.
+    onward = np.sqrt(np.maximum(1 - alpha_bar_prev - std**2, 0))
 
     def step(
         denoise: Denoiser, x: Array, state: Any, i: Array, keys: Key
