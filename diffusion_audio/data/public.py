@@ -4,7 +4,10 @@ A set whose features are ``tfds.features.Audio`` needs TensorFlow, even to be re
 the extra ``[tfds]``.
 """
 
+import contextlib
 import importlib.util
+import io
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,10 +156,12 @@ def prepare_public(name: str, data_dir: str | Path | None = None) -> dict[str, i
         UserError: if the set is not known, or TensorFlow is not installed.
     """
     _known(name)
-    if not _has_tensorflow():
+    if importlib.util.find_spec("tensorflow") is None:
         raise _needs_tensorflow(name)
     builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
-    builder.download_and_prepare()
+    # TFDS says what it does on stdout, which belongs to results.
+    with contextlib.redirect_stdout(sys.stderr):
+        builder.download_and_prepare()
     return {key: info.num_examples for key, info in builder.info.splits.items()}
 
 
@@ -166,27 +171,17 @@ def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilde
     if config:
         keywords["config"] = config
     try:
-        if _has_tensorflow():
-            builder = tfds.builder(base, file_format="array_record", **keywords)
-        else:  # as its files describe it: the code of a public set imports TensorFlow
-            builder = tfds.core.read_only_builder.builder_from_files(base, **keywords)
-        if builder.is_prepared():
-            return builder
-    except tfds.core.registered.DatasetNotFoundError:
-        pass
-    except (ModuleNotFoundError, ValueError) as error:
-        # ValueError: this TFDS cannot read back the description of its Audio feature.
-        if _has_tensorflow():
-            raise UserError(f"tfds:{name} cannot be opened: {error}") from error
+        # As its files describe it, whatever version they are: its code is not loaded.
+        with contextlib.redirect_stdout(io.StringIO()):  # a banner of TFDS
+            return tfds.core.read_only_builder.builder_from_files(base, **keywords)
+    except ModuleNotFoundError as error:
         raise _needs_tensorflow(name) from error
-    raise UserError(
-        f"tfds:{name} is not prepared in {data_dir or 'the default folder of TFDS'}: "
-        f"run `diffusion-audio data prepare tfds:{name}`"
-    )
-
-
-def _has_tensorflow() -> bool:
-    return importlib.util.find_spec("tensorflow") is not None
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise UserError(
+            f"tfds:{name} is not prepared in "
+            f"{data_dir or 'the default folder of TFDS'}: run `diffusion-audio data "
+            f"prepare tfds:{name}`"
+        ) from error
 
 
 def _known(name: str) -> tuple[str, str]:

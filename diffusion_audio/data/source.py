@@ -1,5 +1,6 @@
 """Where clips come from: the protocol of a source, and opening one by its name."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,16 +70,12 @@ def open_source(
         sample_rate: the rate its audio is given at, Hz.
         data_dir: where TFDS keeps prepared sets; its own default if None.
     """
-    kind, _, rest = spec.partition(":")
+    kind, rest = _parse(spec)
     # Each kind imports its own library only when it is asked for.
-    if kind == "tones" and not rest:
+    if kind == "tones":
         from diffusion_audio.data import tones_tfds
 
         return tones_tfds.open_tones(split, sample_rate, data_dir=data_dir)
-    if kind not in ("folder", "tfds"):
-        raise unknown("data source", spec, ("tones", "folder:DIR", "tfds:NAME"))
-    if not rest:
-        raise UserError(f"data source {spec!r} names nothing after the colon")
     if kind == "folder":
         from diffusion_audio.data import folder
 
@@ -86,3 +83,33 @@ def open_source(
     from diffusion_audio.data import public
 
     return public.open_public(rest, split, sample_rate, data_dir=data_dir)
+
+
+def prepare(spec: str, *, data_dir: str | Path | None = None) -> dict[str, int]:
+    """Make a source ready to be opened; the number of clips of each split.
+
+    Tones are synthesised, a public set is downloaded, a folder has only its metadata
+    read. The arguments are those of ``open_source``.
+    """
+    kind, rest = _parse(spec)
+    if kind == "tones":
+        from diffusion_audio.data import tones_tfds
+
+        splits = tones_tfds.prepare_tones(data_dir).info.splits
+        return {name: info.num_examples for name, info in splits.items()}
+    if kind == "folder":
+        from diffusion_audio.data import folder
+
+        return dict(Counter(entry.split for entry in folder.list_entries(rest)))
+    from diffusion_audio.data import public
+
+    return public.prepare_public(rest, data_dir)
+
+
+def _parse(spec: str) -> tuple[str, str]:
+    kind, _, rest = spec.partition(":")
+    if kind not in ("tones", "folder", "tfds") or (kind == "tones" and rest):
+        raise unknown("data source", spec, ("tones", "folder:DIR", "tfds:NAME"))
+    if kind != "tones" and not rest:
+        raise UserError(f"data source {spec!r} names nothing after the colon")
+    return kind, rest

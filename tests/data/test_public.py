@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from diffusion_audio.data import pipeline, public
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.source import open_source, prepare
 from diffusion_audio.errors import UserError
 
 RATE = 16_000
@@ -184,7 +184,9 @@ def test_what_is_not_there_is_one_clear_error(data_dir: Path, tmp_path: Path) ->
 @pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is there"
 )
-def test_without_tensorflow_the_extra_is_named(data_dir: Path, tmp_path: Path) -> None:
+def test_without_tensorflow_the_extra_is_named(
+    data_dir: Path, tmp_path: Path, capfd
+) -> None:
     with pytest.raises(UserError, match=r"pip install 'diffusion-audio\[tfds\]'"):
         public.prepare_public("gtzan", tmp_path)
     # A set prepared elsewhere with TensorFlow: its audio is a feature of its own.
@@ -198,10 +200,22 @@ def test_without_tensorflow_the_extra_is_named(data_dir: Path, tmp_path: Path) -
         "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
         "audio": {
             "shape": {"dimensions": ["-1"]},
-            "dtype": "int64",
+            "dtype": "int16",
             "encoding": "NONE",
+            "sampleRate": "16000",
         },
     }
     (version / "features.json").write_text(json.dumps(features))
+    capfd.readouterr()
     with pytest.raises(UserError, match=r"pip install 'diffusion-audio\[tfds\]'"):
         open_source("tfds:speech_commands", data_dir=tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_prepare_counts_clips_and_leaves_stdout_alone(
+    tmp_path: Path, monkeypatch, capfd
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert prepare("tfds:speech_commands", data_dir=tmp_path) == {"train": 40}
+    assert capfd.readouterr().out == ""
+    assert len(open_source("tfds:speech_commands", data_dir=tmp_path)) == 38
