@@ -5,7 +5,6 @@ import pytest
 from diffusion_audio.cli import doctor
 from diffusion_audio.cli.main import main
 
-
 CHECKS = dict(doctor.checks())
 
 
