@@ -67,7 +67,10 @@ class PublicSource:
         self._set = PUBLIC[builder.name]
         features = builder.info.features
         self._rate = rate
-        place = _place(builder, split)
+        places = _places(builder)
+        if split not in places:
+            raise unknown(f"split of tfds:{builder.name}", split, places)
+        place = places[split]
         self.name = f"tfds:{builder.info.full_name}/{place}"
         self._rows = builder.as_data_source(place)
         # The same rows with their audio left as bytes, for captions.
@@ -198,16 +201,19 @@ def _needs_tensorflow(name: str) -> UserError:
     )
 
 
-def _place(builder: tfds.core.DatasetBuilder, split: str) -> str:
-    """What TFDS calls a split; 5 % of training stand in for a missing validation."""
-    splits = dict.fromkeys(builder.info.splits)
-    if "valid" in splits:
-        splits["validation"] = "valid"
-    elif "validation" not in splits:
-        splits |= {"train": "train[5%:]", "validation": "train[:5%]"}
-    if split not in splits:
-        raise unknown(f"split of tfds:{builder.name}", split, splits)
-    return splits[split] or split
+def split_names(name: str, data_dir: str | Path | None = None) -> tuple[str, ...]:
+    """The splits of a prepared set; arguments as ``open_public``."""
+    return tuple(_places(_prepared(name, data_dir)))
+
+
+def _places(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
+    """What TFDS calls each split; 5 % of training stand in for a missing validation."""
+    places = {name: name for name in builder.info.splits}
+    if "valid" in places:
+        places["validation"] = places.pop("valid")
+    elif "validation" not in places:
+        places |= {"train": "train[5%:]", "validation": "train[:5%]"}
+    return places
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -106,6 +106,22 @@ def prepare(spec: str, *, data_dir: str | Path | None = None) -> dict[str, int]:
     return public.prepare_public(rest, data_dir)
 
 
+def split_names(spec: str, *, data_dir: str | Path | None = None) -> tuple[str, ...]:
+    """The splits that a source can be opened with; arguments as ``open_source``."""
+    kind, rest = _parse(spec)
+    if kind == "tones":
+        from diffusion_audio.data import tones
+
+        return tuple(tones.SPLITS)
+    if kind == "folder":
+        from diffusion_audio.data import folder
+
+        return tuple(sorted({entry.split for entry in folder.list_entries(rest)}))
+    from diffusion_audio.data import public
+
+    return public.split_names(rest, data_dir)
+
+
 def _parse(spec: str) -> tuple[str, str]:
     kind, _, rest = spec.partition(":")
     if kind not in ("tones", "folder", "tfds") or (kind == "tones" and rest):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from diffusion_audio.data import pipeline, public
-from diffusion_audio.data.source import open_source, prepare
+from diffusion_audio.data.source import open_source, prepare, split_names
 from diffusion_audio.errors import UserError
 
 RATE = 16_000
@@ -177,6 +177,7 @@ def test_what_is_not_there_is_one_clear_error(data_dir: Path, tmp_path: Path) ->
         open_source("tfds:gtzan", data_dir=data_dir)
     with pytest.raises(UserError, match="not prepared"):
         open_source("tfds:nsynth/gansynth_subset", data_dir=data_dir)
+    assert split_names("tfds:nsynth", data_dir=data_dir) == ("train", "validation")
     with pytest.raises(UserError, match="unknown split of tfds:nsynth 'dev'"):
         open_source("tfds:nsynth", "dev", data_dir=data_dir)
 

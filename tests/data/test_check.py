@@ -1,0 +1,129 @@
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from diffusion_audio.data import check, tones
+from diffusion_audio.errors import UserError
+
+RATE = 16_000
+
+
+def noise(seed: int, seconds: float = 0.2) -> np.ndarray:
+    size = round(seconds * RATE)
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, size).astype(np.float32)
+
+
+def header(rate: int, channels: int, samples: bytes) -> bytes:
+    """A 16-bit WAV file by hand: libsndfile would not write these."""
+    fmt = struct.pack("<HHIIHH", 1, channels, rate, 0, 2 * channels, 16)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + fmt
+    body += b"data" + struct.pack("<I", len(samples)) + samples
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """Four good files and twelve bad ones."""
+    for i in range(3):
+        soundfile.write(tmp_path / f"good{i}.wav", noise(i), RATE)
+    soundfile.write(tmp_path / "good3.flac", noise(3), 44_100)
+
+    soundfile.write(tmp_path / "cut.wav", noise(10), RATE)
+    whole = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(tmp_path / "cut.flac", noise(11, 2.0), RATE)
+    whole = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "page.wav").write_text("<html>404</html>")
+    (tmp_path / "nothing.wav").write_bytes(b"")
+    (tmp_path / "no_samples.wav").write_bytes(header(RATE, 1, b""))
+    soundfile.write(tmp_path / "silent.wav", np.zeros(3000), RATE)
+    soundfile.write(tmp_path / "clipped.wav", np.clip(6 * noise(12), -1, 1), RATE)
+    bad = noise(13)
+    bad[77] = np.nan
+    soundfile.write(tmp_path / "nan.wav", bad, RATE, "FLOAT")
+    (tmp_path / "rate.wav").write_bytes(header(2**31 - 1, 1, b"12" * 99))
+    (tmp_path / "channels.wav").write_bytes(header(RATE, 1000, b"12" * 5000))
+    same, _ = soundfile.read(tmp_path / "good0.wav", dtype="int16")
+    soundfile.write(tmp_path / "again.flac", same, RATE)
+
+    rows = ["file_name,caption,split"]
+    for path in sorted(tmp_path.iterdir()):
+        split = "validation" if path.name == "again.flac" else "train"
+        rows.append(f"{path.name},a sound,{split}")
+    rows.append("gone.wav,a sound,train")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+BAD = {
+    "cut.wav": "truncated",
+    "cut.flac": "truncated",
+    "page.wav": "unreadable",
+    "nothing.wav": "empty",
+    "no_samples.wav": "empty",
+    "silent.wav": "silent",
+    "clipped.wav": "clipped",
+    "nan.wav": "non-finite",
+    "rate.wav": "rate",
+    "channels.wav": "channels",
+    "gone.wav": "missing",
+}
+
+
+def test_twelve_planted_bad_files_are_named_and_no_other(planted: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = check.check(
+        f"folder:{planted}", progress=lambda done, total: seen.append((done, total))
+    )
+    found = {finding.file: finding.kind for finding in report.findings}
+    # Of two equal files the one that sorts later is named.
+    assert found == BAD | {"good0.wav": "duplicate"}
+    assert report.clips == {"train": 15, "validation": 1}
+    assert report.counts["truncated"] == report.counts["empty"] == 2
+    assert sum(report.counts.values()) == 12
+    assert seen == [(i, 16) for i in range(1, 17)]
+    details = {finding.file: finding.detail for finding in report.findings}
+    assert details["good0.wav"] == "train has the audio of again.flac in validation"
+    assert all(details.values())
+
+
+def test_equal_files_of_one_split_are_no_finding(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, noise(0), RATE)
+    rows = ["file_name,caption,split", "a.wav,x,train", "b.wav,x,train"]
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    assert check.check(f"folder:{tmp_path}") == check.Report({"train": 2}, ())
+
+
+def test_a_long_file_is_heard_to_its_end_in_pieces(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(check, "_PIECE", 1.0)
+    long = np.concatenate([np.zeros(5 * 4000), np.ones(100)])
+    for name in ("a.flac", "b.flac"):
+        soundfile.write(tmp_path / name, long, 4000)
+    report = check.check(f"folder:{tmp_path}")
+    assert report.counts == {"clipped": 2}
+    assert "100 samples" in report.findings[0].detail
+
+
+def test_a_peak_at_full_scale_is_not_clipping() -> None:
+    wave = np.sin(2 * np.pi * 440 * np.arange(8000) / RATE)
+    assert check._clipped(wave / np.abs(wave).max()) == 0
+    assert check._clipped(np.clip(1.5 * wave, -1, 1)) > 100
+
+
+def test_tones_are_all_good(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tones, "SPLITS", {"held_out": 1})
+    report = check.check("tones", data_dir=tmp_path)
+    assert report == check.Report({"held_out": 24}, ())
+
+
+def test_a_mistake_in_the_metadata_stops_the_check(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("name,caption\na.wav,x")
+    with pytest.raises(UserError, match="expected the columns"):
+        check.check(f"folder:{tmp_path}")
+    with pytest.raises(UserError, match="unknown data source"):
+        check.check("folders:x")
