@@ -1,11 +1,15 @@
 """Each verb calls its one function with what was typed, and prints what it made."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from diffusion_audio import generation
 from diffusion_audio.cli.main import main
+from diffusion_audio.data import source
 from diffusion_audio.study import report
 from diffusion_audio.training import loop, run
 
@@ -109,4 +113,58 @@ def test_a_run_that_is_none_is_one_line(tmp_path, capsys):
     assert main(argv) == 2
     err = capsys.readouterr().err
     assert "is not a run" in err
+    assert err.count("\n") == 1
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two good clips, one of them stereo at 44.1 kHz."""
+    directory = tmp_path / "set"
+    directory.mkdir()
+    noise = 0.1 * np.random.default_rng(0).standard_normal((44100, 2))
+    soundfile.write(directory / "a.wav", noise[:16000, 0], 16000)
+    soundfile.write(directory / "b.flac", noise, 44100)
+    return directory
+
+
+def test_data_check_of_a_good_set(folder, capsys):
+    assert main(["data", "check", f"folder:{folder}"]) == 0
+    out, err = capsys.readouterr()
+    assert re.fullmatch(rf"folder:{folder}: 2 clips \(.*\); none is bad\n", out)
+    assert "check 2/2" in err
+
+
+def test_data_check_names_every_bad_clip(folder, capsys):
+    (folder / "broken.wav").write_bytes(b"RIFF of nothing")
+    soundfile.write(folder / "silent.wav", np.zeros(16000), 16000)
+    assert main(["data", "check", f"folder:{folder}"]) == 1
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert {line.split(": ")[0] for line in lines} == {"broken.wav", "silent.wav"}
+    assert "4 clips" in summary
+    assert "1 silent" in summary
+
+
+def test_data_prepare(call, capsys):
+    calls = call(source, "prepare", {"train": 3, "validation": 1})
+    assert main(["data", "prepare", "tones", "--data_dir=d"]) == 0
+    assert calls == [(("tones",), {"data_dir": "d"})]
+    out = capsys.readouterr().out
+    assert out == "tones is ready: 4 clips (3 train, 1 validation)\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        ([], "no action given; usage: diffusion-audio data check|prepare SOURCE"),
+        (["chekc", "tones"], "unknown action of data 'chekc'; did you mean 'check'?"),
+        (["check"], "expected one SOURCE, not 0"),
+        (["check", "tons"], "unknown data source 'tons'; did you mean 'tones'?"),
+        (["check", "folder:no/where"], "data folder 'no/where': no such folder"),
+    ],
+)
+def test_data_with_mistakes(capsys, argv, line):
+    assert main(["data", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"diffusion-audio: {line}")
     assert err.count("\n") == 1

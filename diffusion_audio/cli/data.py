@@ -1,0 +1,75 @@
+"""Checks or prepares a data set.
+
+check     decodes every clip and names each bad one: missing, unreadable, truncated,
+          empty, silent, clipped, non-finite, of an absurd rate or number of channels,
+          or the same as one of another split. Exits with 1 if there is one.
+prepare   makes the set ready: synthesises tones, downloads a public set.
+
+A source is `tones`, `folder:DIR` or `tfds:NAME`.
+"""
+
+from collections.abc import Mapping
+
+from absl import flags
+
+from diffusion_audio.cli import options
+from diffusion_audio.errors import UserError, unknown
+
+USAGE = "diffusion-audio data check|prepare SOURCE"
+ACTIONS = ("check", "prepare")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the verb."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "where TFDS keeps its sets; None is its own default",
+        flag_values=values,
+    )
+    action, *sources = options.parse(
+        values, argv, usage=USAGE, about=__doc__, positional="action"
+    )
+    if action not in ACTIONS:
+        raise unknown("action of data", action, ACTIONS)
+    if len(sources) != 1:
+        raise UserError(f"expected one SOURCE, not {len(sources)}; usage: {USAGE}")
+    if action == "prepare":
+        return _prepare(sources[0], values.data_dir)
+    return _check(sources[0], values.data_dir)
+
+
+def _prepare(source: str, data_dir: str | None) -> int:
+    from diffusion_audio.data.source import prepare
+
+    print(f"{source} is ready: {_sizes(prepare(source, data_dir=data_dir))}")
+    return 0
+
+
+def _check(source: str, data_dir: str | None) -> int:
+    from diffusion_audio.data.check import check
+    from diffusion_audio.training.progress import ProgressView
+
+    view: ProgressView | None = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal view
+        view = view or ProgressView("check", total)
+        view.update(done)
+
+    try:
+        report = check(source, data_dir=data_dir, progress=progress)
+    finally:
+        if view is not None:
+            view.close()
+    for finding in report.findings:
+        print(f"{finding.file}: {finding.kind}: {finding.detail}")
+    bad = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
+    print(f"{source}: {_sizes(report.clips)}; {bad or 'none is bad'}")
+    return int(bool(report.findings))
+
+
+def _sizes(clips: Mapping[str, int]) -> str:
+    splits = ", ".join(f"{count} {split}" for split, count in clips.items())
+    return f"{sum(clips.values())} clips ({splits})"
