@@ -5,6 +5,7 @@ the same examples with the same crops; a batch of the run is the union of theirs
 """
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -166,8 +167,11 @@ def batches(
         order = order.repeat()
     drawn = order.random_map(draw)[process_index::process_count]
     local = batch_size // process_count
-    threads = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * local)
-    stacked = drawn.to_iter_dataset(threads).batch(local, batch_fn=collate)
+    threads = min(16, os.cpu_count() or 1)
+    reading = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=max(2 * local, threads)
+    )
+    stacked = drawn.to_iter_dataset(reading).batch(local, batch_fn=collate)
     return Batches(iter(stacked), skipped)
 
 

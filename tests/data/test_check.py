@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusion_audio.data import check, tones
+from diffusion_audio.data import check, pipeline, tones
+from diffusion_audio.data.source import open_source
 from diffusion_audio.errors import UserError
 
 RATE = 16_000
@@ -89,6 +90,25 @@ def test_twelve_planted_bad_files_are_named_and_no_other(planted: Path) -> None:
     details = {finding.file: finding.detail for finding in report.findings}
     assert details["good0.wav"] == "train has the audio of again.flac in validation"
     assert all(details.values())
+
+
+def test_a_run_over_them_skips_what_cannot_be_heard(planted: Path) -> None:
+    metadata = planted / "metadata.csv"
+    metadata.write_text(metadata.read_text().replace("\ngone.wav,a sound,train", ""))
+
+    def run() -> tuple[list[bytes], dict[str, int]]:
+        source = open_source(f"folder:{planted}", "train", RATE)
+        stream = pipeline.batches(
+            source, batch_size=1, samples=32_000, seed=0, repeat=False, skip_budget=0.6
+        )
+        waves = [batch["audio"].tobytes() for batch in stream]
+        return waves, stream.skipped
+
+    waves, skipped = run()
+    assert len(waves) == 6  # the good, the silent and the clipped
+    heard = set(BAD.values()) - {"silent", "clipped", "missing"}
+    assert skipped == {kind: list(BAD.values()).count(kind) for kind in heard}
+    assert run() == (waves, skipped)
 
 
 def test_equal_files_of_one_split_are_no_finding(tmp_path: Path) -> None:
