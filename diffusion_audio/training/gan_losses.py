@@ -1,0 +1,57 @@
+"""Losses of adversarial vocoder training (Kong et al. 2020, section 2.4).
+
+All sums over sub-discriminators are plain sums, as in the reference code: with twice
+as many discriminators the adversarial terms weigh twice as much.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import jax.numpy as jnp
+
+from diffusion_audio.aliases import Array
+from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.models.discriminators import Judgement
+
+
+def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
+    """LSGAN for the discriminators: real to 1, fake to 0 (equation 1)."""
+    return _total(
+        jnp.mean(jnp.square(1.0 - r.logits.astype(jnp.float32)))
+        + jnp.mean(jnp.square(f.logits.astype(jnp.float32)))
+        for r, f in zip(real, fake, strict=True)
+    )
+
+
+def adversarial_loss(fake: Sequence[Judgement]) -> Array:
+    """LSGAN for the generator: fake to 1 (equation 2)."""
+    return _total(
+        jnp.mean(jnp.square(1.0 - f.logits.astype(jnp.float32))) for f in fake
+    )
+
+
+def feature_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
+    """Mean absolute difference of each layer's output, summed (equation 4)."""
+    return _total(
+        jnp.mean(jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)))
+        for r, f in zip(real, fake, strict=True)
+        for a, b in zip(r.features, f.features, strict=True)
+    )
+
+
+def mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
+    """Mean absolute difference of the log-mels of waveforms [B, N] (equation 3)."""
+    return jnp.mean(jnp.abs(log_mel(spec, real) - log_mel(spec, fake)))
+
+
+def full_band(spec: AudioSpec) -> AudioSpec:
+    """The spec whose mels reach half the sample rate: the reference's loss mel.
+
+    The generator's input may end below, yet it must sound right above.
+    """
+    return dataclasses.replace(spec, fmax=None)
+
+
+def _total(terms: Iterable[Array]) -> Array:
+    return sum(terms, jnp.zeros((), jnp.float32))
