@@ -87,16 +87,14 @@ def browser():
     to_browser, from_us = os.pipe()
     to_us, from_browser = os.pipe()
 
-    def plumb():
-        # Chromium reads commands from 3 and writes answers to 4.
-        for end, number in ((to_browser, 10), (from_browser, 11)):
-            os.dup2(end, number)
-        os.dup2(10, 3)
-        os.dup2(11, 4)
-
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [
+                # Chromium reads commands from 3 and writes answers to 4.
+                "sh",
+                "-c",
+                f'exec "$@" 3</dev/fd/{to_browser} 4>/dev/fd/{from_browser}',
+                "sh",
                 CHROMIUM,
                 "--headless",
                 "--no-sandbox",
@@ -106,8 +104,7 @@ def browser():
                 "--remote-debugging-pipe",
                 f"--user-data-dir={profile}",
             ],
-            preexec_fn=plumb,
-            close_fds=False,
+            pass_fds=(to_browser, from_browser),
             stderr=subprocess.DEVNULL,
         )
         os.close(to_browser)

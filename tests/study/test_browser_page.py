@@ -11,7 +11,9 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
 ]
 
-HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
+HOSTILE = (
+    "<script>document.title='owned'</script><img src=x onerror=alert(1)>" + "x" * 5000
+)
 
 
 @pytest.fixture(scope="module")
