@@ -270,7 +270,7 @@ def _check_wav(path: Path, raw: BinaryIO, size: int) -> None:
         raw.seek(position)
         head = raw.read(8)
         if len(head) < 8:
-            break
+            raise AudioFileError("truncated", path, "ends before its samples: cut off")
         name, length = head[:4], int.from_bytes(head[4:], "little")
         if name == b"data":
             if code not in WAV_CODES:
@@ -296,7 +296,7 @@ def _check_wav(path: Path, raw: BinaryIO, size: int) -> None:
             if code == WAV_EXTENSIBLE:
                 code = int.from_bytes(body[24:26], "little")
         position += 8 + length + length % 2
-    raise AudioFileError("truncated", path, "a WAV file without samples: cut off")
+    raise AudioFileError("unreadable", path, "a thousand chunks and no samples")
 
 
 def _check_ogg(path: Path, raw: BinaryIO, size: int) -> None:

@@ -12,15 +12,13 @@ from diffusion_audio.audio.mel import hann_window, mel_filterbank, stft
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 
-MOMENTUM = 0.99  # Perraudin, Balazs and Sondergaard (2013); librosa's default
+MOMENTUM = 0.99  # librosa's default, and near the paper's best
 SMALL = 1e-8
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def griffin_lim(spec: AudioSpec, mel: Array, key: Key, iterations: int = 60) -> Array:
     """The waveform whose spectrogram comes near a log-mel picture.
-
-    Fast Griffin-Lim (Perraudin et al., 2013, algorithm 2) from random phases.
 
     Args:
         spec: what the picture means.
@@ -39,22 +37,39 @@ def griffin_lim(spec: AudioSpec, mel: Array, key: Key, iterations: int = 60) -> 
             f"expected log-mels [B, T, {spec.n_mels}] for this audio spec, "
             f"got shape {mel.shape}"
         )
-    mel = jnp.asarray(mel, jnp.float32)
-    magnitude = linear_magnitude(spec, mel).astype(jnp.complex64)  # [B, T, K]
+    magnitude = linear_magnitude(spec, jnp.asarray(mel, jnp.float32))
     turns = jax.random.uniform(key, magnitude.shape, maxval=2 * jnp.pi)
     phases = jax.lax.complex(jnp.cos(turns), jnp.sin(turns))
+    wave = find_phases(spec, magnitude, phases, iterations)
+    return wave[:, spec.pad : spec.pad + spec.samples(mel.shape[1])]
+
+
+def find_phases(
+    spec: AudioSpec, magnitude: Array, phases: Array, iterations: int
+) -> Array:
+    """Fast Griffin-Lim (Perraudin et al., 2013, algorithm 2).
+
+    Args:
+        spec: gives n_fft, hop and window.
+        magnitude: [B, T, K] float32 of the Fourier bins.
+        phases: [B, T, K] complex64 of modulus 1, to start from.
+        iterations: projections.
+
+    Returns:
+        [B, n_fft + (T - 1) * hop] float32: the margins of the framing included.
+    """
+    sizes = (spec.n_fft, spec.hop_length, spec.win_length)
+    wanted = magnitude.astype(phases.dtype)
 
     def project(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         phases, previous = carry
-        wave = istft(magnitude * phases, spec.n_fft, spec.hop_length, spec.win_length)
-        rebuilt = stft(wave, spec.n_fft, spec.hop_length, spec.win_length)
+        rebuilt = stft(istft(wanted * phases, *sizes), *sizes)
         ahead = rebuilt - MOMENTUM / (1 + MOMENTUM) * previous
         return ahead / (jnp.abs(ahead) + SMALL).astype(ahead.dtype), rebuilt
 
     start = (phases, jnp.zeros_like(phases))
     phases, _ = jax.lax.fori_loop(0, iterations, project, start)
-    wave = istft(magnitude * phases, spec.n_fft, spec.hop_length, spec.win_length)
-    return wave[:, spec.pad : spec.pad + spec.samples(mel.shape[1])]
+    return istft(wanted * phases, *sizes)
 
 
 def linear_magnitude(spec: AudioSpec, mel: Array, iterations: int = 30) -> Array:

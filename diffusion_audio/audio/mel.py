@@ -10,8 +10,6 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 
-TINY_POWER = 1e-30  # the square root has no usable gradient below
-
 
 @functools.partial(jax.jit, static_argnums=0)
 def log_mel(spec: AudioSpec, wave: Array) -> Array:
@@ -73,7 +71,7 @@ def stft_magnitude(
     *,
     pad: int,
     power_eps: float = 0.0,
-    power_floor: float = 0.0,
+    power_floor: float = 1e-30,
 ) -> Array:
     """``sqrt(max(|X|^2 + power_eps, power_floor))`` of reflected waveforms.
 
@@ -84,10 +82,11 @@ def stft_magnitude(
         win_length: length of the periodic Hann window, centred in ``n_fft``.
         pad: samples reflected on either side; n_fft // 2 is librosa's ``center``.
         power_eps: added to the power.
-        power_floor: least power.
+        power_floor: least power, above 0; the gradient is zero below, where that of
+            the square root would be infinite.
 
     Returns:
-        [..., T, n_fft // 2 + 1] float32; its gradient is zero where it is zero.
+        [..., T, n_fft // 2 + 1] float32 (float64 for a float64 wave).
 
     Raises:
         UserError: for integer samples, or clips too short to be reflected.
@@ -109,9 +108,7 @@ def stft_magnitude(
     padded = jnp.pad(wave, widths, mode="reflect")
     spectrum = stft(padded, n_fft, hop_length, win_length)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag) + power_eps
-    floor = max(power_floor, TINY_POWER)
-    root = jnp.sqrt(jnp.maximum(power, floor))
-    return root if power_floor else jnp.where(power > floor, root, 0.0)
+    return jnp.sqrt(jnp.maximum(power, power_floor))
 
 
 def stft(wave: Array, n_fft: int, hop_length: int, win_length: int) -> Array:

@@ -1,5 +1,6 @@
 import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -178,8 +179,12 @@ def test_adpcm_never_reaches_the_decoder(tmp_path):
 
 def test_endless_chunks_are_given_up(tmp_path):
     path = tmp_path / "a.wav"
-    path.write_bytes(b"RIFF\xff\xff\xff\xffWAVE" + b"junk\0\0\0\0" * 100_000)
-    refused("truncated", path, call=probe)
+    whole = save(path, sine()).read_bytes()
+    for chunks in (2, 100_000):
+        path.write_bytes(whole[:12] + b"junk\0\0\0\0" * chunks + whole[12:])
+        if chunks == 2:
+            assert probe(path).frames == RATE
+    assert "a thousand chunks" in refused("unreadable", path, call=probe)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -209,7 +214,10 @@ def test_lying_flac_header_takes_no_memory(tmp_path):
     data[22:26] = (300_000_000).to_bytes(4, "big")  # 26 minutes of the 192 kHz
     path.write_bytes(data)
     assert probe(path).frames == 300_000_000
+    tracemalloc.start()
     refused("truncated", path)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])

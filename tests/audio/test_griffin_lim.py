@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import nnls
 
 from diffusion_audio.audio.griffin_lim import (
+    find_phases,
     griffin_lim,
     istft,
     linear_magnitude,
@@ -96,6 +97,18 @@ def test_linear_magnitude_keeps_the_mel():
     assert error[0] < error[1]
 
 
+def test_find_phases_equals_librosa():
+    # Silent ends: there librosa divides by less of a window than float32 can bear.
+    wave = np.pad(music(16000)[:5120], 2048)
+    magnitude = np.abs(stft(jnp.asarray(wave)[None], 1024, 256, 1024))
+    ones = jnp.ones(magnitude.shape, jnp.complex64)
+    made = find_phases(TONES, magnitude, ones, 5)[0]
+    expected = librosa.griffinlim(
+        np.asarray(magnitude)[0].T, n_iter=5, hop_length=256, center=False, init=None
+    )
+    np.testing.assert_allclose(made, expected, atol=5e-3)  # phases of nothing differ
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -149,8 +162,8 @@ def test_shapes_iterations_and_keys():
         assert convergence(TONES, ref, last) < 0.7 * convergence(TONES, ref, first)
     np.testing.assert_array_equal(made, griffin_lim(TONES, mel, key))
     # A clip does not depend on the size of its batch.
-    alone = griffin_lim(TONES, mel[:1], key)
-    assert convergence(TONES, made[:1], alone) < 1e-2
+    alone = griffin_lim(TONES, mel[:1], key, 0)
+    np.testing.assert_allclose(alone, start[:1], atol=1e-4)
     tenths = dataclasses.replace(TONES, log="log10")
     np.testing.assert_allclose(
         linear_magnitude(tenths, log_mel(tenths, wave)),

@@ -1,0 +1,179 @@
+"""Metrics on waveforms: one number a clip, no network and no file.
+
+Every function takes waveforms [B, N] and gives [B], so that intervals can be made
+over clips. Clips of unequal length are measured one by one: padding would count.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffusion_audio.aliases import Array
+from diffusion_audio.audio.mel import hann_window, log_mel, stft_magnitude
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.errors import UserError
+
+# (n_fft, hop, window): auraloss's defaults (Yamamoto et al., 2020, table 1).
+RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
+STFT_POWER_FLOOR = 1e-8
+LSD_EPS = 1e-12
+
+
+def mel_l1(spec: AudioSpec, ref: Array, est: Array) -> Array:
+    """Mean absolute difference of log-mels, in the spec's logarithm.
+
+    With the spec of a HiFi-GAN this is the validation error it reports.
+
+    Args:
+        spec: what the pictures mean.
+        ref: [B, N] reference waveforms.
+        est: [B, N] waveforms to judge.
+
+    Returns:
+        [B], 0 for equal pictures.
+    """
+    _require_pairs(ref, est)
+    return jnp.abs(log_mel(spec, ref) - log_mel(spec, est)).mean((1, 2))
+
+
+@jax.jit
+def multi_resolution_stft(ref: Array, est: Array) -> Array:
+    """Multi-resolution STFT distance, "M-STFT" (Yamamoto et al., 2020, equation 6).
+
+    The mean over ``RESOLUTIONS`` of the spectral convergence, relative to ``ref``,
+    plus the mean absolute difference of natural log magnitudes. Equal to auraloss's
+    MultiResolutionSTFTLoss(est, ref) of each clip alone; a batch there shares one
+    spectral convergence.
+
+    Args:
+        ref: [B, N] reference waveforms.
+        est: [B, N] waveforms to judge.
+
+    Returns:
+        [B], 0 for equal spectrograms.
+    """
+    _require_pairs(ref, est)
+    total = jnp.zeros(ref.shape[0])
+    for n_fft, hop, window in RESOLUTIONS:
+        real, made = (
+            stft_magnitude(
+                wave,
+                n_fft,
+                hop,
+                window,
+                pad=n_fft // 2,
+                power_floor=STFT_POWER_FLOOR,
+            )
+            for wave in (ref, est)
+        )
+        error = jnp.sqrt(jnp.square(real - made).sum((1, 2)))
+        convergence = error / jnp.sqrt(jnp.square(real).sum((1, 2)))
+        total += convergence + jnp.abs(jnp.log(real) - jnp.log(made)).mean((1, 2))
+    return total / len(RESOLUTIONS)
+
+
+def log_spectral_distance(ref: Array, est: Array, sample_rate: int) -> np.ndarray:
+    """Log-spectral distance (LSD) as ssr_eval defines it: frames of 46 ms every 10 ms.
+
+    ``mean_t sqrt(mean_f log10(|R|^2 / (|E| + eps)^2 + eps)^2)`` with eps 1e-12, in
+    float64: with so small an eps, float32 would measure its own rounding in the
+    empty parts of a clean spectrum. Not symmetric, and ruled by frames of digital
+    silence in one of the two.
+
+    Args:
+        ref: [B, N] reference waveforms.
+        est: [B, N] waveforms to judge.
+        sample_rate: Hz.
+
+    Returns:
+        [B], in units of log10 of power (1 is 10 dB).
+    """
+    _require_pairs(ref, est)
+    n_fft, hop = int(2048 / (44100 / sample_rate)), int(sample_rate / 100)
+
+    def magnitude(wave: Array) -> np.ndarray:
+        sides = ((0, 0), (n_fft // 2, n_fft // 2))
+        padded = np.pad(np.asarray(wave, np.float64), sides, mode="reflect")
+        frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, 1)[:, ::hop]
+        return np.abs(np.fft.rfft(frames * hann_window(n_fft, n_fft)))
+
+    ratio = np.square(magnitude(ref)) / np.square(magnitude(est) + LSD_EPS)
+    squares = np.square(np.log10(ratio + LSD_EPS))
+    return np.sqrt(squares.mean(-1)).mean(-1)
+
+
+def si_sdr(ref: Array, est: Array) -> Array:
+    """Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019), zero-mean.
+
+    An alarm for flipped signs and shifts. It follows phases, so a good vocoder may
+    stay below 0 dB: do not rank with it.
+
+    Args:
+        ref: [B, N] reference waveforms.
+        est: [B, N] waveforms to judge.
+
+    Returns:
+        [B] in dB; beyond 100 for a scaled copy, NaN for a silent reference.
+    """
+    _require_pairs(ref, est)
+    ref = ref - ref.mean(1, keepdims=True)
+    est = est - est.mean(1, keepdims=True)
+    scale = (ref * est).sum(1, keepdims=True) / jnp.square(ref).sum(1, keepdims=True)
+    target = scale * ref
+    noise = est - target
+    return 10 * jnp.log10(jnp.square(target).sum(1) / jnp.square(noise).sum(1))
+
+
+class Health(NamedTuple):
+    """What shows that a clip is broken, whatever it should sound like; each [B].
+
+    Attributes:
+        finite: whether no sample is NaN or infinite.
+        peak: largest magnitude, full scale 1.
+        clipped: share of samples at full scale or beyond.
+        level: root mean square, dB re full scale; -inf for digital silence.
+        dc: mean.
+    """
+
+    finite: Array
+    peak: Array
+    clipped: Array
+    level: Array
+    dc: Array
+
+    def faults(self) -> list[tuple[str, ...]]:
+        """The faults of each clip, by name; an empty tuple for a sound one.
+
+        ``"non-finite"``; ``"silent"`` below -60 dB; ``"clipped"`` with more than one
+        sample in a thousand at full scale; ``"dc"`` for a mean beyond 0.01.
+        """
+        tests = {
+            "non-finite": ~self.finite,
+            "silent": self.level < -60,
+            "clipped": self.clipped > 1e-3,
+            "dc": jnp.abs(self.dc) > 0.01,
+        }
+        clips = range(len(self.finite))
+        return [tuple(name for name in tests if tests[name][i]) for i in clips]
+
+
+def health(wave: Array) -> Health:
+    """Peak, clipping, silence and offset of waveforms [B, N]."""
+    magnitude = jnp.abs(wave)
+    return Health(
+        finite=jnp.isfinite(wave).all(1),
+        peak=magnitude.max(1),
+        clipped=(magnitude >= 0.999).mean(1),
+        level=10 * jnp.log10(jnp.square(wave).mean(1)),
+        dc=wave.mean(1),
+    )
+
+
+def _require_pairs(ref: Array, est: Array) -> None:
+    if ref.ndim != 2 or ref.shape != est.shape:
+        raise UserError(
+            "expected reference and estimate [B, N] of one shape, "
+            f"got {ref.shape} and {est.shape}: cut both to the shorter one"
+        )
