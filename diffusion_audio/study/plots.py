@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import librosa
 import matplotlib
 import numpy as np
 from markupsafe import Markup
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
-from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel import hz_to_mel, log_mel
 from diffusion_audio.audio.spec import AudioSpec
 
 RANGE = 8.0  # log-amplitude below the loudest point that a picture shows: 70 dB
@@ -216,11 +215,11 @@ def _time_ticks(seconds: float) -> tuple[Tick, ...]:
 
 
 def _mel_ticks(spec: AudioSpec) -> tuple[Tick, ...]:
-    def mel(hertz: float) -> float:
-        return float(librosa.hz_to_mel(hertz, htk=spec.mel_scale == "htk"))
-
-    low, span = mel(spec.fmin), mel(spec.top) - mel(spec.fmin)
-    places = [
-        hertz for hertz in (500, 1000, 2000, 4000, 8000, 16000) if hertz <= spec.top
-    ]
-    return tuple(Tick((mel(f) - low) / span, f"{f / 1000:g}") for f in places)
+    hertz = [f for f in (500, 1000, 2000, 4000, 8000, 16000) if f <= spec.top]
+    low, high, *places = hz_to_mel(
+        np.array([spec.fmin, spec.top, *hertz]), spec.mel_scale
+    )
+    return tuple(
+        Tick((place - low) / (high - low), f"{f / 1000:g}")
+        for place, f in zip(places, hertz, strict=True)
+    )

@@ -51,6 +51,13 @@ def test_any_length_has_a_picture(samples):
     assert pixels(picture).shape[1] == 1 + samples // 64
 
 
+@pytest.mark.parametrize("rate", [4000, 11025, 192000])
+def test_any_rate_has_a_picture(rate):
+    """No mel band of the picture is without a Fourier bin."""
+    (picture,) = spectrograms([np.zeros(rate // 4, np.float32)], rate)
+    assert all(0 < tick.at <= 1 for tick in picture.kilohertz)
+
+
 def test_no_waves_no_pictures():
     assert spectrograms([], 16000) == []
 
