@@ -134,7 +134,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
             ), metrics
 
         towards_real, metrics = jax.grad(shortfall, has_aux=True)(fake)
-        metrics |= {"discriminator": loss, "grad_norm_d": optax.global_norm(grads)}
+        metrics |= {"discriminator": loss, "grad_norm_d": optax.tree.norm(grads)}
         return judges, opt, towards_real, metrics
 
     def no_contest(
@@ -170,7 +170,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
             + weights.adversarial * metrics["adversarial"]
         )
         grads, metrics = mean((grads, metrics))
-        metrics["grad_norm"] = optax.global_norm(grads)
+        metrics["grad_norm"] = optax.tree.norm(grads)
         trained, trained_opt = apply_gradients(
             optimizer, grads, opt["generator"], params["generator"]
         )

@@ -1,0 +1,222 @@
+"""The GAN step against one written out naively, and what must not change in it."""
+
+import copy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.discriminators import build_discriminators
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.nn.conv1d import refresh_spectral
+from diffusion_audio.training import gan_losses, parallel
+from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
+from diffusion_audio.training.task import apply_gradients
+from diffusion_audio.training.tasks import vocoder
+
+CONFIG = {
+    "audio": {
+        "sample_rate": 1000,
+        "n_fft": 32,
+        "win_length": 32,
+        "hop_length": 8,
+        "n_mels": 6,
+        "fmax": 300.0,
+    },
+    "data": {"seconds": 0.128},
+    "generator": {
+        "n_mels": 6,
+        "channels": 8,
+        "rates": (4, 2),
+        "kernels": (8, 4),
+        "resblock": "2",
+        "resblock_kernels": (3,),
+        "dilations": ((1,),),
+    },
+    "discriminators": {
+        "mpd": {"periods": (2,), "channels": (2, 4)},
+        "msd": {
+            "scales": 2,
+            "channels": (4, 4),
+            "kernels": (5, 5),
+            "strides": (1, 2),
+            "groups": (1, 2),
+        },
+    },
+    "loss": {"discriminator_start": 1},
+    "optimizer": {"learning_rate": 0.01, "b1": 0.8, "b2": 0.99, "weight_decay": 0.1},
+    "ema": {"decay": 0.9, "warmup": False},
+    "train": {"steps": 10},
+}
+SPEC = AudioSpec.from_config(CONFIG["audio"])
+KEY = jax.random.key(0)
+
+
+def changed(**groups):
+    config = copy.deepcopy(CONFIG)
+    for group, values in groups.items():
+        config[group] |= values
+    return config
+
+
+def batch(step=0, examples=4):
+    rng = np.random.default_rng(step)
+    return {"audio": rng.uniform(-0.5, 0.5, (examples, 128)).astype(np.float32)}
+
+
+def identity(tree):
+    return tree
+
+
+@pytest.fixture(scope="module")
+def states():
+    """The states and metrics around the last step without and the first with D."""
+    task = vocoder.make(CONFIG)
+    step = jax.jit(task.step, static_argnums=3)
+    state = jax.jit(task.init)(KEY, batch())
+    states, metrics = [state], []
+    for i in range(2):
+        state, values = step(state, batch(i), KEY, identity)
+        states.append(state)
+        metrics.append(values)
+    assert step._cache_size() == 1
+    return states, metrics
+
+
+def test_before_the_discriminators_start_only_the_mel_loss_trains(states):
+    (before, after, _), (metrics, later) = states
+    for part in ("params", "opt"):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            before[part]["discriminators"],
+            after[part]["discriminators"],
+        )
+    assert metrics["adversarial"] == metrics["features"] == 0
+    np.testing.assert_allclose(metrics["loss"], 45 * metrics["mel"], rtol=1e-6)
+    total = 45 * later["mel"] + 2 * later["features"] + later["adversarial"]
+    np.testing.assert_allclose(later["loss"], total, rtol=1e-6)
+    assert later["features"] > 0
+
+
+def test_a_step_is_the_papers_two_updates(states):
+    """D on a detached fake, then G through the updated D, each written naively."""
+    (_, before, after), (_, metrics) = states
+    wave = batch(1)["audio"]
+    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    judges = build_discriminators(CONFIG["discriminators"])
+    optimizer = make_optimizer(OptimizerConfig(**CONFIG["optimizer"]), 10)
+
+    @jax.jit
+    def naive(params, opt):
+        g, d = params["generator"], refresh_spectral(params["discriminators"])
+        mel = log_mel(SPEC, wave)
+
+        def d_loss(d):
+            fake = generator.apply(g, mel)
+            return gan_losses.discriminator_loss(
+                judges.apply(d, wave), judges.apply(d, fake)
+            )
+
+        grads = jax.grad(d_loss)(d)
+        d, _ = apply_gradients(optimizer, grads, opt["discriminators"], d)
+
+        def g_loss(g):
+            fake = generator.apply(g, mel)
+            real_judged, fake_judged = judges.apply(d, wave), judges.apply(d, fake)
+            full = AudioSpec.from_config(CONFIG["audio"] | {"fmax": None})
+            return (
+                gan_losses.adversarial_loss(fake_judged)
+                + 2 * gan_losses.feature_loss(real_judged, fake_judged)
+                + 45 * jnp.mean(jnp.abs(log_mel(full, wave) - log_mel(full, fake)))
+            )
+
+        loss, grads = jax.value_and_grad(g_loss)(g)
+        g, _ = apply_gradients(optimizer, grads, opt["generator"], g)
+        return loss, {"generator": g, "discriminators": d}
+
+    loss, expected = naive(before["params"], before["opt"])
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        after["params"],
+        expected,
+    )
+
+
+def test_the_optimiser_leaves_u_and_v_to_the_power_iteration(states):
+    (_, before, after), _ = states
+    layer = before["params"]["discriminators"]["msd"]["parts"]["0"]["convs"]["1"]
+    later = after["params"]["discriminators"]["msd"]["parts"]["0"]["convs"]["1"]
+    refreshed = refresh_spectral(layer)
+    for name in ("spectral_u", "spectral_v"):
+        np.testing.assert_allclose(later[name], refreshed[name], rtol=1e-5, atol=1e-6)
+        assert not np.allclose(later[name], layer[name], atol=1e-6)
+
+
+def test_the_average_is_of_the_generator_alone(states):
+    (_, before, after), _ = states
+    assert set(after["ema"]) == {"generator"}
+    jax.tree.map(
+        lambda old, new, params: np.testing.assert_allclose(
+            new, 0.9 * old + 0.1 * params, atol=1e-6
+        ),
+        before["ema"],
+        after["ema"],
+        {"generator": after["params"]["generator"]},
+    )
+
+
+def test_evaluation_measures_and_shows_the_averaged_generator(states):
+    state = states[0][2]
+    task = vocoder.make(CONFIG)
+    result = task.evaluate(state, iter([batch(5), batch(6, examples=2)]), KEY)
+    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    wave = batch(5)["audio"]
+    mel = log_mel(SPEC, wave)
+    fake = jax.jit(generator.apply)(state["ema"]["generator"], mel)
+    np.testing.assert_allclose(result.audio["vocoded/3"], fake[3], atol=1e-5)
+    assert result.pictures["real_and_vocoded/0"].shape == (32, 6)
+    first = float(gan_losses.mel_loss(SPEC, wave, fake))
+    only_first = task.evaluate(state, iter([batch(5)]), KEY)
+    assert only_first.metrics["mel_l1"] == pytest.approx(first, rel=1e-5)
+    assert result.metrics["mel_l1"] != only_first.metrics["mel_l1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_four_devices_make_the_same_step(states, mode):
+    (_, before, after), (_, metrics) = states
+    task = vocoder.make(CONFIG)
+    mesh = parallel.make_mesh(parallel.ParallelConfig(mode=mode, data=4))
+    step = parallel.compile_step(task.step, mesh, mode)
+    state = jax.device_put(
+        jax.device_get(before), parallel.state_shardings(before, mesh)
+    )
+    new, values = step(state, parallel.place_batch(batch(1), mesh), KEY)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6),
+        jax.device_get((new["params"], new["ema"], values)),
+        jax.device_get((after["params"], after["ema"], metrics)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"generator": {"n_mels": 7}}, "n_mels is 7, but the audio spec has 6"),
+        ({"audio": {"hop_length": 16}}, "multiply to 8, but .* hop_length is 16"),
+        ({"audio": {"framing": "centre"}}, "framing 'hifigan', not 'centre'"),
+        ({"data": {"seconds": 0.13}}, r"130 samples, not a multiple .* to 0\.128"),
+        ({"train": {"accumulate": 2}}, "accumulate must be 1, not 2"),
+        ({"discriminators": {"mrd": {}}}, "unknown discriminator 'mrd'"),
+        ({"generator": {"chanels": 8}}, "unknown key in config.generator 'chanels'"),
+        ({"loss": {"mel_weight": 8}}, "unknown key in config.loss 'mel_weight'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(groups, message):
+    with pytest.raises(UserError, match=message):
+        vocoder.make(changed(**groups))
