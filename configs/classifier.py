@@ -45,7 +45,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "gain": 1.5,
         "noise": 0.004,
         "blur": 1.0,
-        "jitter": 0.1,
+        "jitter": 0.4,
     }
     config.optimizer.update({"learning_rate": 3e-3, "warmup_steps": 30})
     config.optimizer.weight_decay = 0.01

@@ -51,7 +51,6 @@ def _paper(config: ConfigDict) -> None:
     config.ema.decay = 0.9999
     config.train.update({"steps": 1_500_000, "log_every": 100, "evaluate_every": 5000})
     config.train.checkpoint_every = 5000
-    config.sampling.spacing = "leading"
 
 
 def _audioldm(config: ConfigDict) -> None:
@@ -130,12 +129,12 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config = common.base("diffusion", audio="tones_16k")
     config.components = {"vae": "", "vocoder": ""}
     config.data.cache_latents = True
-    config.tokenizer = {"size": 512, "max_tokens": 48}
+    config.tokenizer = {"size": 512, "max_tokens": 32}
     config.text = {
         "contexts": (128,),
         "vector_dim": 128,
         "width": 128,
-        "depth": 2,
+        "depth": 1,
         "heads": 4,
         "dtype": "float32",
     }
@@ -163,7 +162,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "steps": 50,
         "guidance": 3.0,
         "eta": 0.0,
-        "spacing": "trailing",
+        "spacing": "leading",
     }
     config.listen = {
         "prompts": (

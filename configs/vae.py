@@ -72,7 +72,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
     """The config of the presets named in ``arg``."""
     config = common.base("vae", audio="tones_16k")
     config.vae = {
-        "channels": (128,),
+        "channels": (64,),
         "blocks": 1,
         "latent": 16,
         "patch": 8,
@@ -80,7 +80,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "groups": 8,
         "dtype": "float32",
     }
-    config.loss = {"distance": "l1", "kl_weight": 1e-3}
+    config.loss = {"distance": "l2", "kl_weight": 1e-4}
     config.optimizer.learning_rate = 2e-3
-    config.train.steps = 500
+    config.train.steps = 800
     return common.apply(config, arg, PRESETS)

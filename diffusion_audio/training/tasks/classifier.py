@@ -41,14 +41,14 @@ class AugmentConfig:
         noise: largest standard deviation of added white noise.
         blur: largest weight of a picture smoothed over 3 x 3 points.
         jitter: largest standard deviation of noise on the picture, in the range of
-            networks (2 from floor to top).
+            networks.
     """
 
     shift: float = 0.02
     gain: float = 1.5
     noise: float = 0.004
     blur: float = 1.0
-    jitter: float = 0.1
+    jitter: float = 0.4
 
 
 def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:

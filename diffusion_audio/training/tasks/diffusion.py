@@ -31,7 +31,7 @@ from diffusion_audio.training.randomness import purpose_key, step_key
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import Evaluation, State, Task, new_state
 
-EVALUATION_STEP = -1  # address of the evaluation's noise: the same at every step
+EVALUATION_STEP = 2**31 - 1  # address of the noise of every evaluation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,185 @@
+"""The loop: resume, interruption, damaged checkpoints, broken numbers, full disk."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.training import checkpoint, loop
+from diffusion_audio.training.metric_log import read_metrics
+from diffusion_audio.training.parallel import ParallelConfig
+from tests.training import toy
+
+ONE = ParallelConfig(data=1)
+
+
+def run(workdir: Path, steps: int = 12, stream=None, **options):
+    workdir.mkdir(exist_ok=True)
+    cfg = loop.TrainConfig(steps=steps, log_every=3, checkpoint_every=4, **options)
+    stream = stream or toy.Stream()
+    state, seconds = loop.train(
+        toy.task(cfg.accumulate),
+        cfg,
+        ONE,
+        key=jax.random.key(0),
+        workdir=workdir,
+        frozen=dict,
+        batches=stream,
+        evaluation_batches=toy.Stream,
+        sample_rate=16_000,
+    )
+    return state, stream, seconds
+
+
+def same(a, b) -> bool:
+    return jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), a, b))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run of 12 steps."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    state, stream, seconds = run(workdir)
+    return state, stream, seconds, workdir
+
+
+def test_loss_falls_and_everything_is_written(whole):
+    _, _, seconds, workdir = whole
+    rows = read_metrics(workdir)
+    train = [row["loss"] for row in rows if row["split"] == "train"]
+    assert train[-1] < train[0]
+    assert [row["step"] for row in rows if row["split"] == "train"] == [
+        1, 3, 4, 6, 8, 9, 12
+    ]
+    assert rows[-1]["split"] == "eval"
+    assert np.isfinite(rows[-1]["error"])
+    assert (workdir / "tensorboard").is_dir()
+    assert {"setup", "compile", "step", "evaluate", "checkpoint"} <= set(seconds)
+
+
+@pytest.mark.parametrize("stop", [5, 8])
+def test_interrupted_equals_uninterrupted(whole, tmp_path, stop):
+    """A signal in the middle, then the same command: bit for bit the same end."""
+
+    def interrupt(position):
+        if position == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(loop.Interrupted, match="is saved"):
+        run(tmp_path / "run", stream=toy.Stream(hook=interrupt))
+    state, stream, _ = run(tmp_path / "run")
+    assert same(state, whole[0])
+    assert stream.position == whole[1].position
+    steps = [
+        (row["step"], row["split"])
+        for row in read_metrics(tmp_path / "run")
+    ]
+    assert len(steps) == len(set(steps))
+
+
+@pytest.mark.slow
+def test_killed_at_random_steps_equals_uninterrupted(whole, tmp_path):
+    """``kill -9`` at random moments, saves included, until the run is through."""
+    rng = np.random.default_rng(0)
+    program = (
+        "import jax, pathlib, sys; from tests.training.test_loop import run; "
+        "state, *_ = run(pathlib.Path(sys.argv[1])); "
+        "import numpy as np; np.save(sys.argv[2], state['ema']['w'])"
+    )
+    result = tmp_path / "ema.npy"
+    for _ in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "run"), str(result)]
+        )
+        try:
+            process.wait(timeout=float(rng.uniform(3.0, 9.0)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if result.exists():
+            break
+    else:
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "run"), str(result)],
+            check=True,
+        )
+    np.testing.assert_array_equal(np.load(result), whole[0]["ema"]["w"])
+
+
+def test_flipped_bit_falls_back_to_the_step_before(whole, tmp_path, caplog):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole[3], workdir)
+    largest = max(
+        (p for p in (workdir / "checkpoints/steps/12").rglob("*") if p.is_file()),
+        key=lambda p: p.stat().st_size,
+    )
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    state, _, _ = run(workdir)
+    assert "SHA-256 differs" in caplog.text
+    assert same(state, whole[0])
+
+
+def test_unsealed_save_is_not_used(whole, tmp_path):
+    """A crash between the save and its manifest leaves a step that does not count."""
+    workdir = tmp_path / "run"
+    shutil.copytree(whole[3], workdir)
+    (workdir / "checkpoints/manifests/12.json").unlink()
+    saved = checkpoint.Checkpoints(workdir / "checkpoints")
+    assert saved.newest_good() == 8
+    saved.close()
+
+
+def test_all_damaged_is_refused_and_nothing_deleted(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole[3], workdir)
+    for manifest in (workdir / "checkpoints/manifests").glob("*.json"):
+        manifest.write_text(json.dumps({"gone": "0"}))
+    with pytest.raises(UserError, match="every checkpoint in .* is damaged"):
+        run(workdir)
+    assert len(list((workdir / "checkpoints/steps").iterdir())) == 2
+
+
+def test_checkpoint_of_another_model_is_refused(whole):
+    saved = checkpoint.Checkpoints(whole[3] / "checkpoints")
+    other = jax.eval_shape(lambda: whole[0] | {"params": {"v": np.zeros(3)}})
+    with pytest.raises(UserError, match="params/v is missing in it"):
+        saved.restore(12, other)
+    saved.close()
+
+
+def test_a_broken_number_stops_the_run_and_keeps_the_last_good_step(tmp_path):
+    with pytest.raises(UserError, match="loss.* not finite at step"):
+        run(tmp_path / "run", stream=toy.Stream(broken_at=6))
+    state, _, _ = run(tmp_path / "run")
+    assert np.isfinite(state["params"]["w"]).all()
+
+
+def test_full_disk_keeps_training_and_says_so_at_the_end(tmp_path, monkeypatch):
+    full = shutil._ntuple_diskusage(100, 100, 0)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: full)
+    with pytest.raises(UserError, match="disk was too full to save step 12"):
+        run(tmp_path / "run")
+    assert read_metrics(tmp_path / "run")[-1]["step"] == 12
+
+
+def test_accumulated_parts_equal_the_whole_batch(whole, tmp_path):
+    state, _, _ = run(tmp_path / "run", accumulate=4)
+    np.testing.assert_allclose(
+        state["params"]["w"], whole[0]["params"]["w"], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["steps", "log_every", "accumulate"])
+def test_impossible_settings(name):
+    with pytest.raises(UserError, match=f"config.train.{name} must be 1 or more"):
+        loop.TrainConfig(**{name: 0})

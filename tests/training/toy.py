@@ -1,0 +1,69 @@
+"""A toy task that exercises the loop: linear regression with addressed noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from diffusion_audio.diffusion.noise import example_keys, example_noise
+from diffusion_audio.training import ema
+from diffusion_audio.training.descent import descend
+from diffusion_audio.training.randomness import step_key
+from diffusion_audio.training.task import Evaluation, Task, new_state
+
+WIDTH = 8
+AVERAGE = ema.EMAConfig(decay=0.9)
+
+
+def task(parts: int = 1) -> Task:
+    """Regression of noisy sums; Adam and an average."""
+    optimizer = optax.adam(1e-2)
+
+    def init(key, batch, frozen=None):
+        del frozen
+        params = {"w": jax.random.normal(key, (WIDTH,))}
+        scale = {"scale": jnp.std(batch["x"])}
+        return new_state(
+            params, optimizer.init(params), ema.start(AVERAGE, params), scale
+        )
+
+    def loss(params, frozen, batch, key, step):
+        keys = example_keys(step_key(key, "noise", step), batch["index"])
+        x = batch["x"] / frozen["scale"] + 0.1 * example_noise(keys, (WIDTH,))
+        error = jnp.square(x @ params["w"] - batch["x"].sum(axis=1)).mean()
+        return error, {"loss": error}
+
+    def evaluate(state, batches, key):
+        del key
+        x = next(batches)["x"]
+        error = jnp.mean(jnp.square(x @ state["ema"]["w"] - x.sum(axis=1)))
+        return Evaluation({"error": float(error)}, {}, {})
+
+    return Task(init, descend(loss, optimizer, AVERAGE, parts), evaluate)
+
+
+class Stream:
+    """Batches of random numbers whose position can be saved; may go wrong."""
+
+    def __init__(self, size: int = 8, broken_at: int | None = None, hook=None):
+        self.size, self.position = size, 0
+        self.broken_at, self.hook = broken_at, hook
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.hook:
+            self.hook(self.position)
+        x = np.random.default_rng(self.position).normal(size=(self.size, WIDTH))
+        x = x.astype(np.float32)
+        if self.position == self.broken_at:
+            x[0, 0] = np.nan
+        self.position += 1
+        return {"x": x, "index": np.arange(self.size, dtype=np.int32)}
+
+    def get_state(self):
+        return {"next": self.position}
+
+    def set_state(self, state):
+        self.position = state["next"]
