@@ -29,15 +29,11 @@ CORE = [
     "importlib_resources",
     "array_record>=0.8",
     "grain>=0.2.18",
-    # Audio files, resampling, reference signal processing.
+    # Audio files, resampling.
     "soundfile>=0.13",
     "soxr>=1.0",
-    "librosa>=0.11",
-    # Tokenizers, weight files.
+    # Text.
     "tokenizers>=0.22",
-    "transformers>=5",
-    "huggingface_hub>=1",
-    "safetensors>=0.6",
     # Progress, curves, figures, pages, numbers.
     "rich>=14",
     "tensorboardX>=2.6",
@@ -46,15 +42,24 @@ CORE = [
     "numpy>=2",
     "scipy>=1.15",
 ]
-TEST = ["pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.100"]
+# librosa and scikit-learn are what our signal processing and statistics must equal.
+TEST = [
+    "pytest>=9",
+    "pytest-xdist>=3.8",
+    "hypothesis>=6.100",
+    "librosa>=0.11",
+    "scikit-learn>=1.6",
+]
 LINT = ["ruff==0.17.6", "mypy>=2"]
 # References that `make parity` compares with; nothing else needs PyTorch.
-PARITY = [*TEST, "torch>=2.10", "diffusers>=0.36"]
+PARITY = [*TEST, "torch>=2.10", "diffusers>=0.36", "transformers>=5"]
 
 setup(
     name="diffusion-audio",
     version=VERSION,
     description="Latent audio diffusion in JAX: train, compare and reproduce.",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",

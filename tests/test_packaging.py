@@ -1,7 +1,9 @@
 """The lock and setup.py agree, and the lock installs anywhere."""
 
 import ast
+import itertools
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -25,28 +27,44 @@ def pins():
     return found
 
 
-def requirements():
-    """Everything that setup.py asks for, but what only the tfds extra brings."""
+def lists():
+    """The lists of requirements in setup.py, by name."""
     tree = ast.parse((ROOT / "setup.py").read_text())
-    lists = {
-        node.targets[0].id: node.value.elts
+    return {
+        node.targets[0].id: [
+            Requirement(item.value)
+            for item in node.value.elts
+            if isinstance(item, ast.Constant)
+        ]
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
     }
-    assert set(lists) == {"CORE", "TEST", "LINT", "PARITY"}
-    return [
-        Requirement(item.value)
-        for items in lists.values()
-        for item in items
-        if isinstance(item, ast.Constant)
-    ]
 
 
 def test_the_lock_pins_what_setup_asks_for():
     locked = pins()
-    for requirement in requirements():
+    assert set(lists()) == {"CORE", "TEST", "LINT", "PARITY"}
+    for requirement in itertools.chain(*lists().values()):
         version = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), requirement
+
+
+def test_the_library_imports_only_what_setup_asks_for():
+    """Beside the standard library; markupsafe is jinja2's own."""
+    distributions = metadata.packages_distributions()
+    core = {canonicalize_name(need.name) for need in lists()["CORE"]}
+    for path in (ROOT / "diffusion_audio").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in {name.split(".")[0] for name in names}:
+                if name in {*sys.stdlib_module_names, "diffusion_audio", "markupsafe"}:
+                    continue
+                owners = map(canonicalize_name, distributions[name])
+                assert core & set(owners), f"{name} in {path}"
 
 
 def test_the_lock_is_closed():

@@ -27,8 +27,8 @@ USAGE = "diffusion-audio doctor"
 # fmt: off
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml_collections",
-    "tensorflow-datasets", "array_record", "grain", "soundfile", "soxr", "librosa",
-    "tokenizers", "transformers", "rich", "tensorboardX", "matplotlib", "scipy",
+    "tensorflow-datasets", "array_record", "grain", "soundfile", "soxr",
+    "tokenizers", "rich", "tensorboardX", "matplotlib", "jinja2", "numpy", "scipy",
 )
 # fmt: on
 GIB = 2**30
