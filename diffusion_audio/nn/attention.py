@@ -8,8 +8,8 @@ from jax.typing import DTypeLike
 from diffusion_audio.aliases import Array
 from diffusion_audio.nn.layers import dense
 
-# On the CPU a score matrix above this size is slower than its blocks: it leaves the
-# cache. Measured on two cores; 8 heads over 256 tokens stay dense.
+# On the CPU more scores than this are slower at once than in blocks, which stay in the
+# cache: 188 ms against 47 ms for [2, 1024, 8, 32], forward, on two cores.
 _DENSE_SCORES = 2**20
 _BLOCK = 256
 
@@ -34,19 +34,20 @@ def attention(
     """
     batch, length, heads, width = query.shape
     backend = jax.default_backend()
-    scores = batch * heads * length * key.shape[1]
-    if backend == "cpu" and scores > _DENSE_SCORES and length > _BLOCK:
-        return blockwise_attention(query, key, value, mask, block=_BLOCK)
-    if mask is None:
-        fused = backend == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16)
-        fused = fused and width % 8 == 0 and width <= 128
-        return jax.nn.dot_product_attention(
-            query, key, value, implementation="cudnn" if fused else None
-        )
-    out = jax.nn.dot_product_attention(
-        query, key, value, mask=_filled(mask)[:, None, None, :]
+    size = batch * heads * length * key.shape[1]
+    if backend == "cpu" and size > _DENSE_SCORES:
+        block = min(_BLOCK, length)
+        return blockwise_attention(query, key, value, mask, block=block)
+    half = query.dtype in (jnp.bfloat16, jnp.float16)
+    if backend == "gpu" and half and mask is None and width % 8 == 0 and width <= 128:
+        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
+    keep = None if mask is None else _filled(mask)[:, None, None, :]
+    scores = jnp.einsum(
+        "blhd,bkhd->bhlk", query, key, preferred_element_type=jnp.float32
     )
-    return _empty_to_zero(out, mask)
+    weights = _weights(scores, keep, width)
+    out = jnp.einsum("bhlk,bkhd->blhd", weights.astype(value.dtype), value)
+    return out if mask is None else _empty_to_zero(out, mask)
 
 
 def blockwise_attention(
@@ -70,8 +71,7 @@ def blockwise_attention(
         @jax.checkpoint
         def one_block(part: Array) -> Array:
             scores = jnp.matmul(part, keys.T, preferred_element_type=jnp.float32)
-            scores = jnp.where(kept[None, :], scores * width**-0.5, -jnp.inf)
-            return jax.nn.softmax(scores, axis=-1).astype(values.dtype) @ values
+            return _weights(scores, kept[None, :], width).astype(values.dtype) @ values
 
         return jax.lax.map(one_block, queries)
 
@@ -79,6 +79,14 @@ def blockwise_attention(
     out = out.reshape(batch, heads, blocks * block, width)[:, :, :length]
     out = out.transpose(0, 2, 1, 3)
     return out if mask is None else _empty_to_zero(out, mask)
+
+
+def _weights(scores: Array, keep: Array | None, width: int) -> Array:
+    """Softmax of the scaled float32 scores over the kept keys."""
+    scores = scores * width**-0.5
+    if keep is not None:
+        scores = jnp.where(keep, scores, -jnp.inf)
+    return jax.nn.softmax(scores, axis=-1)
 
 
 def _per_head(x: Array) -> Array:

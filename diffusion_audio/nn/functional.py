@@ -5,7 +5,7 @@ functions, so plain ``jax.jit``, ``jax.grad``, optax and orbax work on them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from diffusion_audio.aliases import Apply, Array, Key, Params
+from diffusion_audio.errors import UserError
 
 
 class Network(NamedTuple):
@@ -107,8 +108,14 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
         leaves = []
         for path in paths:
             node: Any = params
-            for name in path:
-                node = node[str(name)]
+            for name in map(str, path):
+                if not isinstance(node, Mapping) or name not in node:
+                    where = "/".join(map(str, path))
+                    raise UserError(
+                        f"expected a parameter {where}, which this tree of "
+                        "parameters has not; was it made for another config?"
+                    )
+                node = node[name]
             leaves.append((path, nnx.Param(node)))
         model = nnx.merge(graph, nnx.from_flat_state(leaves))
         return getattr(model, method)(*inputs, **options)
