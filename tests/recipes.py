@@ -27,9 +27,11 @@ def tiny(task: str, source: str, steps: int = 3) -> ConfigDict:
     if task == "vae":
         config.vae.update(channels=(8,), latent=4, groups=4)
     if task == "vocoder":
-        config.generator.channels = 8
-        config.mpd.update(periods=(2, 3), width=1 / 64)
-        config.msd.update(scales=2, width=1 / 64)
+        config.data.seconds = 0.064
+        config.generator.update(channels=8, kernels=(32, 32))
+        config.discriminators.mpd.update(periods=(2,), channels=(2, 4))
+        config.discriminators.msd.update(channels=(4, 4, 4))
+        config.loss.discriminator_start = 1
     if task == "diffusion":
         config.tokenizer.update(size=300, max_tokens=32)
         config.text.update(width=16, depth=1, heads=2, vector_dim=16, contexts=(16,))

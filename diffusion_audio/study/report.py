@@ -157,8 +157,8 @@ def _summary(
     text = (
         f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
         f"was trained for {config['train']['steps']} steps on "
-        f"{config['data']['source']} and asked for {len(sounds.captions)} captions of a split it never saw "
-        f"({sampling['solver'].upper()}, {sampling['steps']} steps, guidance "
+        f"{config['data']['source']} and asked for {len(sounds.captions)} captions "
+        f"of a split it never saw ({sampling['solver'].upper()}, {sampling['steps']} steps, guidance "
         f"{sampling['guidance']:g})."
     )
     if judged:

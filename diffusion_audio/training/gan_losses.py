@@ -14,6 +14,8 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.models.discriminators import Judgement
 
+FLOOR = 1e-5  # of the reference's mels
+
 
 def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
     """LSGAN for the discriminators: real to 1, fake to 0 (equation 1)."""
@@ -46,11 +48,12 @@ def mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
 
 
 def full_band(spec: AudioSpec) -> AudioSpec:
-    """The spec whose mels reach half the sample rate: the reference's loss mel.
+    """The reference's loss mel: up to half the sample rate, down to its floor.
 
-    The generator's input may end below, yet it must sound right above.
+    The generator's input may end below in frequency or above in level, yet it must
+    sound right there too.
     """
-    return dataclasses.replace(spec, fmax=None)
+    return dataclasses.replace(spec, fmax=None, floor=min(spec.floor, FLOOR))
 
 
 def _total(terms: Iterable[Array]) -> Array:

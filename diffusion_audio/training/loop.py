@@ -167,9 +167,10 @@ def train(
         checkpoints.close()
         clock.lap("checkpoint")
     if saved < cfg.steps:
+        kept = f"step {saved} is kept there" if saved else "nothing is saved yet"
         raise UserError(
-            f"the disk was too full to save step {cfg.steps}; step {saved} in "
-            f"{checkpoints.directory} is kept; free some space and run the same "
+            f"the disk was too full to save step {cfg.steps} in "
+            f"{checkpoints.directory}; {kept}; free some space and run the same "
             "command again"
         )
     return state, clock.seconds
@@ -244,7 +245,7 @@ def stop_signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, old[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
         old[number] = signal.getsignal(number)
         signal.signal(number, receive)
     try:

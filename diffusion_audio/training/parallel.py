@@ -133,8 +133,11 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
 
         return jax.jit(single, donate_argnums=0)
 
+    def shard(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        return step(state, batch, key, partial(jax.lax.pmean, axis_name="data"))
+
     mapped = jax.pmap(
-        partial(step, mean=partial(jax.lax.pmean, axis_name="data")),
+        shard,
         axis_name="data",
         in_axes=(None, 0, None),
         out_axes=None,

@@ -76,7 +76,7 @@ def test_hash_is_a_contract():
         "audioldm_16k": "26aaf4765e32",
         "auffusion_16k": "a89898cb092f",
         "hifigan_22k": "c98390bf3fd5",
-        "tones_16k": "dd62a160d580",
+        "tones_16k": "30b53cc45045",
     }
 
 

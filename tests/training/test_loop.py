@@ -57,7 +57,13 @@ def test_loss_falls_and_everything_is_written(whole):
     train = [row["loss"] for row in rows if row["split"] == "train"]
     assert train[-1] < train[0]
     assert [row["step"] for row in rows if row["split"] == "train"] == [
-        1, 3, 4, 6, 8, 9, 12
+        1,
+        3,
+        4,
+        6,
+        8,
+        9,
+        12,
     ]
     assert rows[-1]["split"] == "eval"
     assert np.isfinite(rows[-1]["error"])
@@ -78,10 +84,7 @@ def test_interrupted_equals_uninterrupted(whole, tmp_path, stop):
     state, stream, _ = run(tmp_path / "run")
     assert same(state, whole[0])
     assert stream.position == whole[1].position
-    steps = [
-        (row["step"], row["split"])
-        for row in read_metrics(tmp_path / "run")
-    ]
+    steps = [(row["step"], row["split"]) for row in read_metrics(tmp_path / "run")]
     assert len(steps) == len(set(steps))
 
 
@@ -144,7 +147,7 @@ def test_all_damaged_is_refused_and_nothing_deleted(whole, tmp_path):
     shutil.copytree(whole[3], workdir)
     for manifest in (workdir / "checkpoints/manifests").glob("*.json"):
         manifest.write_text(json.dumps({"gone": "0"}))
-    with pytest.raises(UserError, match="every checkpoint in .* is damaged"):
+    with pytest.raises(UserError, match=r"every checkpoint in .* is damaged"):
         run(workdir)
     assert len(list((workdir / "checkpoints/steps").iterdir())) == 2
 
@@ -158,7 +161,7 @@ def test_checkpoint_of_another_model_is_refused(whole):
 
 
 def test_a_broken_number_stops_the_run_and_keeps_the_last_good_step(tmp_path):
-    with pytest.raises(UserError, match="loss.* not finite at step"):
+    with pytest.raises(UserError, match=r"loss.* not finite at step"):
         run(tmp_path / "run", stream=toy.Stream(broken_at=6))
     state, _, _ = run(tmp_path / "run")
     assert np.isfinite(state["params"]["w"]).all()
@@ -174,9 +177,7 @@ def test_full_disk_keeps_training_and_says_so_at_the_end(tmp_path, monkeypatch):
 
 def test_accumulated_parts_equal_the_whole_batch(whole, tmp_path):
     state, _, _ = run(tmp_path / "run", accumulate=4)
-    np.testing.assert_allclose(
-        state["params"]["w"], whole[0]["params"]["w"], rtol=1e-5
-    )
+    np.testing.assert_allclose(state["params"]["w"], whole[0]["params"]["w"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["steps", "log_every", "accumulate"])

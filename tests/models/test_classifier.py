@@ -1,0 +1,89 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.classifier import ClassifierConfig, build_classifier
+from tests.networks import normal, random_params
+
+
+def tiny(**options):
+    settings = {
+        "classes": (2, 3),
+        "n_mels": 10,
+        "channels": (4, 8),
+        "embedding": 6,
+        "groups": 2,
+    }
+    return ClassifierConfig(**(settings | options))
+
+
+@functools.cache
+def network(**options):
+    net = build_classifier(tiny(**options))
+    embed = jax.jit(functools.partial(net.apply, method="embed"))
+    return jax.jit(net.apply), embed, random_params(net)
+
+
+@pytest.mark.parametrize("frames", [16, 13])
+def test_one_head_an_attribute_and_an_embedding_at_any_length(frames):
+    apply, embed, params = network()
+    mel = normal(4, frames, 10)
+    assert [x.shape for x in apply(params, mel)] == [(4, 2), (4, 3)]
+    assert embed(params, mel).shape == (4, 6)
+
+
+def test_lists_are_taken():
+    assert tiny(classes=[2, 3], channels=[4, 8]) == tiny()
+
+
+def test_it_learns_pitch_and_whether_a_burst_is_early():
+    """Absolute frequency and absolute time, both lost by a plain global mean."""
+    rng = np.random.default_rng(0)
+    band, early = rng.integers(0, 3, 256), rng.integers(0, 2, 256)
+    mel = rng.normal(0, 0.3, (256, 16, 10)).astype(np.float32)
+    for i in range(256):
+        start = rng.integers(0, 5) + (0 if early[i] else 8)
+        mel[i, start : start + 3, 3 * band[i] + 1] += 3
+    net = build_classifier(tiny())
+    params = net.init(jax.random.key(0))
+
+    def loss(params, mel, band, early):
+        cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+        a, b = net.apply(params, mel)
+        return (cross_entropy(a, early) + cross_entropy(b, band)).mean()
+
+    @jax.jit
+    def step(params, velocity, *batch):
+        gradient = jax.grad(loss)(params, *batch)
+        velocity = jax.tree.map(lambda v, g: 0.9 * v + g, velocity, gradient)
+        return jax.tree.map(lambda p, v: p - 0.05 * v, params, velocity), velocity
+
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    for _ in range(60):
+        params, velocity = step(params, velocity, mel[:192], band[:192], early[:192])
+    a, b = jax.jit(net.apply)(params, mel[192:])
+    assert (a.argmax(-1) == early[192:]).mean() > 0.9
+    assert (b.argmax(-1) == band[192:]).mean() > 0.9
+
+
+def test_bfloat16_is_near_float32():
+    (_, single, params), (_, half, _) = network(), network(dtype="bfloat16")
+    mel = normal(4, 16, 10)
+    exact, near = single(params, mel), half(params, mel)
+    assert near.dtype == jnp.float32
+    assert 0 < np.abs(near - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_mistakes_are_refused():
+    with pytest.raises(UserError, match=r"groups=3, got \(4, 8\)"):
+        tiny(groups=3)
+    with pytest.raises(UserError, match="unknown dtype"):
+        tiny(dtype="half")
+    apply, _, params = network()
+    with pytest.raises(UserError, match="expected 10 mel bands, got 12"):
+        apply(params, normal(1, 16, 12))

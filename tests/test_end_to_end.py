@@ -1,0 +1,134 @@
+"""Whole runs at tiny sizes on a folder of 44.1 kHz stereo: train, generate, report."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.generation import generate, load
+from diffusion_audio.study.report import write_report
+from diffusion_audio.training import run
+from diffusion_audio.training.metric_log import read_metrics
+from tests.recipes import folder_of_audio, tiny
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Work directories of a tiny VAE, vocoder and diffusion run."""
+    root = tmp_path_factory.mktemp("runs")
+    source = folder_of_audio(root / "audio")
+    for task in ("vae", "vocoder"):
+        run.train(tiny(task, source), root / task)
+    config = tiny("diffusion", source)
+    config.components.vae = str(root / "vae")
+    config.components.vocoder = str(root / "vocoder")
+    run.train(config, root / "diffusion")
+    return root
+
+
+def test_a_run_writes_what_it_promises(runs):
+    for task in ("vae", "vocoder", "diffusion"):
+        made = {path.name for path in (runs / task).iterdir()}
+        assert {"config.json", "checkpoints", "metrics.jsonl", "tensorboard"} <= made
+        record = json.loads((runs / task / "provenance.json").read_text())
+        assert record["config_hash"]
+        assert record["data"]["fingerprint"]
+        assert {"setup", "compile", "step", "evaluate"} <= record["seconds"].keys()
+        assert read_metrics(runs / task)[-1]["split"] == "eval"
+
+
+def test_the_diffusion_run_stands_alone(runs, tmp_path):
+    """Its checkpoint holds VAE, vocoder and latent scale: the other runs may go."""
+    trained = run.read(runs / "diffusion")
+    assert set(trained.state["frozen"]) == {"vae", "vocoder", "latent_scale"}
+    vae = run.read(runs / "vae").state
+    jax.tree.map(
+        np.testing.assert_array_equal, trained.state["frozen"]["vae"], vae["ema"]
+    )
+    assert trained.config["components"]["vae"]["vae"]["channels"] == [8]
+
+
+def test_generated_files(runs, tmp_path):
+    options = {"seed": 1, "steps": 2, "guidance": 2.0, "num_candidates": 2}
+    prompts = ["a low tone", "<b>a</b> ../x"]
+    paths = generate(runs / "diffusion", prompts, tmp_path / "a", **options)
+    assert len(paths) == 4
+    waves = [soundfile.read(path)[0] for path in paths]
+    assert all(len(wave) == 8192 and np.isfinite(wave).all() for wave in waves)
+    again = generate(runs / "diffusion", prompts, tmp_path / "b", **options)
+    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
+    index = json.loads((tmp_path / "a" / "index.json").read_text())
+    assert [row["prompt"] for row in index["files"]][::2] == prompts
+
+
+def test_other_lengths_and_own_latents(runs):
+    pipeline = load(runs / "diffusion")
+    key = jax.random.key(0)
+    for seconds in (0.3, 0.77):
+        waves = pipeline(["a tone"], key=key, steps=2, duration=seconds)
+        assert waves.shape == (1, round(16_000 * seconds))
+        assert np.isfinite(waves).all()
+    shape = pipeline.model.latent_shape(8192)
+    zeros = jax.numpy.zeros((1, *shape))
+    pipeline(["a tone"], key=key, steps=2, latents=zeros)
+    with pytest.raises(UserError, match="latents of shape"):
+        pipeline(["a tone"], key=key, latents=zeros[:, 1:])
+
+
+def test_guidance_and_key_compile_nothing_new(runs):
+    pipeline = load(runs / "diffusion")
+    for seed, guidance in ((0, 1.0), (1, 3.0)):
+        pipeline(["a tone"], key=jax.random.key(seed), steps=2, guidance=guidance)
+    assert pipeline._generate._cache_size() == 1
+
+
+def test_a_prompt_beside_others_sounds_the_same(runs):
+    pipeline = load(runs / "diffusion")
+    key = jax.random.key(5)
+    alone = pipeline(["a low tone"], key=key, steps=2)
+    beside = pipeline(["a low tone", "a high tone"], key=key, steps=2)
+    np.testing.assert_allclose(alone[0], beside[0], atol=1e-4)
+
+
+def test_report_of_a_set_without_attributes(runs, tmp_path):
+    page = write_report(runs / "diffusion", tmp_path, captions=2, examples=1)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert page.name == "report.html"
+    assert "Griffin-Lim" in page.read_text()
+    assert set(results["vocoder"]) == {"vocoder", "griffin_lim"}
+    assert results["adherence"] == {}
+
+
+def test_a_long_prompt_is_refused(runs, tmp_path):
+    with pytest.raises(UserError, match="tokens"):
+        generate(runs / "diffusion", ["tone " * 2000], tmp_path)
+
+
+def test_another_config_in_the_same_directory_is_refused(runs):
+    source = f"folder:{runs / 'audio'}"
+    config = tiny("vae", source)
+    config.vae.latent = 8
+    with pytest.raises(UserError, match=r"another config \(vae.latent: 4 there, 8"):
+        run.train(config, runs / "vae")
+
+
+def test_parts_of_another_audio_spec_are_refused(runs, tmp_path):
+    config = tiny("diffusion", f"folder:{runs / 'audio'}")
+    config.components.vae = str(runs / "vae")
+    config.audio.preset = "audioldm_16k"
+    with pytest.raises(UserError, match="hop_length: "):
+        run.train(config, tmp_path / "run")
+
+
+def test_a_run_of_another_task_is_refused(runs, tmp_path):
+    config = tiny("diffusion", f"folder:{runs / 'audio'}")
+    config.components.vae = str(runs / "vocoder")
+    with pytest.raises(UserError, match="a run of task 'vocoder'"):
+        run.train(config, tmp_path / "run")
+    with pytest.raises(UserError, match="text to audio needs one"):
+        load(runs / "vae")
+    with pytest.raises(UserError, match="is not a run"):
+        load(tmp_path)
