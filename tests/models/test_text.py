@@ -7,6 +7,7 @@ import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.text import TextConfig, build_text
+from diffusion_audio.nn.functional import abstract_params
 from tests.networks import random_params
 
 
@@ -17,7 +18,7 @@ def tiny(**options):
         "contexts": (5, 3),
         "vector_dim": 4,
         "width": 8,
-        "depth": 2,
+        "depth": 1,
         "heads": 2,
     }
     return TextConfig(**(settings | options))
@@ -83,6 +84,10 @@ def test_bfloat16_is_near_float32():
         scale = np.abs(a).max()
         np.testing.assert_allclose(np.asarray(b, np.float32), a, atol=0.05 * scale)
     assert near.vector.dtype == jnp.bfloat16
+
+
+def test_depth_is_the_number_of_blocks():
+    assert set(abstract_params(build_text(tiny(depth=3)))["blocks"]) == {"0", "1", "2"}
 
 
 def test_mistakes_are_refused():

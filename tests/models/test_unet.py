@@ -32,12 +32,10 @@ def network(**options):
     return jax.jit(net.apply), random_params(net)
 
 
-FULL = {"contexts": (None, 6, 5), "vector_dim": 7}
+FULL = {"contexts": (None, 6), "vector_dim": 7}
 X, T = normal(2, 6, 4, 3), jnp.asarray([3, 900])
 TEXT = Context(normal(2, 5, 6), jnp.asarray([[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]) > 0)
-CONDITION = Condition(
-    (TEXT, Context(normal(2, 3, 5), jnp.ones((2, 3), bool))), normal(2, 7)
-)
+CONDITION = Condition((TEXT,), normal(2, 7))
 
 
 def audioldm(base, head_width=32, **options):
@@ -67,9 +65,11 @@ slow = pytest.mark.slow
     ("cfg", "expected"),
     [
         pytest.param(audioldm(128, contexts=(None, 768, 1024)), 346.94, id="audioldm2"),
-        pytest.param(audioldm(128, contexts=(None, 1024)), 265.53, id="16k-t5"),
         pytest.param(audioldm(128, vector_dim=512), 185.04, id="audioldm-s"),
         pytest.param(SD15, 859.52, id="sd-1.5"),
+        pytest.param(
+            audioldm(128, contexts=(None, 1024)), 265.53, id="16k-t5", marks=slow
+        ),
         pytest.param(
             audioldm(192, vector_dim=512), 415.95, id="audioldm-m", marks=slow
         ),
@@ -102,7 +102,7 @@ def test_any_height_and_width_come_back(size):
 
 
 def test_a_new_network_predicts_zero():
-    net = build_unet(tiny())
+    net = build_unet(tiny(contexts=()))
     out = jax.jit(lambda key: net.apply(net.init(key), X, T))(jax.random.key(0))
     assert out.shape == (2, 6, 4, 2)
     np.testing.assert_array_equal(out, 0)
@@ -127,7 +127,7 @@ def test_examples_do_not_mix():
 
 
 def test_contexts_are_read_in_order_and_none_looks_at_the_picture():
-    _, params = network()
+    params = abstract_params(build_unet(tiny(contexts=(None, 6, 5))))
     stacks = params["down_blocks"]["1"]["attentions"]
     inputs = [
         stacks[str(i)]["transformer_blocks"]["0"]["attn2"]["to_k"]["kernel"].shape[0]
@@ -151,13 +151,12 @@ def test_every_part_of_the_condition_counts():
 
 def test_masked_tokens_have_no_influence_and_no_token_at_all_is_finite():
     apply, params = network()
-    first, second = CONDITION.contexts
     out = apply(params, X, T, CONDITION)
-    spoilt = first._replace(tokens=jnp.where(first.mask[:, :, None], first.tokens, 1e3))
-    other = apply(params, X, T, CONDITION._replace(contexts=(spoilt, second)))
+    spoilt = TEXT._replace(tokens=jnp.where(TEXT.mask[:, :, None], TEXT.tokens, 1e3))
+    other = apply(params, X, T, CONDITION._replace(contexts=(spoilt,)))
     np.testing.assert_array_equal(out, other)
-    empty = first._replace(mask=jnp.zeros_like(first.mask))
-    other = apply(params, X, T, CONDITION._replace(contexts=(empty, second)))
+    empty = TEXT._replace(mask=jnp.zeros_like(TEXT.mask))
+    other = apply(params, X, T, CONDITION._replace(contexts=(empty,)))
     assert np.isfinite(other).all()
 
 
@@ -165,14 +164,6 @@ def test_vector_joins_the_time_embedding():
     _, params = network()
     assert params["class_embedding"]["kernel"].shape == (7, 16)
     assert params["mid_block"]["resnets"]["0"]["time_emb_proj"]["kernel"].shape[0] == 32
-
-
-def test_heads_change_the_function_and_not_the_parameters():
-    two, params = network()
-    one, same = network(heads=(1, 1))
-    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, same)
-    inputs = (params, X, T, CONDITION)
-    assert not np.allclose(one(*inputs), two(*inputs), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -198,11 +189,18 @@ def test_shape_options_reach_the_parameters(options, path, shape):
 
 
 def test_bfloat16_is_near_float32():
-    single, params = network()
-    half, _ = network(dtype="bfloat16")
-    exact, near = (f(params, X, T, CONDITION) for f in (single, half))
+    condition = Condition(vector=CONDITION.vector)
+    single, params = network(contexts=())
+    half, _ = network(contexts=(), dtype="bfloat16")
+    exact, near = (f(params, X, T, condition) for f in (single, half))
     assert near.dtype == jnp.float32
-    assert 0 < np.abs(near - exact).max() < 0.05 * np.abs(exact).max()
+    assert 0 < np.linalg.norm(near - exact) < 0.05 * np.linalg.norm(exact)
+
+
+def test_bfloat16_promotes_nowhere():
+    net = build_unet(tiny(**FULL, dtype="bfloat16"))
+    out = jax.eval_shape(net.apply, abstract_params(net), X, T, CONDITION)
+    assert out.dtype == jnp.float32
 
 
 def test_lists_from_json_are_taken():
