@@ -36,7 +36,8 @@ def tiny(task: str, source: str, steps: int = 3) -> ConfigDict:
         config.tokenizer.update(size=300, max_tokens=32)
         config.text.update(width=16, depth=1, heads=2, vector_dim=16, contexts=(16,))
         config.unet.update(in_channels=4, out_channels=4, channels=(8, 16), groups=4)
-        config.unet.update(contexts=(16,), vector_dim=16, heads=(2, 2), blocks=1)
+        config.unet.update(contexts=(16,), vector_dim=16, heads=(2, 2))
+        config.unet.attention = (False, True)
         config.sampling.steps = 3
         config.listen.prompts = ("a low tone", "a high tone")
     return config

@@ -44,19 +44,21 @@ from diffusion_audio.training.workdir import (
 
 CURVES = {
     "vae": ("reconstruction", "kl"),
-    "vocoder": ("mel_l1", "generator_loss"),
+    "vocoder": ("mel", "mel_l1", "discriminator"),
     "diffusion": ("loss",),
     "classifier": ("loss",),
 }
 MEASURES = {
-    "mel_l1": "mel L1 (log units)",
+    "mel_l1": "mel L1, full band, floor 1e-5 (log units)",
+    "mel_l1_input": "mel L1 above the model's own floor",
     "multi_resolution_stft": "multi-resolution STFT",
     "log_spectral_distance": "log-spectral distance (log10 of power)",
 }
 SYSTEMS = {
     "real": ("Real clips", "the judge's ceiling"),
     "rebuilt": ("VAE + vocoder", "what the model could sound"),
-    "generated": ("Generated", "from the caption"),
+    "generated": ("Generated", "by the run's vocoder"),
+    "inverted": ("Generated", "by Griffin-Lim"),
     "untrained": ("Untrained model", "the floor"),
 }
 
@@ -158,8 +160,8 @@ def _summary(
         f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
         f"was trained for {config['train']['steps']} steps on "
         f"{config['data']['source']} and asked for {len(sounds.captions)} captions "
-        f"of a split it never saw ({sampling['solver'].upper()}, {sampling['steps']} steps, guidance "
-        f"{sampling['guidance']:g})."
+        f"of a split it never saw ({sampling['solver'].upper()}, "
+        f"{sampling['steps']} steps, guidance {sampling['guidance']:g})."
     )
     if judged:
         worst = min(
@@ -191,7 +193,12 @@ def _examples(
     chosen = np.unique(
         np.linspace(0, len(sounds.captions) - 1, number).round().astype(int)
     )
-    shown = {"real": "Real", "rebuilt": "VAE + vocoder", "generated": "Generated"}
+    shown = {
+        "real": "Real",
+        "rebuilt": "VAE + vocoder",
+        "generated": "Generated",
+        "inverted": "Generated, Griffin-Lim",
+    }
 
     def clip(system: str, i: int) -> Clip:
         answers: tuple[Judgement, ...] = ()
@@ -218,7 +225,7 @@ def _tables(
     tables = []
     if judged:
         columns = [
-            Column(title, note, bound=system != "generated")
+            Column(title, note, bound=system not in ("generated", "inverted"))
             for system, (title, note) in SYSTEMS.items()
         ]
         rows = []

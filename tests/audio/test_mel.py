@@ -172,8 +172,8 @@ def test_tones_are_standardised():
     clips = tones.plan("validation")[::7]
     waves = np.stack([tones.synthesize(c.attributes, c.seed) for c in clips])
     values = np.asarray(normalize(spec, log_mel(spec, waves)))
-    assert values.mean() == pytest.approx(0, abs=0.1)
-    assert values.std() == pytest.approx(1, abs=0.1)
+    assert values.mean() == pytest.approx(0, abs=0.2)
+    assert values.std() == pytest.approx(1, abs=0.2)
 
 
 def test_bad_waves_and_bands():
