@@ -103,7 +103,8 @@ def curve(rows: Iterable[Mapping[str, Any]], metric: str) -> Markup | None:
             axes.yaxis.set_major_locator(MaxNLocator(4))
         if len(train[0]) > 2 * SMOOTHING:
             axes.plot(*train, color=TRAIN, linewidth=0.8, alpha=0.3)
-        axes.plot(train[0], _smooth(train[1]), color=TRAIN, linewidth=1.6)
+        if len(train[0]):  # some metrics are of evaluations only
+            axes.plot(train[0], _smooth(train[1]), color=TRAIN, linewidth=1.6)
         axes.plot(*evaluation, "o-", color=EVAL, lw=1.2, markersize=3.5, clip_on=False)
         axes.set_xlim(0, max([1, *train[0], *evaluation[0]]))
         axes.set_xlabel("step", color=MUTED)

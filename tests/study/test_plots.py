@@ -87,6 +87,10 @@ def test_a_metric_that_is_absent_or_never_finite_has_no_curve():
     assert "to 2 at step 30" in curve(rows([1.0, np.nan, 2.0]), "loss")
 
 
+def test_a_metric_of_evaluations_only_has_a_curve():
+    assert "eval from 2.5" in curve(rows([2.5], "eval"), "loss")
+
+
 def test_wide_ranges_are_logarithmic():
     assert "$" in curve(rows([100.0, 1.0, 0.1]), "loss")
     assert "$" not in curve(rows([-1.0, 100.0, 0.1]), "loss")
