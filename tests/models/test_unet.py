@@ -83,7 +83,7 @@ slow = pytest.mark.slow
             marks=slow,
         ),
         pytest.param(
-            audioldm(128, contexts=(None, 768)), 261.89, id="speech", marks=slow
+            audioldm(128, contexts=(None, 768)), 261.93, id="speech", marks=slow
         ),
     ],
 )
