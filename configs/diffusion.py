@@ -11,6 +11,7 @@ Presets:
     audioldm    AudioLDM-S: 185.04 M UNet, FiLM on a vector of width 512.
     audioldm2   AudioLDM 2: 346.94 M UNet, cross-attention to widths 768 and 1024.
     auffusion   Auffusion: the 859.52 M UNet of Stable Diffusion 1.5, width 768.
+    long        after tones: ten times the steps.
     smoke       after another preset: a few steps, to see that it runs.
 
 The paper-size presets condition on a text encoder trained from scratch, not on the
@@ -107,6 +108,11 @@ def auffusion(config: ConfigDict) -> None:
     config.sampling.update({"steps": 100, "guidance": 7.5})
 
 
+def long(config: ConfigDict) -> None:
+    """Ten times the steps."""
+    config.train.steps *= 10
+
+
 def smoke(config: ConfigDict) -> None:
     """A few steps."""
     config.train.steps = 20
@@ -120,6 +126,7 @@ PRESETS = {
     "audioldm": audioldm,
     "audioldm2": audioldm2,
     "auffusion": auffusion,
+    "long": long,
     "smoke": smoke,
 }
 
@@ -175,5 +182,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
         )
     }
     config.optimizer.learning_rate = 2e-3
-    config.train.steps = 2400
+    config.train.steps = 1600
     return common.apply(config, arg, PRESETS)

@@ -82,5 +82,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
     }
     config.loss = {"distance": "l2", "kl_weight": 1e-4}
     config.optimizer.learning_rate = 2e-3
-    config.train.steps = 800
+    config.train.steps = 600
     return common.apply(config, arg, PRESETS)

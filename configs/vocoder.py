@@ -161,10 +161,10 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "mel": 45.0,
         "features": 2.0,
         "adversarial": 1.0,
-        "discriminator_start": 2000,
+        "discriminator_start": 1400,
     }
     # Not more than this: at 2e-3 the generator fell silent and stayed so.
     config.optimizer.update({"learning_rate": 5e-4, "b1": 0.8, "clip_norm": 0.0})
     config.ema.decay = 0.99
-    config.train.update({"steps": 2200, "checkpoint_every": 1000})
+    config.train.update({"steps": 1600, "checkpoint_every": 800})
     return common.apply(config, arg, PRESETS)
