@@ -28,7 +28,7 @@ def tiny(task: str, source: str, steps: int = 3) -> ConfigDict:
         config.vae.update(channels=(8,), latent=4, groups=4)
     if task == "vocoder":
         config.data.seconds = 0.064
-        config.generator.update(channels=8, kernels=(32, 32))
+        config.generator.channels = 8
         config.discriminators.mpd.update(periods=(2,), channels=(2, 4))
         config.discriminators.msd.update(channels=(4, 4, 4))
         config.loss.discriminator_start = 1

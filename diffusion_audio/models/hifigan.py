@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from diffusion_audio.aliases import Array
+from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.conv1d import Conv1d, TransposedConv1d
 from diffusion_audio.nn.conv1d import fold as fold
 from diffusion_audio.nn.functional import Network, functional
 
 SLOPE = 0.1
+INITS = ("reference", "preserving")
 LAST_SLOPE = 0.01  # PyTorch's default, which the reference uses before the last layer
 
 
@@ -36,6 +37,12 @@ class HiFiGANConfig:
         resblock_kernels: width of each of the parallel residual blocks.
         dilations: dilations within each of the parallel residual blocks.
         weight_norm: train with weight norm; False is the folded form.
+        init: ``"reference"``, PyTorch's default, which a signal leaves at a third of
+            its variance layer after layer; or ``"preserving"``, sqrt(3) times its
+            weights and no biases, so that a small generator hears its input from the
+            first step.
+        input_shift: taken off the log-mels; the published generators take nothing
+            off. With the log of the floor, silence is zero.
         dtype: type that it computes in; parameters are float32.
     """
 
@@ -47,6 +54,8 @@ class HiFiGANConfig:
     resblock_kernels: tuple[int, ...] = (3, 7, 11)
     dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
     weight_norm: bool = True
+    init: str = "reference"
+    input_shift: float = 0.0
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -55,6 +64,8 @@ class HiFiGANConfig:
         object.__setattr__(self, "dilations", tuple(map(tuple, self.dilations)))
         if self.resblock not in ("1", "2"):
             raise unknown("resblock", self.resblock, ("1", "2"))
+        if self.init not in INITS:
+            raise unknown("initialisation", self.init, INITS)
         if len(self.rates) != len(self.kernels):
             raise UserError(
                 f"every upsampling stage needs a rate and a kernel width: rates "
@@ -90,7 +101,19 @@ class HiFiGANConfig:
 
 def build_hifigan(cfg: HiFiGANConfig) -> Network:
     """The generator: ``apply(params, mel [B, T, F]) -> waveform [B, T * hop]``."""
-    return functional(lambda rngs: HiFiGAN(cfg, rngs))
+    network = functional(lambda rngs: HiFiGAN(cfg, rngs))
+    if cfg.init == "reference":
+        return network
+    return network._replace(init=lambda key: _preserving(network.init(key)))
+
+
+def _preserving(params: Params) -> Params:
+    """Initial parameters that keep a signal's variance: He et al. 2015, gain 1."""
+
+    def rescale(path: tuple[jax.tree_util.DictKey, ...], leaf: Array) -> Array:
+        return jnp.zeros_like(leaf) if path[-1].key == "bias" else leaf * math.sqrt(3)
+
+    return jax.tree_util.tree_map_with_path(rescale, params)
 
 
 class HiFiGAN(nnx.Module):
@@ -100,6 +123,7 @@ class HiFiGAN(nnx.Module):
         norm, dtype = "weight" if cfg.weight_norm else "none", cfg.dtype
         width = cfg.channels
         self.hop_length = cfg.hop_length
+        self.input_shift = cfg.input_shift
         self.conv_pre = Conv1d(
             (cfg.n_mels, width), 7, norm=norm, dtype=dtype, rngs=rngs
         )
@@ -128,7 +152,7 @@ class HiFiGAN(nnx.Module):
 
     def __call__(self, mel: Array) -> Array:
         """Log-mels [B, T, F] to waveforms [B, T * hop], in [-1, 1]."""
-        x = self.conv_pre(mel)
+        x = self.conv_pre(mel - self.input_shift)
         for upsample, fusion in zip(self.upsamplers, self.blocks, strict=True):
             x = upsample(jax.nn.leaky_relu(x, SLOPE))
             x = sum((block(x) for block in fusion[1:]), fusion[0](x)) / len(fusion)

@@ -15,6 +15,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.models.discriminators import Judgement
 
 FLOOR = 1e-5  # of the reference's mels
+TINY = 1e-7
 
 
 def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
@@ -45,6 +46,20 @@ def feature_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
 def mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
     """Mean absolute difference of the log-mels of waveforms [B, N] (equation 3)."""
     return jnp.mean(jnp.abs(log_mel(spec, real) - log_mel(spec, fake)))
+
+
+def soft_mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
+    """Mean squared difference of ``ln(mel + floor)`` of waveforms [B, N].
+
+    The floor is added where `mel_loss` clamps, so a waveform that fell silent is still
+    told where to sound, and what is far below the floor does not count.
+    """
+    clear = dataclasses.replace(spec, log="ln", floor=TINY)
+
+    def picture(wave: Array) -> Array:
+        return jnp.log(jnp.exp(log_mel(clear, wave)) + spec.floor)
+
+    return jnp.mean(jnp.square(picture(real) - picture(fake)))
 
 
 def full_band(spec: AudioSpec) -> AudioSpec:

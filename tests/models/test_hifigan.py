@@ -114,3 +114,19 @@ def test_bfloat16_stays_near_float32():
 def test_settings_that_cannot_work_are_refused(change, message):
     with pytest.raises(UserError, match=message):
         dataclasses.replace(TINY, **change)
+
+
+def test_a_preserving_start_hears_its_input_and_silence_is_zero():
+    """The output's spread over inputs, which the reference's start all but loses."""
+    tiny = {"n_mels": 8, "channels": 32, "rates": (4, 4, 4), "kernels": (8, 8, 8)}
+    mel = -4.6 + jax.random.uniform(jax.random.key(1), (16, 4, 8), maxval=5.0)
+    spread = {}
+    for init in ("reference", "preserving"):
+        net = build_hifigan(HiFiGANConfig(**tiny, init=init, input_shift=-4.6))
+        waves = net.apply(net.init(jax.random.key(0)), mel)
+        spread[init] = float(waves.std(axis=0).mean())
+    assert spread["preserving"] > 5 * spread["reference"]
+    silence = net.apply(net.init(jax.random.key(0)), jnp.full((1, 4, 8), -4.6))
+    np.testing.assert_allclose(silence, 0.0, atol=1e-6)
+    with pytest.raises(UserError, match="unknown initialisation 'perserving'; did"):
+        HiFiGANConfig(init="perserving")

@@ -18,7 +18,7 @@ import optax
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.discriminators import build_discriminators
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.nn.conv1d import refresh_spectral
@@ -29,6 +29,7 @@ from diffusion_audio.training.gan_losses import (
     feature_loss,
     full_band,
     mel_loss,
+    soft_mel_loss,
 )
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
@@ -42,23 +43,32 @@ from diffusion_audio.training.task import (
     new_state,
 )
 
+MEL_DISTANCES = ("l1", "soft")
+
 
 @dataclasses.dataclass(frozen=True)
 class VocoderLossConfig:
-    """Weights of the generator's losses.
+    """The generator's losses and their weights.
 
     Attributes:
-        mel: of the mel L1.
+        mel_distance: ``l1``, the paper's, of full-band mels down to its floor; or
+            ``soft``, `soft_mel_loss` with the floor of the generator's input.
+        mel: weight of the mel distance.
         features: of feature matching.
         adversarial: of the LSGAN term.
         discriminator_start: updates before it train the generator on the mel loss
             alone, and the discriminators not at all.
     """
 
+    mel_distance: str = "l1"
     mel: float = 45.0
     features: float = 2.0
     adversarial: float = 1.0
     discriminator_start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mel_distance not in MEL_DISTANCES:
+            raise unknown("mel distance", self.mel_distance, MEL_DISTANCES)
 
 
 def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
@@ -71,11 +81,15 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     """
     del tokenizer
     spec = AudioSpec.from_config(config["audio"])
-    loss_spec = full_band(spec)
     generator_cfg = settings(HiFiGANConfig, config, "generator")
     generator = build_hifigan(generator_cfg)
     discriminators = build_discriminators(config["discriminators"])
     weights = settings(VocoderLossConfig, config, "loss")
+    mel_distance = (
+        partial(mel_loss, full_band(spec))
+        if weights.mel_distance == "l1"
+        else partial(soft_mel_loss, spec)
+    )
     train = settings(TrainConfig, config, "train")
     average = settings(ema.EMAConfig, config, "ema")
     optimizer = make_optimizer(
@@ -151,9 +165,9 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         fake, pull = jax.vjp(
             lambda params: generator.apply(params, picture), params["generator"]
         )
-        mel, towards_mel = jax.value_and_grad(
-            lambda fake: mel_loss(loss_spec, wave, fake)
-        )(fake)
+        mel, towards_mel = jax.value_and_grad(lambda fake: mel_distance(wave, fake))(
+            fake
+        )
         heard = (params["discriminators"], opt["discriminators"], wave, fake)
         judged = partial(contest, mean=mean)
         if weights.discriminator_start:

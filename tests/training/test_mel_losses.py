@@ -1,0 +1,47 @@
+"""Mel distances of the vocoder: what silence is told, and which one a config takes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.spec import PRESETS
+from diffusion_audio.errors import UserError
+from diffusion_audio.training import gan_losses
+from diffusion_audio.training.tasks.vocoder import VocoderLossConfig
+
+SPEC = PRESETS["tones_16k"]
+TONE = 0.3 * jnp.sin(2 * jnp.pi * 440 * jnp.arange(4096.0) / 16_000)[None]
+
+
+def test_equal_waves_are_at_no_distance():
+    assert float(gan_losses.soft_mel_loss(SPEC, TONE, TONE)) == 0.0
+
+
+def test_it_is_the_square_of_the_log_where_all_is_loud():
+    louder = gan_losses.soft_mel_loss(
+        SPEC.__class__(**(SPEC.to_dict() | {"floor": 1e-9})), TONE, 2 * TONE
+    )
+    active = log_mel(SPEC, TONE) > np.log(SPEC.floor) + 3
+    assert active.any()
+    np.testing.assert_allclose(louder, np.log(2) ** 2, rtol=0.2)
+
+
+def test_near_silence_is_told_where_to_sound_and_the_clamped_loss_says_nothing():
+    quiet = 1e-4 * TONE[:, ::-1]
+    soft = jax.grad(lambda fake: gan_losses.soft_mel_loss(SPEC, TONE, fake))(quiet)
+    clamped = jax.grad(lambda fake: gan_losses.mel_loss(SPEC, TONE, fake))(quiet)
+    assert float(jnp.abs(soft).max()) > 0
+    assert float(jnp.abs(clamped).max()) == 0
+
+
+def test_full_band_goes_up_to_half_the_rate_and_down_to_the_papers_floor():
+    loss_spec = gan_losses.full_band(PRESETS["hifigan_22k"])
+    assert (loss_spec.fmax, loss_spec.floor) == (11_025, 1e-5)
+    assert gan_losses.full_band(SPEC).floor == 1e-5
+
+
+def test_an_unknown_distance_is_named():
+    with pytest.raises(UserError, match="unknown mel distance 'sotf'; did you mean"):
+        VocoderLossConfig(mel_distance="sotf")
