@@ -34,6 +34,7 @@ def folder(config: ConfigDict) -> None:
     config.data.batch_size = 16
     config.data.cache_latents = False
     config.tokenizer = {"size": 4096, "max_tokens": 77}
+    config.text.depth = 2
     config.ema.decay = 0.9999
     config.train.update({"steps": 100_000, "evaluate_every": 5000})
     config.train.checkpoint_every = 5000
@@ -137,13 +138,14 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.components = {"vae": "", "vocoder": ""}
     config.data.cache_latents = True
     config.tokenizer = {"size": 512, "max_tokens": 24}
-    # FiLM on the pooled text, as in AudioLDM: on a CPU cross-attention doubled the
-    # time of a step, and captions of a few independent words do not need it.
+    # FiLM on the mean of the words, as AudioLDM does on CLAP's vector. Captions of a
+    # few independent words need no more: cross-attention doubled the time of a step
+    # on a CPU, and one block of self-attention the steps until captions are obeyed.
     config.text = {
         "contexts": (),
         "vector_dim": 256,
         "width": 128,
-        "depth": 1,
+        "depth": 0,
         "heads": 4,
         "dtype": "float32",
     }

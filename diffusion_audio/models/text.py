@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -57,16 +58,22 @@ class TextConfig:
 
 
 class TextEncoder(nnx.Module):
-    """Token and position embeddings, pre-norm blocks, one projection an output."""
+    """Token and position embeddings, pre-norm blocks, one projection an output.
+
+    Token embeddings start at unit scale (T5; Raffel et al. 2020), far above those of
+    the positions, so that a new encoder already tells words apart. The vector is the
+    mean over the tokens brought to unit scale, as CLAP's is: without that a caption of
+    a dozen words would start a dozen times too weak for the denoiser to listen.
+    """
 
     def __init__(self, cfg: TextConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
         self.cfg = cfg
         self.token_embedding = embedding(
-            cfg.vocabulary, cfg.width, dtype=dtype, rngs=rngs
+            cfg.vocabulary, cfg.width, std=1.0, dtype=dtype, rngs=rngs
         )
         self.position_embedding = embedding(
-            cfg.max_tokens, cfg.width, dtype=dtype, rngs=rngs
+            cfg.max_tokens, cfg.width, std=0.02, dtype=dtype, rngs=rngs
         )
         self.blocks = nnx.List(
             TextBlock(cfg.width, cfg.heads, dtype=dtype, rngs=rngs)
@@ -112,7 +119,9 @@ class TextEncoder(nnx.Module):
             return Condition(contexts)
         weight = mask[:, :, None].astype(x.dtype)
         mean = (x * weight).sum(axis=1) / jnp.maximum(weight.sum(axis=1), 1)
-        return Condition(contexts, self.vector(mean))
+        power = jnp.square(mean).mean(axis=-1, keepdims=True)
+        unit = mean * jax.lax.rsqrt(power + 1e-6)
+        return Condition(contexts, self.vector(unit))
 
 
 def build_text(cfg: TextConfig) -> Network:

@@ -71,13 +71,15 @@ def conv(
     )
 
 
-def embedding(rows: int, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Embed:
-    """Integers [...] -> [..., width]; starts with deviation 0.02 (GPT-2)."""
+def embedding(
+    rows: int, width: int, *, std: float, dtype: DTypeLike, rngs: nnx.Rngs
+) -> nnx.Embed:
+    """Integers [...] -> [..., width]; starts normal with deviation ``std``."""
     return nnx.Embed(
         rows,
         width,
         embedding_init=_ZEROS,
-        embedding_metadata={"std": 0.02},
+        embedding_metadata={"std": std},
         dtype=dtype,
         rngs=rngs,
     )

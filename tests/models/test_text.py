@@ -67,6 +67,20 @@ def test_order_and_every_token_count():
         assert not np.allclose(vector, apply(params, other).vector, atol=1e-4)
 
 
+def test_a_new_encoder_tells_captions_apart_that_differ_in_one_word_of_twelve():
+    net = build_text(
+        tiny(
+            vocabulary=30, max_tokens=12, contexts=(), vector_dim=64, width=64, depth=0
+        )
+    )
+    a = jnp.arange(1, 13)[None]
+    b = a.at[0, 5].set(20)
+    apply, params = jax.jit(net.apply), net.init(jax.random.key(0))
+    one, other = apply(params, a).vector, apply(params, b).vector
+    assert float(jnp.std(one)) == pytest.approx(1.0, abs=0.3)
+    assert float(jnp.linalg.norm(one - other) / jnp.linalg.norm(one)) > 0.25
+
+
 def test_an_empty_caption_is_finite_with_finite_gradients():
     apply, params = network()
     empty = jnp.zeros((1, 6), jnp.int32)

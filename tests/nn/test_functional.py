@@ -70,7 +70,7 @@ def test_starting_noise_has_the_declared_deviation():
     class Layers(nnx.Module):
         def __init__(self, rngs):
             self.conv = conv(32, 64, dtype=jnp.float32, rngs=rngs)
-            self.embedding = embedding(300, 100, dtype=jnp.float32, rngs=rngs)
+            self.embedding = embedding(300, 100, std=0.5, dtype=jnp.float32, rngs=rngs)
 
     params = functional(Layers).init(jax.random.key(0))
     kernel = np.asarray(params["conv"]["kernel"])
@@ -78,7 +78,7 @@ def test_starting_noise_has_the_declared_deviation():
     np.testing.assert_allclose(kernel.mean(), 0, atol=2e-3)
     np.testing.assert_array_equal(params["conv"]["bias"], 0)
     np.testing.assert_allclose(
-        np.asarray(params["embedding"]["embedding"]).std(), 0.02, rtol=0.02
+        np.asarray(params["embedding"]["embedding"]).std(), 0.5, rtol=0.02
     )
 
 
