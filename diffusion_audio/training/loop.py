@@ -22,6 +22,7 @@ from diffusion_audio.training.parallel import (
     compile_step,
     make_mesh,
     place_batch,
+    replicate,
     state_shardings,
 )
 from diffusion_audio.training.progress import ProgressView
@@ -192,7 +193,8 @@ def _start(
     shardings = state_shardings(shapes, mesh)
     step = checkpoints.newest_good()
     if step is None:
-        return jax.jit(task.init, out_shardings=shardings)(key, first, frozen()), 0
+        init = jax.jit(task.init, out_shardings=shardings)
+        return init(key, first, replicate(frozen(), mesh)), 0
     like = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=sharding

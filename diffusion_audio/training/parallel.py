@@ -89,6 +89,11 @@ def state_shardings(state: State, mesh: Mesh) -> Any:
     return jax.tree.map(rule, state)
 
 
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Arrays from anywhere, whole on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
     """This process's part of a batch, as part of the global one on the devices.
 

@@ -21,17 +21,19 @@ from tests.training import toy
 ONE = ParallelConfig(data=1)
 
 
-def run(workdir: Path, steps: int = 12, stream=None, **options):
+def run(
+    workdir: Path, steps: int = 12, stream=None, frozen=dict, parallel=ONE, **options
+):
     workdir.mkdir(exist_ok=True)
     cfg = loop.TrainConfig(steps=steps, log_every=3, checkpoint_every=4, **options)
     stream = stream or toy.Stream()
     state, seconds = loop.train(
         toy.task(cfg.accumulate),
         cfg,
-        ONE,
+        parallel,
         key=jax.random.key(0),
         workdir=workdir,
-        frozen=dict,
+        frozen=frozen,
         batches=stream,
         evaluation_batches=toy.Stream,
         sample_rate=16_000,
@@ -69,6 +71,15 @@ def test_loss_falls_and_everything_is_written(whole):
     assert np.isfinite(rows[-1]["error"])
     assert (workdir / "tensorboard").is_dir()
     assert {"setup", "compile", "step", "evaluate", "checkpoint"} <= set(seconds)
+
+
+def test_parts_restored_on_one_device_join_a_run_on_all(tmp_path):
+    """Components come from their checkpoints, which are read onto one device."""
+    part = jax.device_put(np.ones(3, np.float32), jax.devices()[0])
+    state, *_ = run(
+        tmp_path, 2, frozen=lambda: {"part": part}, parallel=ParallelConfig()
+    )
+    assert len(state["frozen"]["part"].devices()) == jax.device_count() > 1
 
 
 @pytest.mark.parametrize("stop", [5, 8])

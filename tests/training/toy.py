@@ -20,11 +20,10 @@ def task(parts: int = 1) -> Task:
     optimizer = optax.adam(1e-2)
 
     def init(key, batch, frozen=None):
-        del frozen
         params = {"w": jax.random.normal(key, (WIDTH,))}
-        scale = {"scale": jnp.std(batch["x"])}
+        frozen = (frozen or {"part": jnp.ones(3)}) | {"scale": jnp.std(batch["x"])}
         return new_state(
-            params, optimizer.init(params), ema.start(AVERAGE, params), scale
+            params, optimizer.init(params), ema.start(AVERAGE, params), frozen
         )
 
     def loss(params, frozen, batch, key, step):
