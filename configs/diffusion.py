@@ -158,6 +158,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "blocks": 1,
         "contexts": (),
         "vector_dim": 256,
+        "scale_shift": True,
         "groups": 8,
         "dtype": "float32",
     }

@@ -46,6 +46,8 @@ class UNetConfig:
         depth: transformer blocks per stack.
         vector_dim: width of the condition's vector, joined to the time embedding
             (AudioLDM's FiLM); None for no vector.
+        scale_shift: whether time and vector scale and shift the features in each
+            residual block, rather than being added to them as in the originals.
         projection: ``"conv"`` or ``"linear"``, the stacks' projections.
         groups: groups of every GroupNorm; divides every width.
         dtype: compute type; parameters, statistics and softmax stay float32.
@@ -60,6 +62,7 @@ class UNetConfig:
     contexts: tuple[int | None, ...] = (None,)
     depth: int = 1
     vector_dim: int | None = None
+    scale_shift: bool = False
     projection: str = "conv"
     groups: int = 32
     dtype: str = "float32"
@@ -125,6 +128,7 @@ class Level(nnx.Module):
                 c_in,
                 width,
                 time=cfg.time_width,
+                scale_shift=cfg.scale_shift,
                 groups=cfg.groups,
                 epsilon=1e-5,
                 zero=True,

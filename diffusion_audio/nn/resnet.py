@@ -16,7 +16,9 @@ class ResnetBlock(nnx.Module):
     Args:
         c_in: channels in.
         c_out: channels out; another number than ``c_in`` gives a 1x1 shortcut.
-        time: width of the time embedding added between the two, or None.
+        time: width of the time embedding that acts between the two, or None.
+        scale_shift: whether it scales and shifts the second norm's output (FiLM, as
+            in Dhariwal and Nichol 2021), rather than being added before that norm.
         groups: groups of the norms.
         epsilon: of the norms: 1e-5 in UNets, 1e-6 in autoencoders.
         zero: whether the second convolution starts at zero, so that the block
@@ -31,6 +33,7 @@ class ResnetBlock(nnx.Module):
         c_out: int,
         *,
         time: int | None = None,
+        scale_shift: bool = False,
         groups: int,
         epsilon: float,
         zero: bool = False,
@@ -40,7 +43,9 @@ class ResnetBlock(nnx.Module):
         self.norm1 = GroupNorm(c_in, groups, epsilon=epsilon, dtype=dtype)
         self.conv1 = conv(c_in, c_out, dtype=dtype, rngs=rngs)
         if time is not None:
-            self.time_emb_proj = dense(time, c_out, dtype=dtype, rngs=rngs)
+            width = 2 * c_out if scale_shift else c_out
+            self.time_emb_proj = dense(time, width, dtype=dtype, rngs=rngs)
+        self.scale_shift = scale_shift
         self.norm2 = GroupNorm(c_out, groups, epsilon=epsilon, dtype=dtype)
         self.conv2 = conv(c_out, c_out, zero=zero, dtype=dtype, rngs=rngs)
         self.shortcut = c_in != c_out
@@ -50,9 +55,16 @@ class ResnetBlock(nnx.Module):
     def __call__(self, x: Array, time: Array | None = None) -> Array:
         """[B, H, W, c_in] and [B, time] -> [B, H, W, c_out]."""
         y = self.conv1(jax.nn.silu(self.norm1(x)))
-        if time is not None:
-            y = y + self.time_emb_proj(jax.nn.silu(time))[:, None, None, :]
-        y = self.conv2(jax.nn.silu(self.norm2(y)))
+        if time is None:
+            y = self.norm2(y)
+        else:
+            told = self.time_emb_proj(jax.nn.silu(time))[:, None, None, :]
+            if self.scale_shift:
+                scale, shift = jnp.split(told, 2, axis=-1)
+                y = self.norm2(y) * (1 + scale) + shift
+            else:
+                y = self.norm2(y + told)
+        y = self.conv2(jax.nn.silu(y))
         return y + (self.conv_shortcut(x) if self.shortcut else x)
 
 

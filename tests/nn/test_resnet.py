@@ -27,8 +27,9 @@ def test_block_with_a_zero_start_is_the_identity():
     assert not np.allclose(network.apply(params, x, normal(2, 6)), x, atol=0.1)
 
 
-def test_block_uses_its_time_and_its_shortcut():
-    network = resnet(4, 6, time=6)
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_block_uses_its_time_and_its_shortcut(scale_shift):
+    network = resnet(4, 6, time=6, scale_shift=scale_shift)
     params, x = random_params(network), normal(2, 3, 5, 4)
     out = network.apply(params, x, normal(2, 6))
     assert out.shape == (2, 3, 5, 6)

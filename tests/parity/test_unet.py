@@ -92,8 +92,9 @@ def test_stable_diffusion(size, projection):
     )
 
 
+@pytest.mark.parametrize("scale_shift", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_audioldm_with_its_vector(size):
+def test_audioldm_with_its_vector(size, scale_shift):
     torch.manual_seed(0)
     down, up = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
     model = diffusers.UNet2DConditionModel(
@@ -105,9 +106,15 @@ def test_audioldm_with_its_vector(size):
             class_embed_type="simple_projection",
             projection_class_embeddings_input_dim=10,
             class_embeddings_concat=True,
+            resnet_time_scale_shift="scale_shift" if scale_shift else "default",
         )
     )
-    cfg = config(attention=(False, True, True), heads=(8, 8, 8), vector_dim=10)
+    cfg = config(
+        attention=(False, True, True),
+        heads=(8, 8, 8),
+        vector_dim=10,
+        scale_shift=scale_shift,
+    )
     x, t, vector = normal(2, *size, 4), np.array([0, 999]), normal(2, 10)
     assert_close(
         ours(cfg, model, x, t, Condition(vector=vector)),
