@@ -6,6 +6,7 @@ Each function gives T betas; its keyword arguments are the options of that famil
 
 import numpy as np
 
+from diffusion_audio.diffusion.choice import positive
 from diffusion_audio.errors import UserError
 
 MOST = 0.999  # cap on one step's beta; Nichol & Dhariwal 2021, after eq. 17
@@ -73,8 +74,7 @@ def karras(
         rho: a higher one has more steps at little noise.
     """
     _ordered("karras", np.inf, sigma_min=sigma_min, sigma_max=sigma_max)
-    if not rho > 0:
-        raise UserError(f"karras schedule: rho must be above 0, got {rho}")
+    positive("karras schedule", rho=rho)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return from_log_snr(-2 * rho * np.log(np.linspace(low, high, steps)))
 
@@ -86,8 +86,7 @@ def shifted(betas: np.ndarray, shift: float) -> np.ndarray:
     3.1: pictures d times larger than those a schedule was made for need shift = d;
     the same as the time shift of Esser et al. 2024, eq. 23.
     """
-    if not 0 < shift < np.inf:
-        raise UserError(f"schedule: shift must be above 0, got {shift}")
+    positive("schedule", shift=shift)
     return betas if shift == 1 else from_log_snr(log_snrs(betas) - 2 * np.log(shift))
 
 

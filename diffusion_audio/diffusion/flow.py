@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
-from diffusion_audio.errors import UserError
+from diffusion_audio.diffusion.choice import positive
 
 EDGE = 1e-7  # float32 tells 1 - EDGE from 1
 
@@ -26,8 +26,7 @@ class RectifiedFlow:
     shift: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.shift < np.inf:
-            raise UserError(f"rectified flow: shift must be above 0, got {self.shift}")
+        positive("rectified_flow", shift=self.shift)
 
     @property
     def pure_noise(self) -> bool:

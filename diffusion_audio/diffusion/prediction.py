@@ -35,6 +35,16 @@ def combination(
     return known[prediction]
 
 
+def determinant(prediction: str, alpha: Array, sigma: Array) -> Array:
+    """Of x_t and the prediction as two equations in x_0 and eps.
+
+    At one x_t the error of a prediction is to that of another as their determinants:
+    with epsilon's alpha and x0's -sigma, alpha dx_0 = -sigma deps.
+    """
+    a, b = combination(prediction, alpha, sigma)
+    return alpha * b - sigma * a
+
+
 def target(prediction: str, x0: Array, eps: Array, alpha: Array, sigma: Array) -> Array:
     """What the network should have said.
 
@@ -66,9 +76,9 @@ def to_x0_eps(
     """
     a, b = combination(prediction, alpha, sigma)
     # Cramer's rule; divided first, so that x / x is 1 for what was predicted.
-    determinant = alpha * b - sigma * a
-    x0 = (b / determinant) * x - (sigma / determinant) * output
-    eps = (alpha / determinant) * output - (a / determinant) * x
+    d = determinant(prediction, alpha, sigma)
+    x0 = (b / d) * x - (sigma / d) * output
+    eps = (alpha / d) * output - (a / d) * x
     return x0, eps
 
 

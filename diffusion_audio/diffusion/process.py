@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
+from diffusion_audio.diffusion import families
+from diffusion_audio.diffusion.choice import choose
 from diffusion_audio.diffusion.flow import RectifiedFlow
 from diffusion_audio.diffusion.schedule import (
     Schedule,
@@ -19,7 +21,6 @@ from diffusion_audio.diffusion.schedule import (
     make_schedule,
     per_example,
 )
-from diffusion_audio.errors import unknown
 
 
 class Process(Protocol):
@@ -69,12 +70,11 @@ def make_process(name: str, **options: Any) -> Process:
     Raises:
         UserError: an unknown name or option, or one out of its range.
     """
-    if name != "rectified_flow":
+    if name in families.FAMILIES:
         return make_schedule(name, **options)
-    for key in options:
-        if key != "shift":
-            raise unknown("option of rectified_flow", key, ["shift"])
-    return RectifiedFlow(**options)
+    table = dict(families.FAMILIES) | {"rectified_flow": RectifiedFlow}
+    process: Process = choose("process", table, name, options)
+    return process
 
 
 class Gaussian(NamedTuple):

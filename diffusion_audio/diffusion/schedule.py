@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 from typing import Any
 
 import jax
@@ -11,7 +10,8 @@ import numpy as np
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.diffusion import families
-from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.diffusion.choice import choose
+from diffusion_audio.errors import UserError
 
 
 @jax.tree_util.register_static
@@ -145,20 +145,19 @@ def make_schedule(
     Raises:
         UserError: an unknown name or option, or a chain that cannot exist.
     """
-    if name not in families.FAMILIES:
-        raise unknown("noise schedule", name, families.FAMILIES)
     if not isinstance(steps, int) or steps < 1:
         raise UserError(
             f"{name} schedule: steps must be an integer of 1 or more, got {steps!r}"
         )
-    family = families.FAMILIES[name]
-    given = {key: value for key, value in options.items() if value is not None}
-    known = [key for key in inspect.signature(family).parameters if key != "steps"]
-    for key in given:
-        if key not in known:
-            common = ("steps", "shift", "zero_terminal_snr")
-            raise unknown(f"option of the {name} schedule", key, (*known, *common))
-    betas = families.shifted(family(steps, **given), shift)
+    betas = choose(
+        "noise schedule",
+        families.FAMILIES,
+        name,
+        options,
+        steps,
+        common=("steps", "shift", "zero_terminal_snr"),
+    )
+    betas = families.shifted(betas, shift)
     return Schedule(name, families.zero_terminal(betas) if zero_terminal_snr else betas)
 
 

@@ -52,7 +52,7 @@ def test_snr_of_a_chain():
 
 def test_impossible_processes():
     for options, message in (
-        ({"name": "rectified_flow", "steps": 10}, "option of rectified_flow 'steps'"),
+        ({"name": "rectified_flow", "steps": 10}, "rectified_flow process 'steps'"),
         ({"name": "rectified_flow", "shift": -1.0}, "shift must be above 0"),
         ({"name": "cosnie"}, "did you mean 'cosine'"),
     ):

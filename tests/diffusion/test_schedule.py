@@ -181,7 +181,7 @@ def test_gather_and_per_example():
         ({"beta_end": 1.0}, "beta_end < 1"),
         ({"beta_end": float("nan")}, "beta_end=nan"),
         ({"beta_start": 0.03}, "beta_start=0.03 and beta_end=0.02"),
-        ({"name": "cosine", "beta_end": 0.02}, "option of the cosine schedule"),
+        ({"name": "cosine", "beta_end": 0.02}, "option of the cosine noise sch"),
         ({"beta_ned": 0.02}, "did you mean 'beta_end'"),
         ({"name": "karras", "sigma_min": 90.0}, "sigma_min <= sigma_max"),
         ({"name": "karras", "rho": 0.0}, "rho must be above 0"),
