@@ -92,7 +92,8 @@ def diffusion_loss(
 
     Args:
         apply: ``apply(params, xt, t, cond) -> output`` shaped like ``xt``, but for
-            twice the channels where the variance is learned.
+            twice the channels where the variance is learned; ``t`` is the network's
+            own time, ``process.network_time``.
         params: of the network, what gradients are taken of.
         process: how ``x0`` becomes noise.
         x0: data, float32 [B, ...].
@@ -124,7 +125,7 @@ def example_losses(
     is added, T L_t in bits per dimension, and moves the variance only.
     """
     xt = q_sample(process, x0, t, eps)
-    output = apply(params, xt, t, cond).astype(jnp.float32)
+    output = apply(params, xt, process.network_time(t), cond).astype(jnp.float32)
     said = split_variance(output)[0] if objective.learned_variance else output
     if said.shape != eps.shape:
         raise UserError(
