@@ -68,57 +68,77 @@ def config(presets="tones", **changes):
     return resolved
 
 
-def train(settings, steps=3, layout=None):
-    tokenizer = Tokenizer.train(["a tone"], size=300, max_tokens=32)
-    task = make_task(settings, tokenizer)
-    layout = layout or ParallelConfig(data=1)
-    mesh = parallel.make_mesh(layout)
+def batch():
     rng = np.random.default_rng(0)
-    batch = {
+    return {
         "moments": rng.normal(size=(8, *SHAPE[:2], 8)).astype(np.float32),
         "tokens": rng.integers(0, 9, (8, 32)).astype(np.int32),
         "index": np.arange(8, dtype=np.int32),
     }
-    placed = parallel.place_batch(batch, mesh)
-    key = jax.random.key(0)
-    frozen = {"vae": {}}
-    shapes = jax.eval_shape(task.init, key, placed, frozen)
-    shardings = parallel.state_shardings(shapes, mesh)
-    state = jax.jit(task.init, out_shardings=shardings)(key, placed, frozen)
-    step = parallel.compile_step(task.step, mesh, layout.mode)
-    for _ in range(steps):
+
+
+def task(settings):
+    tokenizer = Tokenizer.train(["a tone"], size=300, max_tokens=32)
+    return make_task(settings, tokenizer)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_makes_a_step(preset, stubs):
+    made, key = task(config(f"tones,{preset}")), jax.random.key(0)
+    state = jax.eval_shape(made.init, key, batch(), {"vae": {}})
+
+    def step(state, batch, key):
+        return made.step(state, batch, key, lambda tree: tree)
+
+    after, metrics = jax.eval_shape(step, state, batch(), key)
+    assert jax.tree.map(lambda a: a.shape, after) == jax.tree.map(
+        lambda a: a.shape, state
+    )
+    assert set(metrics) == {"loss", "grad_norm", *(f"loss_t{i}" for i in (1, 2, 3, 4))}
+    assert all(value.shape == () for value in metrics.values())
+
+
+def train(layout, parts=1):
+    """Eight steps whose times are drawn by importance from the second or so."""
+    settings = config(times={"name": "importance", "bins": 4, "memory": 2})
+    settings["train"]["accumulate"] = parts
+    made, key = task(settings), jax.random.key(0)
+    mesh = parallel.make_mesh(layout)
+    placed = parallel.place_batch(batch(), mesh)
+    state = jax.jit(made.init)(key, batch(), {"vae": {}})
+    shardings = parallel.state_shardings(state, mesh)
+    state = jax.device_put(state, shardings)
+    step = parallel.compile_step(made.step, mesh, layout.mode)
+    for _ in range(8):
         state, metrics = step(state, placed, key)
     return jax.device_get((state, metrics))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_trains(preset, stubs):
-    state, metrics = train(config(f"tones,{preset}"))
-    assert state["step"] == 3
-    assert all(np.isfinite(value) for value in metrics.values())
-    assert set(metrics) == {"loss", "grad_norm", *(f"loss_t{i}" for i in (1, 2, 3, 4))}
+@pytest.fixture(scope="module")
+def reference():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latent_diffusion, "build_unet", stub_unet)
+        patch.setattr(latent_diffusion, "build_text", stub_text)
+        return train(ParallelConfig(data=1))
 
 
-@pytest.mark.parametrize("times", ["stratified", "importance"])
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_draws_of_time_do_not_depend_on_devices(mode, times, stubs):
-    # A memory of two losses in four bins: importance is in use after a few steps.
-    options = {"bins": 4, "memory": 2} if times == "importance" else {}
-    settings = config(times={"name": times, **options})
-    one = train(settings, steps=8)
-    many = train(settings, steps=8, layout=ParallelConfig(mode=mode, data=4))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), many, one)
-    if times == "importance":
-        assert one[0]["times"]["seen"].min() > 2
-        assert one[0]["times"]["square"].min() > 0
-
-
-def test_accumulated_parts_are_the_whole(stubs):
-    settings = config(times={"name": "importance", "bins": 2, "memory": 1})
-    whole = train(settings)
-    settings["train"]["accumulate"] = 2
-    parts = train(settings)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), parts, whole)
+@pytest.mark.parametrize(
+    ("layout", "parts"),
+    [
+        (ParallelConfig(data=4), 1),
+        (ParallelConfig(mode="pmap", data=4), 1),
+        (ParallelConfig(data=1), 2),
+    ],
+    ids=["four devices", "pmap", "two parts"],
+)
+def test_learned_times_do_not_depend_on_devices(layout, parts, reference, stubs):
+    memory = reference[0]["times"]
+    assert memory["seen"].min() > 2
+    assert memory["square"].min() > 0
+    same = train(layout, parts)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), same, reference
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,4 +156,4 @@ def test_accumulated_parts_are_the_whole(stubs):
 )
 def test_settings_that_do_not_fit(change, message, stubs):
     with pytest.raises(UserError, match=message):
-        make_task(config() | change, Tokenizer.train(["a"], size=300, max_tokens=32))
+        task(config() | change)
