@@ -178,6 +178,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "learned_variance": False,
         "bound_weight": 1e-3,
     }
+    config.likelihood = {"bound": False, "ode_steps": 0, "probes": 4}
     config.sampling = {
         "solver": "ddim",
         "steps": 50,

@@ -1,4 +1,4 @@
-"""Schedules and losses to compare, as presets of `configs/diffusion.py`.
+"""Schedules, losses and likelihoods, as presets of `configs/diffusion.py`.
 
 Each changes a few groups of a config and stands after a preset that makes one, alone
 or with others: ``tones,v,min_snr``. A group named here is replaced as a whole, so its
@@ -47,6 +47,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         times={"name": "logit_normal", "location": 0.0, "scale": 1.0}
     ),
     "importance": _loss(times={"name": "importance", "bins": 100, "memory": 10}),
+    # What an evaluation measures besides.
+    "likelihood": {"likelihood": {"bound": True, "ode_steps": 64, "probes": 4}},
 }
 
 

@@ -50,6 +50,10 @@ class RectifiedFlow:
         """Inverse of ``log_snr``, float64 on the host."""
         return 1 / (1 + np.exp(np.asarray(log_snr, np.float64) / 2))
 
+    def levels(self, log_snr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Alpha and sigma where log SNR is this, float64 on the host."""
+        return self.time_of(-log_snr), self.time_of(log_snr)
+
     def time(self, u: Array) -> Array:
         """The time at a share ``u`` of the way from data to noise."""
         return self.shift * u / (1 + (self.shift - 1) * u)

@@ -51,6 +51,10 @@ class Process(Protocol):
         """Inverse of ``log_snr`` over real times, float64 on the host."""
         ...
 
+    def levels(self, log_snr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Alpha and sigma where log SNR is this, float64 on the host."""
+        ...
+
     def time(self, u: Array) -> Array:
         """The t at a share u in [0, 1) of the way to noise."""
         ...

@@ -110,6 +110,11 @@ class Schedule:
         """Inverse of ``log_snr``: the real time in 0..T-1, float64 on the host."""
         return np.interp(-log_snr, -self.log_snrs, np.arange(self.steps))
 
+    def levels(self, log_snr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Alpha and sigma where log SNR is this, float64 on the host."""
+        log_alpha, log_sigma = (-np.logaddexp(0, v) / 2 for v in (-log_snr, log_snr))
+        return np.exp(log_alpha), np.exp(log_sigma)
+
     def time(self, u: Array) -> Array:
         """The step at a share ``u`` in [0, 1) of the chain, int32."""
         return jnp.minimum((u * self.steps).astype(jnp.int32), self.steps - 1)

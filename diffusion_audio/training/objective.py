@@ -1,4 +1,4 @@
-"""The ``loss`` group of a diffusion config: what is learned, and at which times."""
+"""What a diffusion config says of loss and likelihood: what is learned and measured."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -55,3 +55,19 @@ class DiffusionLossConfig:
     def time_sampler(self, batch_size: int) -> TimeSampler:
         """How times are drawn for batches of so many examples."""
         return make_times(batch_size=batch_size, **self.times)
+
+
+@dataclasses.dataclass(frozen=True)
+class LikelihoodConfig:
+    """How probable an evaluation finds its first batch; see `diffusion.likelihood`.
+
+    Attributes:
+        bound: measure the variational bound, one network evaluation a step of the
+            chain.
+        ode_steps: of the probability-flow ODE; 0 not to measure it.
+        probes: of its trace, 2 or more to know the error.
+    """
+
+    bound: bool = False
+    ode_steps: int = 0
+    probes: int = 4

@@ -30,6 +30,8 @@ def test_log_snr_and_its_inverse():
     expected = np.log(snr(flow, t[1:-1]))
     np.testing.assert_allclose(log_snr[1:-1], expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(flow.time_of(np.asarray(log_snr)), t, atol=1e-6)
+    levels = flow.levels(np.asarray(log_snr))
+    np.testing.assert_allclose(levels, [1 - t, t], atol=1e-6)
 
 
 @pytest.mark.parametrize("shift", [0.5, 3.0])

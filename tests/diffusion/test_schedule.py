@@ -127,6 +127,9 @@ def test_continuous_time(name, zero):
     t = np.linspace(0, 99, 334)
     log_snr = s.log_snr(jnp.asarray(t, jnp.float32))
     np.testing.assert_allclose(s.time_of(np.asarray(log_snr)), t, atol=2e-3)
+    alpha, sigma = s.levels(s.log_snrs)
+    np.testing.assert_allclose(alpha, np.sqrt(s.alpha_bars), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(sigma, np.sqrt(1 - s.alpha_bars), rtol=1e-9)
 
 
 def test_shares_of_the_chain():

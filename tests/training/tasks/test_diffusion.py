@@ -57,7 +57,8 @@ def config(presets="tones", **changes):
     made = tiny("diffusion", "tones")
 
     ablated = load(f"{CONFIGS / 'diffusion'}.py:{presets}")
-    made.schedule, made.loss = ablated.schedule, ablated.loss
+    for group in ("schedule", "loss", "likelihood"):
+        setattr(made, group, ablated[group])
     if made.loss.learned_variance:
         made.unet.out_channels = 8
     made.data.batch_size = 8
@@ -141,6 +142,21 @@ def test_learned_times_do_not_depend_on_devices(layout, parts, reference, stubs)
     )
 
 
+def test_an_evaluation_measures_likelihood(stubs):
+    settings, key = config("tones,learned_variance,likelihood"), jax.random.key(0)
+    settings["listen"]["prompts"] = []
+    settings["schedule"]["steps"] = 20
+    settings["likelihood"]["ode_steps"] = 4
+    made = task(settings)
+    state = jax.jit(made.init)(key, batch(), {"vae": {}})
+    found = made.evaluate(state, iter([batch()]), key).metrics
+    assert set(found) == {"loss", "bound_bits", "ode_bits", "ode_bits_error"}
+    assert all(np.isfinite(value) for value in found.values())
+    settings = config("tones,flow,likelihood")
+    with pytest.raises(UserError, match="rectified_flow has none"):
+        task(settings)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -152,6 +168,7 @@ def test_learned_times_do_not_depend_on_devices(layout, parts, reference, stubs)
         ({"loss": {"condition_dropout": 1.0}}, "condition_dropout must lie"),
         ({"schedule": {"name": "rectified_flow"}}, "epsilon says nothing"),
         ({"schedule": {"name": "cosine", "beta_end": 0.1}}, "unknown option"),
+        ({"likelihood": {"ode_step": 4}}, "did you mean 'ode_steps'"),
     ],
 )
 def test_settings_that_do_not_fit(change, message, stubs):
