@@ -5,24 +5,21 @@ or with others: ``tones,v,min_snr``. A group named here is replaced as a whole, 
 options can be set on the command line: ``--config.loss.weighting.gamma=3``.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from ml_collections import ConfigDict
 
 
-def _chain(name: str, **options: Any) -> dict[str, Any]:
+def _chain(name: str, **options) -> dict:
     return {"schedule": {"name": name, "steps": 1000, **options}}
 
 
-def _loss(**settings: Any) -> dict[str, Any]:
+def _loss(**settings) -> dict:
     return {f"loss.{key}": value for key, value in settings.items()}
 
 
 FLOW = {"schedule": {"name": "rectified_flow", "shift": 1.0}}
 
 # preset: dotted keys and what they become
-CHANGES: dict[str, dict[str, Any]] = {
+CHANGES = {
     # How data become noise.
     "linear": _chain("linear", beta_start=1e-4, beta_end=0.02),
     "scaled_linear": _chain("scaled_linear", beta_start=0.00085, beta_end=0.012),
@@ -52,7 +49,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def _preset(changes: dict[str, Any]) -> Callable[[ConfigDict], None]:
+def _preset(changes: dict):
+    """A function of a config, as presets are."""
+
     def apply(config: ConfigDict) -> None:
         for key, value in changes.items():
             group, _, name = key.rpartition(".")
