@@ -14,13 +14,16 @@ Presets:
     long        after tones: ten times the steps.
     smoke       after another preset: a few steps, to see that it runs.
 
+After one of these, another schedule or loss (`configs/objectives.py`): ``tones,flow``,
+``tones,zero_snr,min_snr``.
+
 The paper-size presets condition on a text encoder trained from scratch, not on the
 published CLAP, T5, GPT-2 and CLIP.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, objectives
 
 
 def tones(config: ConfigDict) -> None:
@@ -55,13 +58,21 @@ def _paper(config: ConfigDict) -> None:
     config.train.checkpoint_every = 5000
 
 
+def _scaled_linear(config: ConfigDict, beta_start: float, beta_end: float) -> None:
+    """The chain of latent diffusion models."""
+    config.schedule = {
+        "name": "scaled_linear",
+        "steps": 1000,
+        "beta_start": beta_start,
+        "beta_end": beta_end,
+    }
+
+
 def _audioldm(config: ConfigDict) -> None:
     """What AudioLDM and AudioLDM 2 share: mels, latents, chain, widths."""
     _paper(config)
     config.audio.preset = "audioldm_16k"
-    config.schedule.update(
-        {"name": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
-    )
+    _scaled_linear(config, 0.0015, 0.0195)
     config.unet = {
         "in_channels": 8,
         "out_channels": 8,
@@ -93,9 +104,7 @@ def auffusion(config: ConfigDict) -> None:
     """Auffusion (Xue et al. 2024), with a VAE trained by `configs/vae.py:auffusion`."""
     _paper(config)
     config.audio.preset = "auffusion_16k"
-    config.schedule.update(
-        {"name": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    )
+    _scaled_linear(config, 0.00085, 0.012)
     config.text = {"contexts": (768,), "width": 768, "depth": 12, "heads": 12}
     config.unet = {
         "in_channels": 4,
@@ -129,6 +138,7 @@ PRESETS = {
     "auffusion": auffusion,
     "long": long,
     "smoke": smoke,
+    **objectives.PRESETS,
 }
 
 
@@ -162,13 +172,16 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "groups": 8,
         "dtype": "float32",
     }
-    config.schedule = {
-        "name": "cosine",
-        "steps": 1000,
-        "beta_start": None,
-        "beta_end": None,
+    config.schedule = {"name": "cosine", "steps": 1000}
+    config.loss = {
+        "condition_dropout": 0.1,
+        "prediction": "epsilon",
+        "weighting": {"name": "simple"},
+        "times": {"name": "uniform"},
+        "learned_variance": False,
+        "bound_weight": 1e-3,
     }
-    config.loss = {"condition_dropout": 0.1}
+    config.likelihood = {"bound": False, "ode_steps": 0, "probes": 4}
     config.sampling = {
         "solver": "ddim",
         "steps": 50,

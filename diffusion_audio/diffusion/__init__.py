@@ -1,8 +1,10 @@
 """The mathematics of diffusion: arrays and functions only, no network, no audio.
 
-Read in this order: ``schedule`` (how much noise when), ``process`` (the forward
-chain and its posterior), ``loss`` (what is learned), ``solvers`` (the reverse
-chain), ``guidance`` and ``sampling``. ``noise`` addresses randomness by example.
+Read in this order: ``families`` and ``schedule`` (how much noise when), ``flow`` and
+``process`` (from data to noise), ``prediction``, ``weighting``, ``times`` and ``loss``
+(what is learned), ``reverse`` and ``solvers`` (back to data), ``guidance`` and
+``sampling``, ``likelihood``. ``noise`` addresses randomness by example. The equations
+stand beside the functions in docs/mathematics.md.
 
 Steps are counted from 0: ``t = 0`` in the code is t = 1 in the papers, and x_0, the
 data, has no index. ``alpha`` is sqrt(alpha_bar), the factor on the data; ``sigma`` is

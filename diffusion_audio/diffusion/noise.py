@@ -22,8 +22,3 @@ def example_keys(key: Key, indices: Array) -> Key:
 def example_noise(keys: Key, shape: tuple[int, ...]) -> Array:
     """Standard normal of ``shape`` for each key, float32 [B, *shape]."""
     return jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32))(keys)
-
-
-def example_timesteps(keys: Key, steps: int) -> Array:
-    """A uniform timestep in 0..steps-1 for each key, int32 [B]."""
-    return jax.vmap(lambda key: jax.random.randint(key, (), 0, steps))(keys)

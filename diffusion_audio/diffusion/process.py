@@ -1,16 +1,84 @@
 """The forward chain of DDPM (Ho et al. 2020, arXiv:2006.11239) and its posterior.
 
-Nothing random is drawn here: the standard normal ``eps`` is an argument.
+What needs only x_t = alpha x_0 + sigma eps works on any ``Process``; what needs steps
+takes a ``Schedule``. Nothing random is drawn here: the standard normal ``eps`` is an
+argument.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
-from diffusion_audio.diffusion.schedule import Schedule, gather, per_example
+from diffusion_audio.diffusion import families
+from diffusion_audio.diffusion.choice import choose
+from diffusion_audio.diffusion.flow import RectifiedFlow
+from diffusion_audio.diffusion.schedule import (
+    Schedule,
+    gather,
+    make_schedule,
+    per_example,
+)
+
+
+class Process(Protocol):
+    """How data become noise: x_t = alpha x_0 + sigma eps in the process's own time.
+
+    A constant under jit. Two are known: ``Schedule``, a chain whose t is a step, and
+    ``RectifiedFlow``, whose t lies in [0, 1].
+    """
+
+    @property
+    def pure_noise(self) -> bool:
+        """Whether alpha is 0 at the end, where epsilon says nothing of x_0."""
+        ...
+
+    def alpha(self, t: Array) -> Array:
+        """Factor on the data."""
+        ...
+
+    def sigma(self, t: Array) -> Array:
+        """Factor on the noise."""
+        ...
+
+    def log_snr(self, t: Array) -> Array:
+        """Log of alpha^2 / sigma^2, falling in t and finite."""
+        ...
+
+    def time_of(self, log_snr: np.ndarray) -> np.ndarray:
+        """Inverse of ``log_snr`` over real times, float64 on the host."""
+        ...
+
+    def levels(self, log_snr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Alpha and sigma where log SNR is this, float64 on the host."""
+        ...
+
+    def time(self, u: Array) -> Array:
+        """The t at a share u in [0, 1) of the way to noise."""
+        ...
+
+    def share(self, t: Array) -> Array:
+        """The share of the way that lies before t, in [0, 1]."""
+        ...
+
+    def network_time(self, t: Array) -> Array:
+        """What a network is told for t, in steps of about a thousand."""
+        ...
+
+
+def make_process(name: str, **options: Any) -> Process:
+    """A process by name: ``rectified_flow``, or a family of ``make_schedule``.
+
+    Raises:
+        UserError: an unknown name or option, or one out of its range.
+    """
+    if name in families.FAMILIES:
+        return make_schedule(name, **options)
+    table = dict(families.FAMILIES) | {"rectified_flow": RectifiedFlow}
+    process: Process = choose("process", table, name, options)
+    return process
 
 
 class Gaussian(NamedTuple):
@@ -71,21 +139,26 @@ def q_trajectory(schedule: Schedule, x0: Array, eps: Array) -> Array:
     return jax.lax.scan(body, x0, (steps, eps))[1]
 
 
-def q_sample(schedule: Schedule, x0: Array, t: Array, eps: Array) -> Array:
+def q_sample(process: Process, x0: Array, t: Array, eps: Array) -> Array:
     """A draw from the marginal q(x_t | x_0) in one go; eq. 4.
 
     x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps: the composition of
     t + 1 steps of ``q_step``, since a sum of Gaussians is Gaussian.
 
     Args:
-        schedule: of the chain.
+        process: a chain, or another process.
         x0: data, [B, ...].
-        t: int32 [B].
+        t: times of the process, [B].
         eps: standard normal, shaped like ``x0``.
     """
-    alpha = per_example(schedule.alpha(t), x0)
-    sigma = per_example(schedule.sigma(t), x0)
+    alpha = per_example(process.alpha(t), x0)
+    sigma = per_example(process.sigma(t), x0)
     return alpha * x0 + sigma * eps
+
+
+def snr(process: Process, t: Array) -> Array:
+    """Signal-to-noise ratio alpha^2 / sigma^2; Kingma et al. 2021 (VDM), eq. 2."""
+    return jnp.square(process.alpha(t) / process.sigma(t))
 
 
 def predict_x0(schedule: Schedule, xt: Array, t: Array, eps: Array) -> Array:

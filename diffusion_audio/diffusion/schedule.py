@@ -2,17 +2,16 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
-from diffusion_audio.errors import UserError, unknown
-
-# Ho et al. 2020 (section 4) and Stable Diffusion; both were chosen for 1000 steps.
-BETA_RANGES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012)}
-NAMES = (*BETA_RANGES, "cosine")
+from diffusion_audio.diffusion import families
+from diffusion_audio.diffusion.choice import choose
+from diffusion_audio.errors import UserError
 
 
 @jax.tree_util.register_static
@@ -21,11 +20,14 @@ class Schedule:
     """The variances of a forward chain of T steps, a hashable constant under jit.
 
     The tables are float64 NumPy, so that what is small (1 - alpha_bar early, alpha_bar
-    late) keeps its digits; the methods gather from them in float32.
+    late) keeps its digits; the methods read them in float32. They take any ``t`` in
+    0..T-1: an int is a step of the chain; a float lies between two steps, where log SNR
+    is interpolated, which makes of the chain a process in continuous time.
 
     Attributes:
         name: of the family, for messages.
-        betas: variance of the noise that each step adds, float64 [T].
+        betas: variance of the noise that each step adds, float64 [T]. The last may be
+            1: pure noise, alpha_bar = 0 (Lin et al. 2023).
     """
 
     name: str
@@ -33,13 +35,14 @@ class Schedule:
 
     def __post_init__(self) -> None:
         betas = np.array(self.betas, np.float64)
-        if betas.ndim != 1 or not betas.size or not np.all((betas > 0) & (betas < 1)):
+        good = betas.ndim == 1 and betas.size and np.all((betas > 0) & (betas <= 1))
+        if not good or np.any(betas[:-1] == 1):
             raise UserError(
                 f"{self.name} schedule: expected a list of betas, each between 0 and "
-                f"1, got shape {betas.shape}, from {betas.min(initial=np.inf)} to "
-                f"{betas.max(initial=-np.inf)}"
+                f"1 (only the last may be 1), got shape {betas.shape}, from "
+                f"{betas.min(initial=np.inf)} to {betas.max(initial=-np.inf)}"
             )
-        if np.prod(1 - betas) < np.finfo(np.float32).tiny:
+        if np.prod(1 - betas[betas < 1]) < np.finfo(np.float32).tiny:
             raise UserError(
                 f"{self.name} schedule: nothing of the data is left before the last "
                 "of its steps; lower beta_end or take fewer steps"
@@ -58,10 +61,20 @@ class Schedule:
         """T, the number of steps of the forward chain."""
         return len(self.betas)
 
+    @property
+    def pure_noise(self) -> bool:
+        """Whether nothing of the data is left at the end: alpha is 0."""
+        return bool(self.betas[-1] == 1)
+
     @functools.cached_property
     def alpha_bars(self) -> np.ndarray:
         """Product of (1 - beta) up to each step, float64 [T]; Ho et al., eq. 4."""
         return np.cumprod(1 - self.betas)
+
+    @functools.cached_property
+    def log_snrs(self) -> np.ndarray:
+        """Log of alpha^2 / sigma^2 at each step, float64 [T]; finite throughout."""
+        return families.log_snrs(self.betas)
 
     def beta(self, t: Array) -> Array:
         """Variance that step t adds; t int32 of any shape, in 0..T-1."""
@@ -69,74 +82,88 @@ class Schedule:
 
     def alpha_bar(self, t: Array) -> Array:
         """Share of the data's variance in x_t."""
-        return gather(self.alpha_bars, t)
+        return self._read(self.alpha_bars, jax.nn.sigmoid, t)
 
     def alpha(self, t: Array) -> Array:
         """Factor on the data in x_t, sqrt(alpha_bar)."""
-        return gather(np.sqrt(self.alpha_bars), t)
+        table = np.sqrt(self.alpha_bars)
+        return self._read(table, lambda u: jnp.sqrt(jax.nn.sigmoid(u)), t)
 
     def sigma(self, t: Array) -> Array:
         """Factor on the noise in x_t, sqrt(1 - alpha_bar)."""
-        return gather(np.sqrt(1 - self.alpha_bars), t)
+        table = np.sqrt(1 - self.alpha_bars)
+        return self._read(table, lambda u: jnp.sqrt(jax.nn.sigmoid(-u)), t)
 
     def log_snr(self, t: Array) -> Array:
-        """Log of alpha^2 / sigma^2; Kingma et al. 2021 (VDM), eq. 4."""
-        return gather(np.log(self.alpha_bars) - np.log1p(-self.alpha_bars), t)
+        """Log of alpha^2 / sigma^2, finite; Kingma et al. 2021 (VDM), eq. 4."""
+        return self._read(self.log_snrs, lambda u: u, t)
+
+    def _read(self, table: np.ndarray, of_log_snr: Any, t: Array) -> Array:
+        """A table at steps, or its value between steps from the log SNR there."""
+        if jnp.issubdtype(t.dtype, jnp.integer):
+            return gather(table, t)
+        knots = jnp.arange(self.steps, dtype=jnp.float32)
+        log_snrs = jnp.asarray(self.log_snrs, jnp.float32)
+        return of_log_snr(jnp.interp(t.astype(jnp.float32), knots, log_snrs))
+
+    def time_of(self, log_snr: np.ndarray) -> np.ndarray:
+        """Inverse of ``log_snr``: the real time in 0..T-1, float64 on the host."""
+        return np.interp(-log_snr, -self.log_snrs, np.arange(self.steps))
+
+    def levels(self, log_snr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Alpha and sigma where log SNR is this, float64 on the host."""
+        log_alpha, log_sigma = (-np.logaddexp(0, v) / 2 for v in (-log_snr, log_snr))
+        return np.exp(log_alpha), np.exp(log_sigma)
+
+    def time(self, u: Array) -> Array:
+        """The step at a share ``u`` in [0, 1) of the chain, int32."""
+        return jnp.minimum((u * self.steps).astype(jnp.int32), self.steps - 1)
+
+    def share(self, t: Array) -> Array:
+        """What share of the chain lies before ``t``, float32 in [0, 1)."""
+        return t.astype(jnp.float32) / self.steps
+
+    def network_time(self, t: Array) -> Array:
+        """What the network is told: the step itself."""
+        return t
 
 
 def make_schedule(
     name: str = "linear",
     steps: int = 1000,
     *,
-    beta_start: float | None = None,
-    beta_end: float | None = None,
+    shift: float = 1.0,
+    zero_terminal_snr: bool = False,
+    **options: float | None,
 ) -> Schedule:
-    """Builds a schedule by name.
+    """Builds a schedule by the name of its family.
 
     Args:
-        name: ``linear``, betas evenly spaced (Ho et al. 2020); ``scaled_linear``,
-            their square roots evenly spaced (latent diffusion; AudioLDM takes
-            0.0015..0.0195); ``cosine`` (Nichol & Dhariwal 2021, eq. 17).
+        name: one of ``families.FAMILIES``: ``linear``, ``scaled_linear``, ``cosine``,
+            ``sigmoid``, ``karras``.
         steps: T. The published beta ranges belong to T = 1000; a much shorter chain
             needs larger ones to reach noise (see ``process.prior_kl``).
-        beta_start: first beta, where not the published one; not for ``cosine``.
-        beta_end: last beta, likewise.
+        shift: raises the noise against the data; see ``families.shifted``.
+        zero_terminal_snr: ends in pure noise; see ``families.zero_terminal``.
+        **options: of the family, such as ``beta_end``; None for the published value.
 
     Raises:
-        UserError: an unknown name, or a chain that cannot exist.
+        UserError: an unknown name or option, or a chain that cannot exist.
     """
-    if name not in NAMES:
-        raise unknown("noise schedule", name, NAMES)
     if not isinstance(steps, int) or steps < 1:
         raise UserError(
             f"{name} schedule: steps must be an integer of 1 or more, got {steps!r}"
         )
-    if name == "cosine":
-        if beta_start is not None or beta_end is not None:
-            raise UserError(
-                "cosine schedule: its betas follow from the number of steps; remove "
-                "beta_start and beta_end"
-            )
-        return Schedule(name, _cosine_betas(steps))
-    first, last = BETA_RANGES[name]
-    first = first if beta_start is None else beta_start
-    last = last if beta_end is None else beta_end
-    if not 0 < first <= last < 1:
-        raise UserError(
-            f"{name} schedule: expected 0 < beta_start <= beta_end < 1, got "
-            f"beta_start={first} and beta_end={last}"
-        )
-    if name == "linear":
-        return Schedule(name, np.linspace(first, last, steps))
-    return Schedule(name, np.linspace(first**0.5, last**0.5, steps) ** 2)
-
-
-def _cosine_betas(steps: int) -> np.ndarray:
-    """Nichol & Dhariwal 2021, eq. 17, with the paper's s = 0.008 and cap of 0.999."""
-    s = 0.008
-    t = np.arange(steps + 1) / steps
-    f = np.cos((t + s) / (1 + s) * np.pi / 2) ** 2
-    return np.minimum(1 - f[1:] / f[:-1], 0.999)
+    betas = choose(
+        "noise schedule",
+        families.FAMILIES,
+        name,
+        options,
+        steps,
+        common=("steps", "shift", "zero_terminal_snr"),
+    )
+    betas = families.shifted(betas, shift)
+    return Schedule(name, families.zero_terminal(betas) if zero_terminal_snr else betas)
 
 
 def respace(schedule: Schedule, timesteps: np.ndarray) -> Schedule:

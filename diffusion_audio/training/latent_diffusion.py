@@ -1,4 +1,4 @@
-"""A latent diffusion model put together: text, UNet, VAE and schedule as functions.
+"""A latent diffusion model put together: text, UNet, VAE and process as functions.
 
 The training task and the generation pipeline are both made of these. Trained parts
 come as ``params`` (text, unet) and what they stand on as ``frozen`` (vae,
@@ -17,25 +17,18 @@ from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.diffusion import solvers
 from diffusion_audio.diffusion.guidance import classifier_free
+from diffusion_audio.diffusion.loss import Objective
+from diffusion_audio.diffusion.process import Process, make_process
 from diffusion_audio.diffusion.sampling import sample
-from diffusion_audio.diffusion.schedule import Schedule, make_schedule
+from diffusion_audio.diffusion.schedule import Schedule
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.models.text import TextConfig, build_text
 from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.models.vae import Moments, VAEConfig, build_vae, sample_moments
 from diffusion_audio.nn.functional import Network
+from diffusion_audio.training.objective import DiffusionLossConfig
 from diffusion_audio.training.settings import settings
-
-
-@dataclasses.dataclass(frozen=True)
-class ScheduleConfig:
-    """The forward chain; see `diffusion.schedule.make_schedule`."""
-
-    name: str = "scaled_linear"
-    steps: int = 1000
-    beta_start: float | None = None
-    beta_end: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +56,18 @@ class LatentDiffusion:
 
     Attributes:
         spec: the mel contract.
-        schedule: the forward chain.
+        process: how latents become noise.
+        objective: what the UNet was taught to predict.
         text: tokens [B, L] -> condition.
-        unet: (latents, timesteps, condition) -> predicted noise.
+        unet: (latents, its time, condition) -> prediction.
         vae: mel pictures <-> latents.
         vae_config: of the VAE.
         vocoder: log-mel [B, T, F] -> waveform [B, N], or None.
     """
 
     spec: AudioSpec
-    schedule: Schedule
+    process: Process
+    objective: Objective
     text: Network
     unet: Network
     vae: Network
@@ -80,7 +75,7 @@ class LatentDiffusion:
     vocoder: Network | None
 
     def predict(self, params: Params, z: Array, t: Array, tokens: Array) -> Array:
-        """Noise predicted in latents z [B, H, W, C] at t [B] under tokens [B, L]."""
+        """The UNet's output for latents z [B, H, W, C] at t [B] under tokens [B, L]."""
         condition = self.text.apply(params["text"], tokens)
         return self.unet.apply(params["unet"], z, t, condition)
 
@@ -149,7 +144,8 @@ class LatentDiffusion:
             return self.unet.apply(params["unet"], z, t, both)
 
         guided = classifier_free(denoise, guidance)
-        return sample(make_solver(cfg, self.schedule), guided, z, key)
+        assert isinstance(self.process, Schedule)
+        return sample(make_solver(cfg, self.process), guided, z, key)
 
 
 def make_solver(cfg: SamplingConfig, schedule: Schedule) -> solvers.Solver:
@@ -177,6 +173,16 @@ def build(config: Mapping[str, Any]) -> LatentDiffusion:
             f"the UNet takes {unet_config.in_channels} channels but the VAE's latents "
             f"have {vae_config.latent}; set config.unet.in_channels and out_channels"
         )
+    process = make_process(**config["schedule"])
+    objective = settings(DiffusionLossConfig, config, "loss").objective()
+    objective.check(process)
+    predicted = vae_config.latent * (2 if objective.learned_variance else 1)
+    if unet_config.out_channels != predicted:
+        raise UserError(
+            f"the UNet predicts {unet_config.out_channels} channels but the VAE's "
+            f"latents have {vae_config.latent} (twice that with a learned variance); "
+            f"set config.unet.out_channels={predicted}"
+        )
     text = dict(config["text"]) | {
         "vocabulary": config["tokenizer"]["size"],
         "max_tokens": config["tokenizer"]["max_tokens"],
@@ -184,10 +190,10 @@ def build(config: Mapping[str, Any]) -> LatentDiffusion:
     vocoder = None
     if "vocoder" in parts:
         vocoder = build_hifigan(settings(HiFiGANConfig, parts["vocoder"], "generator"))
-    schedule = settings(ScheduleConfig, config, "schedule")
     return LatentDiffusion(
         spec=spec,
-        schedule=make_schedule(**dataclasses.asdict(schedule)),
+        process=process,
+        objective=objective,
         text=build_text(settings(TextConfig, {"text": text}, "text")),
         unet=build_unet(unet_config),
         vae=build_vae(vae_config),

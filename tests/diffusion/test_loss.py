@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffusion_audio.diffusion.loss import epsilon_loss
+from diffusion_audio.diffusion import reverse
+from diffusion_audio.diffusion.flow import RectifiedFlow
+from diffusion_audio.diffusion.loss import Objective, diffusion_loss, epsilon_loss
 from diffusion_audio.diffusion.process import q_sample
 from diffusion_audio.diffusion.schedule import make_schedule
 from diffusion_audio.errors import UserError
@@ -148,3 +150,44 @@ def test_prediction_of_another_shape():
     _, x0, t, eps, _ = in_jax(inputs())
     with pytest.raises(UserError, match="check the network's out_channels"):
         epsilon_loss(lambda p, x, t, c: x[:, :1], {}, S, x0, t, eps)
+
+
+def test_hybrid_loss_moves_the_variance_by_the_bound_alone():
+    # Nichol & Dhariwal 2021, eq. 16, with the mean held fixed in the bound.
+    _, x0, t, eps, _ = in_jax(inputs())
+    said = {"mean": 0.8 * eps, "raw": 0.3 * x0}
+    plain, hybrid = Objective(), Objective(learned_variance=True, bound_weight=0.5)
+
+    def loss(said, objective, halves):
+        def both(params, xt, t, cond):
+            return jnp.concatenate([said[name] for name in halves], axis=-1)
+
+        return diffusion_loss(both, {}, S, x0, t, eps, None, objective)[0]
+
+    simple = jax.grad(loss)(said, plain, ["mean"])
+    value, moved = jax.value_and_grad(loss)(said, hybrid, ["mean", "raw"])
+    np.testing.assert_allclose(moved["mean"], simple["mean"], rtol=1e-5)
+    assert np.abs(moved["raw"]).min() > 0
+
+    output = jnp.concatenate([said["mean"], said["raw"]], axis=-1)
+    xt = q_sample(S, x0, t, eps)
+    p = reverse.p_reverse(S, "epsilon", output, xt, t, "learned_range")
+    bits = reverse.bound_term(S, x0, xt, t, p) / (N * np.log(2))
+    expected = loss(said, plain, ["mean"]) + 0.5 * S.steps * bits.mean()
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_objectives_that_cannot_be():
+    zero = make_schedule("linear", 10, zero_terminal_snr=True)
+    with pytest.raises(UserError, match="did you mean 'epsilon'"):
+        Objective("epsilom")
+    for process in (zero, RectifiedFlow()):
+        Objective("v").check(process)
+        with pytest.raises(UserError, match="epsilon says nothing"):
+            Objective().check(process)
+    with pytest.raises(UserError, match="rectified_flow has none"):
+        Objective("velocity", learned_variance=True).check(RectifiedFlow())
+    odd = Objective(learned_variance=True)
+    x = jnp.zeros((2, 3))
+    with pytest.raises(UserError, match="twice the channels of the data, got 3"):
+        diffusion_loss(lambda *a: x, {}, S, x, jnp.zeros(2, int), x, None, odd)

@@ -2,11 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffusion_audio.diffusion.noise import (
-    example_keys,
-    example_noise,
-    example_timesteps,
-)
+from diffusion_audio.diffusion.noise import example_keys, example_noise
 
 KEY = jax.random.key(3)
 
@@ -20,17 +16,10 @@ def test_noise_belongs_to_the_example():
     np.testing.assert_array_equal(
         example_noise(example_keys(KEY, some), (4, 3)), whole[some]
     )
-    times = example_timesteps(keys, 1000)
-    np.testing.assert_array_equal(
-        example_timesteps(example_keys(KEY, some), 1000), times[some]
-    )
 
 
 def test_distributions():
     keys = example_keys(KEY, jnp.arange(20_000))
-    noise, times = example_noise(keys, (2,)), example_timesteps(keys, 10)
+    noise = example_noise(keys, (2,))
     np.testing.assert_allclose(noise.mean(0), 0, atol=0.03)
     np.testing.assert_allclose(np.cov(noise.T), np.eye(2), atol=0.04)
-    assert times.dtype == jnp.int32
-    np.testing.assert_allclose(np.bincount(times, minlength=10), 2000, atol=200)
-    assert len(np.bincount(times)) == 10

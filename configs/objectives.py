@@ -1,0 +1,65 @@
+"""Schedules, losses and likelihoods, as presets of `configs/diffusion.py`.
+
+Each changes a few groups of a config and stands after a preset that makes one, alone
+or with others: ``tones,v,min_snr``. A group named here is replaced as a whole, so its
+options can be set on the command line: ``--config.loss.weighting.gamma=3``.
+"""
+
+from ml_collections import ConfigDict
+
+
+def _chain(name: str, **options) -> dict:
+    return {"schedule": {"name": name, "steps": 1000, **options}}
+
+
+def _loss(**settings) -> dict:
+    return {f"loss.{key}": value for key, value in settings.items()}
+
+
+FLOW = {"schedule": {"name": "rectified_flow", "shift": 1.0}}
+
+# preset: dotted keys and what they become
+CHANGES = {
+    # How data become noise.
+    "linear": _chain("linear", beta_start=1e-4, beta_end=0.02),
+    "scaled_linear": _chain("scaled_linear", beta_start=0.00085, beta_end=0.012),
+    "sigmoid": _chain("sigmoid", start=-3.0, end=3.0, tau=1.0),
+    "karras": _chain("karras", sigma_min=0.002, sigma_max=80.0, rho=7.0),
+    "shifted_cosine": _chain("cosine", shift=2.0),
+    "zero_snr": _chain("scaled_linear", zero_terminal_snr=True) | _loss(prediction="v"),
+    "flow": FLOW | _loss(prediction="velocity", times={"name": "logit_normal"}),
+    # What the network predicts.
+    "x0": _loss(prediction="x0"),
+    "v": _loss(prediction="v"),
+    "learned_variance": _loss(learned_variance=True),
+    # What an error weighs.
+    "min_snr": _loss(weighting={"name": "min_snr", "gamma": 5.0}),
+    "p2": _loss(weighting={"name": "p2", "k": 1.0, "gamma": 1.0}),
+    "truncated_snr": _loss(weighting={"name": "truncated_snr"}),
+    "sigmoid_weighting": _loss(weighting={"name": "sigmoid", "bias": -3.0}),
+    "edm_weighting": _loss(weighting={"name": "edm", "sigma_data": 1.0}),
+    # How often each time is trained.
+    "stratified": _loss(times={"name": "stratified"}),
+    "logit_normal": _loss(
+        times={"name": "logit_normal", "location": 0.0, "scale": 1.0}
+    ),
+    "importance": _loss(times={"name": "importance", "bins": 100, "memory": 10}),
+    # What an evaluation measures besides.
+    "likelihood": {"likelihood": {"bound": True, "ode_steps": 64, "probes": 4}},
+}
+
+
+def _preset(changes: dict):
+    """A function of a config, as presets are."""
+
+    def apply(config: ConfigDict) -> None:
+        for key, value in changes.items():
+            group, _, name = key.rpartition(".")
+            setattr(config[group] if group else config, name, value)
+        if "loss.learned_variance" in changes:
+            config.unet.out_channels = 2 * config.unet.in_channels
+
+    return apply
+
+
+PRESETS = {name: _preset(changes) for name, changes in CHANGES.items()}
