@@ -29,6 +29,7 @@ CHANGES = {
     "zero_snr": _chain("scaled_linear", zero_terminal_snr=True) | _loss(prediction="v"),
     "flow": FLOW | _loss(prediction="velocity", times={"name": "logit_normal"}),
     # What the network predicts.
+    "epsilon": _loss(prediction="epsilon"),
     "x0": _loss(prediction="x0"),
     "v": _loss(prediction="v"),
     "learned_variance": _loss(learned_variance=True),

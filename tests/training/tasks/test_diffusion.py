@@ -53,7 +53,7 @@ def stubs(monkeypatch):
     monkeypatch.setattr(latent_diffusion, "build_text", stub_text)
 
 
-def config(presets="tones", **changes):
+def config(presets="tones,epsilon", **changes):
     made = tiny("diffusion", "tones")
 
     ablated = load(f"{CONFIGS / 'diffusion'}.py:{presets}")
@@ -85,7 +85,7 @@ def task(settings):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_makes_a_step(preset, stubs):
-    made, key = task(config(f"tones,{preset}")), jax.random.key(0)
+    made, key = task(config(f"tones,epsilon,{preset}")), jax.random.key(0)
     state = jax.eval_shape(made.init, key, batch(), {"vae": {}})
 
     def step(state, batch, key):
@@ -143,7 +143,7 @@ def test_learned_times_do_not_depend_on_devices(layout, parts, reference, stubs)
 
 
 def test_an_evaluation_measures_likelihood(stubs):
-    settings, key = config("tones,learned_variance,likelihood"), jax.random.key(0)
+    settings, key = config("tones,epsilon,learned_variance,likelihood"), jax.random.key(0)
     settings["listen"]["prompts"] = []
     settings["schedule"]["steps"] = 20
     settings["likelihood"]["ode_steps"] = 4
