@@ -77,12 +77,13 @@ def run(prediction="epsilon", process=None, weighting=None, times=None, **object
     objective = Objective(prediction, weighting, **objective)
     objective.check(process)
     times = make_times(batch_size=BATCH, **(times or {"name": "uniform"}))
+    latest = process.network_time(process.time(jnp.array([0.999]))).astype(jnp.float32)
     optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, STEPS))
 
     def net(params, x, t, cond=None):
         del cond
-        share = process.share(t)[:, None]
-        angles = share * jnp.array([[1.0, 2, 4, 8]])
+        share = t.astype(jnp.float32) / latest
+        angles = share[:, None] * jnp.array([[1.0, 2, 4, 8]])
         h = jnp.concatenate([x, jnp.sin(angles), jnp.cos(angles)], axis=1)
         h = jax.nn.silu(h @ params[0])
         h = jax.nn.silu(h @ params[1])
@@ -111,7 +112,7 @@ def run(prediction="epsilon", process=None, weighting=None, times=None, **object
         def body(x, shares):
             now, after = (process.time(jnp.full(len(x), u)) for u in shares)
             alpha, sigma = process.alpha(now)[:, None], process.sigma(now)[:, None]
-            output = net(params, x, now)[:, :2]
+            output = net(params, x, process.network_time(now))[:, :2]
             x0, eps = to_x0_eps(prediction, output, x, alpha, sigma)
             x = process.alpha(after)[:, None] * x0 + process.sigma(after)[:, None] * eps
             return x, None
