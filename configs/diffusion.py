@@ -188,9 +188,17 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.sampling = {
         "solver": "ddim",
         "steps": 50,
-        "guidance": 3.0,
-        "eta": 0.0,
         "spacing": "leading",
+        "steps_offset": 0,
+        "endpoint": True,
+        "final": "data",
+        "guidance": 3.0,
+        "guidance_rescale": 0.0,
+        "guidance_interval": None,
+        "eta": None,
+        "churn": None,
+        "variance": None,
+        "order": None,
     }
     config.listen = {
         "prompts": (

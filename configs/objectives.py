@@ -16,6 +16,8 @@ def _loss(**settings) -> dict:
     return {f"loss.{key}": value for key, value in settings.items()}
 
 
+# Sampling starts where training ended: Lin et al. 2023, section 3.3.
+FROM_PURE_NOISE = {"sampling.spacing": "trailing"}
 FLOW = {"schedule": {"name": "rectified_flow", "shift": 1.0}}
 
 # preset: dotted keys and what they become
@@ -26,8 +28,12 @@ CHANGES = {
     "sigmoid": _chain("sigmoid", start=-3.0, end=3.0, tau=1.0),
     "karras": _chain("karras", sigma_min=0.002, sigma_max=80.0, rho=7.0),
     "shifted_cosine": _chain("cosine", shift=2.0),
-    "zero_snr": _chain("scaled_linear", zero_terminal_snr=True) | _loss(prediction="v"),
-    "flow": FLOW | _loss(prediction="velocity", times={"name": "logit_normal"}),
+    "zero_snr": _chain("scaled_linear", zero_terminal_snr=True)
+    | _loss(prediction="v")
+    | FROM_PURE_NOISE,
+    "flow": FLOW
+    | _loss(prediction="velocity", times={"name": "logit_normal"})
+    | FROM_PURE_NOISE,
     # What the network predicts.
     "epsilon": _loss(prediction="epsilon"),
     "x0": _loss(prediction="x0"),

@@ -1,5 +1,6 @@
 """Whole runs at tiny sizes on a folder of 44.1 kHz stereo: train, generate, report."""
 
+import dataclasses
 import json
 
 import jax
@@ -83,6 +84,33 @@ def test_guidance_and_key_compile_nothing_new(runs):
     for seed, guidance in ((0, 1.0), (1, 3.0)):
         pipeline(["a tone"], key=jax.random.key(seed), steps=2, guidance=guidance)
     assert pipeline._generate._cache_size() == 1
+
+
+def test_another_solver_away_from_a_prompt(runs):
+    pipeline = load(runs / "diffusion")
+    plain, away = (
+        pipeline(
+            ["a tone"],
+            key=jax.random.key(0),
+            solver="unipc",
+            steps=2,
+            negative_prompt=negative,
+        )
+        for negative in ("", "a low tone")
+    )
+    assert pipeline._generate._cache_size() == 1
+    assert plain.shape == (1, 8192)
+    assert not np.allclose(plain, away)
+    with pytest.raises(UserError, match="did you mean 'unipc'"):
+        pipeline(["a tone"], key=jax.random.key(0), solver="unpic")
+
+
+def test_output_that_is_not_finite(runs):
+    pipeline = load(runs / "diffusion")
+    params = jax.tree.map(lambda p: p * jax.numpy.nan, pipeline.params)
+    broken = dataclasses.replace(pipeline, params=params)
+    with pytest.raises(UserError, match="is not finite"):
+        broken(["a tone"], key=jax.random.key(0), steps=2)
 
 
 def test_a_prompt_beside_others_sounds_the_same(runs):

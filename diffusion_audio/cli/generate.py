@@ -20,6 +20,12 @@ def main(argv: list[str]) -> int:
     )
     flags.DEFINE_string("out", None, "directory of the files", flag_values=values)
     flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
+    flags.DEFINE_string(
+        "solver",
+        None,
+        "such as ddim or unipc; None is the model's own",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "steps",
         None,
@@ -31,6 +37,12 @@ def main(argv: list[str]) -> int:
         "guidance",
         None,
         "scale of classifier-free guidance; None is the model's own",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "negative_prompt",
+        "",
+        "what guidance leads away from",
         flag_values=values,
     )
     flags.DEFINE_float(
@@ -68,8 +80,10 @@ def main(argv: list[str]) -> int:
         prompts,
         values.out,
         seed=values.seed,
+        solver=values.solver,
         steps=values.steps,
         guidance=values.guidance,
+        negative_prompt=values.negative_prompt,
         duration=values.duration,
         num_candidates=values.num_candidates,
         vocoder=values.vocoder,

@@ -161,20 +161,6 @@ def snr(process: Process, t: Array) -> Array:
     return jnp.square(process.alpha(t) / process.sigma(t))
 
 
-def predict_x0(schedule: Schedule, xt: Array, t: Array, eps: Array) -> Array:
-    """The x_0 that ``eps`` implies, eq. 4 solved for it; eq. 15."""
-    alpha = per_example(schedule.alpha(t), xt)
-    sigma = per_example(schedule.sigma(t), xt)
-    return (xt - sigma * eps) / alpha
-
-
-def predict_eps(schedule: Schedule, xt: Array, t: Array, x0: Array) -> Array:
-    """The eps that ``x0`` implies, eq. 4 solved for it."""
-    alpha = per_example(schedule.alpha(t), xt)
-    sigma = per_example(schedule.sigma(t), xt)
-    return (xt - alpha * x0) / sigma
-
-
 def q_posterior(schedule: Schedule, x0: Array, xt: Array, t: Array) -> Gaussian:
     """The step back when x_0 is known, q(x_{t-1} | x_t, x_0); eq. 6 and 7.
 

@@ -21,23 +21,25 @@ def sample(
 ) -> Array:
     """Runs a solver from noise to data, as one ``lax.scan`` without host sync.
 
+    The network stands in the program once, however many times a solver calls it.
+
     Call it inside one ``jax.jit`` whose arguments are what changes (parameters,
     conditions, guidance scale, ``x``, ``key``, ``indices``): then only the first call
-    compiles. The noise of step i is drawn from ``fold_in(fold_in(key, i), index)``,
+    compiles. Noise of evaluation i is drawn from ``fold_in(fold_in(key, i), index)``,
     so an example comes out the same in any batch.
 
     Args:
         solver: from ``solvers``.
-        denoise: ``denoise(xt, t) -> eps``.
-        x: where to start, standard normal [B, ...].
+        denoise: ``denoise(x, t)`` -> the prediction that the solver was made for.
+        x: where to start, [B, ...]: standard normal times hypot(alpha, sigma) of the
+            grid's first state, which is 1 but for EDM's sigmas.
         key: of the noise that stochastic solvers add; not the one ``x`` came from.
         indices: int32 [B], each example's place in all that is sampled under ``key``;
             left out, its place in this batch.
-        trajectory: return every x_t.
+        trajectory: return every state of the grid.
 
     Returns:
-        x_0, [B, ...]; with ``trajectory`` the start and each step's result,
-        [steps + 1, B, ...].
+        x_0, [B, ...]; with ``trajectory`` the states of the grid, [n + 1, B, ...].
     """
     if indices is None:
         indices = jnp.arange(len(x), dtype=jnp.int32)
@@ -47,6 +49,6 @@ def sample(
         x, state = solver.step(denoise, *carry, i, keys)
         return (x, state), x if trajectory else None
 
-    steps = jnp.arange(solver.steps, dtype=jnp.int32)
+    steps = jnp.arange(solver.evaluations, dtype=jnp.int32)
     (x0, _), xs = jax.lax.scan(body, (x, solver.init(x)), steps)
-    return jnp.concatenate([x[None], xs]) if trajectory else x0
+    return jnp.concatenate([x[None], xs[solver.stops]]) if trajectory else x0

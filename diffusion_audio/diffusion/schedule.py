@@ -166,20 +166,6 @@ def make_schedule(
     return Schedule(name, families.zero_terminal(betas) if zero_terminal_snr else betas)
 
 
-def respace(schedule: Schedule, timesteps: np.ndarray) -> Schedule:
-    """The shorter chain that visits only some steps; Nichol & Dhariwal, eq. 19.
-
-    Args:
-        schedule: the chain of T steps.
-        timesteps: the steps to keep, int [n], descending as a sampler walks them.
-
-    Returns:
-        A schedule of n steps whose marginals are those of ``schedule`` there.
-    """
-    alpha_bars = schedule.alpha_bars[timesteps[::-1]]
-    return Schedule(schedule.name, 1 - alpha_bars / np.append(1.0, alpha_bars[:-1]))
-
-
 def gather(table: np.ndarray, t: Array) -> Array:
     """Entries ``t`` of a float64 table, as float32 of the shape of ``t``."""
     return jnp.asarray(table, jnp.float32)[t]

@@ -18,8 +18,10 @@ def generate(
     out: str | Path,
     *,
     seed: int = 0,
+    solver: str | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    negative_prompt: str = "",
     duration: float | None = None,
     num_candidates: int = 1,
     vocoder: str | Path | None = None,
@@ -33,8 +35,10 @@ def generate(
         prompts: captions.
         out: directory to write to.
         seed: of all randomness.
+        solver: name of the solver; the run's own where None.
         steps: solver steps; the run's own where None.
         guidance: guidance scale; the run's own where None.
+        negative_prompt: what guidance leads away from.
         duration: seconds; the length of training clips where None.
         num_candidates: sounds per prompt, each from its own noise.
         vocoder: work directory of a vocoder's run, in place of the run's own.
@@ -54,8 +58,10 @@ def generate(
     waves = pipeline(
         repeated,
         key=jax.random.key(seed),
+        solver=solver,
         steps=steps,
         guidance=guidance,
+        negative_prompt=negative_prompt,
         duration=duration,
     )
     paths, index = [], []
@@ -69,8 +75,10 @@ def generate(
         "model": str(model),
         "config_hash": config_hash(read_config(model)),
         "seed": seed,
+        "solver": solver or pipeline.sampling.solver,
         "steps": steps or pipeline.sampling.steps,
         "guidance": pipeline.sampling.guidance if guidance is None else guidance,
+        "negative_prompt": negative_prompt,
         "files": index,
     }
     write_json(out / "index.json", made_by)

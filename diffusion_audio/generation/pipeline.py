@@ -19,12 +19,9 @@ from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import UserError
 from diffusion_audio.training import ema, run
-from diffusion_audio.training.latent_diffusion import (
-    LatentDiffusion,
-    SamplingConfig,
-    build,
-)
+from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
 from diffusion_audio.training.randomness import purpose_key
+from diffusion_audio.training.sampler import SamplingConfig
 from diffusion_audio.training.settings import settings
 
 LONGEST_SECONDS = 600.0
@@ -55,6 +52,7 @@ class Pipeline:
         prompts: Sequence[str],
         *,
         key: Key,
+        solver: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         duration: float | None = None,
@@ -69,6 +67,7 @@ class Pipeline:
         Args:
             prompts: B captions.
             key: of all randomness.
+            solver: a name of `diffusion.solvers.SOLVERS`; the run's own where None.
             steps: solver steps; the run's own where None.
             guidance: classifier-free guidance scale; the run's own where None.
             duration: seconds; the length of training clips where None.
@@ -81,6 +80,7 @@ class Pipeline:
         mels = self.log_mels(
             prompts,
             key=key,
+            solver=solver,
             steps=steps,
             guidance=guidance,
             duration=duration,
@@ -94,6 +94,7 @@ class Pipeline:
         prompts: Sequence[str],
         *,
         key: Key,
+        solver: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         duration: float | None = None,
@@ -101,7 +102,7 @@ class Pipeline:
         latents: Array | None = None,
     ) -> Array:
         """Log-mels [B, T, F] of prompts; see `__call__`."""
-        cfg = self.sampling
+        cfg = self.sampling if solver is None else self.sampling.of_solver(solver)
         if steps is not None:
             cfg = dataclasses.replace(cfg, steps=steps)
         shape = self.model.latent_shape(self._samples(duration))
@@ -115,7 +116,8 @@ class Pipeline:
                 f"of {self._samples(duration)} samples; expected shape "
                 f"{(len(prompts), *shape)}"
             )
-        return self._generate(
+        self.model.sampler(cfg)  # refuses what cannot be, before anything compiles
+        mels = self._generate(
             self.params,
             self.frozen,
             cfg,
@@ -125,6 +127,12 @@ class Pipeline:
             jnp.float32(cfg.guidance if guidance is None else guidance),
             purpose_key(key, "solver"),
         )
+        if not np.isfinite(mels).all():
+            raise UserError(
+                "the model's output is not finite (NaN or infinity); was its training "
+                "stable? Otherwise lower the guidance"
+            )
+        return mels
 
     def reconstruct(self, audio: np.ndarray) -> np.ndarray:
         """Waveforms [B, N] through VAE and vocoder: the best the model could sound."""

@@ -10,44 +10,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from diffusion_audio.aliases import Array, Key, Params
 from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.diffusion import solvers
-from diffusion_audio.diffusion.guidance import classifier_free
 from diffusion_audio.diffusion.loss import Objective
 from diffusion_audio.diffusion.process import Process, make_process
+from diffusion_audio.diffusion.reverse import split_variance
 from diffusion_audio.diffusion.sampling import sample
-from diffusion_audio.diffusion.schedule import Schedule
-from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.diffusion.solvers import Solver
+from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.models.text import TextConfig, build_text
 from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.models.vae import Moments, VAEConfig, build_vae, sample_moments
 from diffusion_audio.nn.functional import Network
 from diffusion_audio.training.objective import DiffusionLossConfig
+from diffusion_audio.training.sampler import SamplingConfig, guide, make_sampler
 from diffusion_audio.training.settings import settings
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplingConfig:
-    """How samples are drawn.
-
-    Attributes:
-        solver: ``ddim`` or ``ddpm``.
-        steps: number of solver steps.
-        guidance: classifier-free guidance scale; 1 is none.
-        eta: noise of DDIM, 0 (none) to 1 (ancestral).
-        spacing: of the timesteps.
-    """
-
-    solver: str = "ddim"
-    steps: int = 50
-    guidance: float = 3.0
-    eta: float = 0.0
-    spacing: str = "trailing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +96,10 @@ class LatentDiffusion:
             self.vae_config.latent,
         )
 
+    def sampler(self, cfg: SamplingConfig) -> Solver:
+        """The solver that a config names, for what the UNet was taught."""
+        return make_sampler(cfg, self.process, self.objective)
+
     def sample(
         self,
         params: Params,
@@ -130,7 +114,7 @@ class LatentDiffusion:
 
         Args:
             params: of text and unet.
-            cfg: solver, steps and spacing (its guidance is not read).
+            cfg: all but the guidance scale.
             z: noise to start from [B, H, W, C].
             tokens: int32 [B, L].
             empty: the tokens of no caption, int32 [L] (or a negative prompt's).
@@ -141,21 +125,12 @@ class LatentDiffusion:
         both = self.text.apply(params["text"], jnp.concatenate([tokens, none]))
 
         def denoise(z: Array, t: Array) -> Array:
-            return self.unet.apply(params["unet"], z, t, both)
+            output = self.unet.apply(params["unet"], z, t, both)
+            unasked = self.objective.learned_variance and not cfg.learned_variance
+            return split_variance(output)[0] if unasked else output
 
-        guided = classifier_free(denoise, guidance)
-        assert isinstance(self.process, Schedule)
-        return sample(make_solver(cfg, self.process), guided, z, key)
-
-
-def make_solver(cfg: SamplingConfig, schedule: Schedule) -> solvers.Solver:
-    """The solver that a config names."""
-    grid = solvers.timesteps(schedule.steps, cfg.steps, cfg.spacing)
-    if cfg.solver == "ddim":
-        return solvers.ddim(schedule, np.asarray(grid), cfg.eta)
-    if cfg.solver == "ddpm":
-        return solvers.ddpm(schedule, np.asarray(grid))
-    raise unknown("solver", cfg.solver, ("ddim", "ddpm"))
+        guided = guide(cfg, self.process, denoise, guidance)
+        return sample(self.sampler(cfg), guided, z, key)
 
 
 def build(config: Mapping[str, Any]) -> LatentDiffusion:

@@ -66,13 +66,16 @@ def test_train_stopped_by_a_signal(call, config, capsys):
 def test_generate(call, capsys):
     calls = call(generation, "generate", [Path("out/0.wav"), Path("out/1.wav")])
     argv = ["--model=runs/a", "a flute", "--out=out", "--steps=5", "a horn"]
+    argv += ["--solver=unipc", "--negative_prompt=noise"]
     assert main(["generate", *argv, "--guidance=2.5", "--duration=1"]) == 0
     [(args, keywords)] = calls
     assert args == ("runs/a", ["a flute", "a horn"], "out")
     assert keywords == {
         "seed": 0,
+        "solver": "unipc",
         "steps": 5,
         "guidance": 2.5,
+        "negative_prompt": "noise",
         "duration": 1.0,
         "num_candidates": 1,
         "vocoder": None,

@@ -3,18 +3,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diffusion_audio.diffusion.grid import make_grid
 from diffusion_audio.diffusion.guidance import classifier_free
 from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.diffusion.sampling import sample
 from diffusion_audio.diffusion.schedule import make_schedule
-from diffusion_audio.diffusion.solvers import Solver, ddim, ddpm, timesteps
-
-S = make_schedule("linear")
-GRID = timesteps(1000, 4)
-DETERMINISTIC, NOISY = ddim(S, GRID), ddim(S, GRID, 0.7)
-each_solver = pytest.mark.parametrize(
-    "solver", [ddpm(S, GRID), NOISY], ids=["ddpm", "ddim"]
+from diffusion_audio.diffusion.solvers import (
+    SOLVERS,
+    Solver,
+    ddim,
+    ddpm,
+    heun,
+    make_solver,
+    unipc,
 )
+
+GRID = make_grid(make_schedule("linear"), 4)
+DETERMINISTIC, NOISY = ddim(GRID), ddim(GRID, eta=0.7)
 KEY = jax.random.key(5)
 
 
@@ -26,16 +31,41 @@ def start(indices):
     return example_noise(example_keys(jax.random.key(4), indices), (4, 3))
 
 
-@each_solver
-def test_scan_is_the_loop(solver):
+@pytest.mark.parametrize(
+    ("solver", "stops"),
+    [
+        (ddpm(GRID), [0, 1, 2, 3]),
+        (unipc(GRID), [0, 1, 2, 3]),
+        (heun(GRID), [1, 3, 5, 6]),  # not where it only looks ahead
+    ],
+    ids=["ddpm", "unipc", "heun"],
+)
+def test_scan_is_the_loop(solver, stops):
     x = start(jnp.arange(2))
     chain = sample(solver, denoise, x, KEY, trajectory=True)
     assert chain.shape == (5, 2, 4, 3)
     np.testing.assert_array_equal(chain[0], x)
-    for i in range(solver.steps):
+    state = solver.init(x)
+    for i in range(solver.evaluations):
         keys = example_keys(jax.random.fold_in(KEY, i), jnp.arange(2))
-        x, _ = solver.step(denoise, x, (), jnp.int32(i), keys)
-        np.testing.assert_allclose(chain[i + 1], x, rtol=1e-5, atol=1e-5)
+        x, state = solver.step(denoise, x, state, jnp.int32(i), keys)
+        if i in stops:
+            at = chain[stops.index(i) + 1]
+            np.testing.assert_allclose(at, x, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_network_is_in_the_program_once(name):
+    calls = []
+
+    def counted(x, t):
+        calls.append(x.shape)
+        return denoise(x, t)
+
+    solver = make_solver(name, GRID)
+    program = jax.jit(lambda x, key: sample(solver, counted, x, key))
+    program.lower(start(jnp.arange(2)), KEY)
+    assert calls == [(2, 4, 3)]
 
 
 def test_trajectory_ends_in_the_sample():
@@ -97,6 +127,6 @@ def test_solver_may_remember_and_evaluate_twice():
         second = denoise(x + first, t)
         return x + second + state, second
 
-    solver = Solver(3, jnp.zeros_like, step)
+    solver = Solver(3, jnp.zeros_like, step, np.arange(3))
     x = sample(solver, lambda x, t: jnp.ones_like(x), jnp.zeros((2, 1)), KEY)
     assert x.tolist() == [[5.0], [5.0]]  # three steps of 1, two of what came before

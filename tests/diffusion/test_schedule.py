@@ -9,7 +9,6 @@ from diffusion_audio.diffusion.schedule import (
     gather,
     make_schedule,
     per_example,
-    respace,
 )
 from diffusion_audio.errors import UserError
 
@@ -137,15 +136,6 @@ def test_shares_of_the_chain():
     assert s.time(jnp.array([0.0, 0.25, 0.999, 1.0])).tolist() == [0, 2, 9, 9]
     np.testing.assert_allclose(s.share(jnp.array([0, 2, 9])), [0, 0.2, 0.9])
     assert s.network_time(jnp.array([3])).tolist() == [3]
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_respacing_keeps_the_marginals(name):
-    s = make_schedule(name, 100)
-    grid = np.array([90, 50, 49, 3])
-    short = respace(s, grid)
-    np.testing.assert_allclose(short.alpha_bars, s.alpha_bars[grid[::-1]], rtol=1e-12)
-    np.testing.assert_allclose(respace(s, np.arange(100)[::-1]).betas, s.betas)
 
 
 def test_schedule_is_a_constant_under_jit():

@@ -1,4 +1,4 @@
-"""Solvers against closed forms: the optimal denoiser of Gaussian data is known."""
+"""Solvers against closed forms; ``closed_forms`` knows the optimal denoisers."""
 
 import functools
 
@@ -6,40 +6,198 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.stats
 
+from diffusion_audio.diffusion.editing import inverse
+from diffusion_audio.diffusion.flow import RectifiedFlow
+from diffusion_audio.diffusion.grid import Grid, make_grid
 from diffusion_audio.diffusion.noise import example_keys, example_noise
+from diffusion_audio.diffusion.prediction import PREDICTIONS, target
 from diffusion_audio.diffusion.sampling import sample
 from diffusion_audio.diffusion.schedule import make_schedule
-from diffusion_audio.diffusion.solvers import ddim, ddpm, timesteps
+from diffusion_audio.diffusion.solvers import (
+    SOLVERS,
+    ddim,
+    ddpm,
+    dpmpp_3m,
+    euler,
+    euler_ancestral,
+    heun,
+    make_solver,
+    recurrence,
+    unipc,
+)
 from diffusion_audio.errors import UserError
+from tests.diffusion.closed_forms import (
+    COVARIANCE,
+    FRAMES,
+    MEAN,
+    MIXTURE,
+    gaussian,
+    gaussian_flow,
+    log_grid,
+    mixture,
+    mixture_flow,
+)
 
 S = make_schedule("linear")
-MEAN = np.array([1.5, -0.5])
-COVARIANCE = np.array([[0.5, 0.3], [0.3, 0.4]])
+PURE = make_schedule("linear", zero_terminal_snr=True)
+KEY = jax.random.key(1)
+NOISY = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
+each_solver = pytest.mark.parametrize("name", SOLVERS)
 
 
-def optimal(schedule, x, t):
-    """E[eps | x_t] for data N(MEAN, COVARIANCE), [B, 2]."""
-    grid = schedule.alpha_bars[:, None, None]
-    total = grid * COVARIANCE + (1 - grid) * np.eye(2)  # covariance of x_t
-    inverse = jnp.asarray(np.linalg.inv(total), jnp.float32)[t]
-    centred = x - schedule.alpha(t)[:, None] * jnp.asarray(MEAN, jnp.float32)[None]
-    return schedule.sigma(t)[:, None] * jnp.einsum("bij,bj->bi", inverse, centred)
+def normal(seed, n, size=2):
+    return example_noise(example_keys(jax.random.key(seed), jnp.arange(n)), (size,))
 
 
-def run(solver, x, key=0, schedule=S):
-    denoise = functools.partial(optimal, schedule)
-    return np.asarray(jax.jit(lambda x, key: sample(solver, denoise, x, key))(x, key))
+def walk(solver, denoise, x):
+    """As ``sample``, not compiled as a whole, which for few steps takes longer."""
+    state = solver.init(x)
+    for i in jnp.arange(solver.evaluations):
+        keys = example_keys(jax.random.fold_in(KEY, i), jnp.arange(len(x)))
+        x, state = solver.step(denoise, x, state, i, keys)
+    return np.asarray(x)
 
 
-def normal(seed, n):
-    return example_noise(example_keys(jax.random.key(seed), jnp.arange(n)), (2,))
+def run(solver, denoise, x, key=KEY):
+    return np.asarray(jax.jit(lambda x: sample(solver, denoise, x, key))(x))
 
 
-def test_ddpm_samples_the_data():
+# Orders of convergence
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "order"),
+    [
+        ("ddim", {}, 1),
+        ("euler", {}, 1),
+        ("pndm", {}, 2),
+        ("heun", {}, 2),
+        ("dpmpp_2m", {}, 2),
+        ("unipc", {"order": 1}, 2),  # the corrector adds an order
+        ("unipc", {"order": 2}, 3),
+    ],
+)
+def test_order_of_convergence(name, options, order):
+    with jax.enable_x64():
+        x = jnp.asarray(np.random.default_rng(0).standard_normal((4, 2)))
+        exact = gaussian_flow(np.asarray(x), 20.0, 0.05)
+        errors = []
+        for n in (40, 80):
+            solver = make_solver(name, log_grid(n), **options)
+            errors.append(np.abs(run(solver, gaussian(), x) - exact).max())
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), errors
+
+
+@pytest.mark.parametrize(("half", "order"), [(False, 3), (True, 2)])
+def test_order_of_dpmpp_3m(half, order):
+    """From a ratio at which nothing depends on its first steps, of lower order.
+
+    With half of a term, as it is published, it is of second order.
+    """
+    with jax.enable_x64():
+        x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 1)))
+        exact = mixture_flow(np.asarray(x), 1000.0, 0.3)
+        errors = []
+        for n in (120, 240):
+            grid = log_grid(n, highest=1000.0, lowest=0.3)
+            solver = dpmpp_3m(grid, "x0", half_curvature=half)
+            errors.append(np.abs(run(solver, mixture(), x) - exact).max())
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), errors
+
+
+def moments(monkeypatch, solver, grid):
+    """Mean and covariance of what a solver makes of the right start, exactly.
+
+    The optimal denoiser is affine, so samples are affine in the start and in each
+    noise: an example starts without any, each other with one of them set to 1.
+    """
+    n, d = solver.evaluations, len(MEAN)
+    sources = d * (n + 1)
+    x, z = np.zeros((1 + sources, d)), np.zeros((n, 1 + sources, d))
+    x[1 : 1 + d] = np.eye(d)
+    for i in range(n):
+        at = 1 + d * (i + 1)
+        z[i, at : at + d] = np.eye(d)
+    # The noise itself in the place of keys.
+    monkeypatch.setattr(recurrence, "example_noise", lambda keys, shape: keys)
+
+    @jax.jit
+    def every(x):
+        def body(carry, inputs):
+            return solver.step(gaussian(), *carry, *inputs), None
+
+        steps = (jnp.arange(n), jnp.asarray(z))
+        return jax.lax.scan(body, (x, solver.init(x)), steps)[0][0]
+
+    ends = np.asarray(every(jnp.asarray(x)))
+    of_start, of_noise = np.split(ends[1:] - ends[0], [d])
+    total = grid.alpha[0] ** 2 * COVARIANCE + grid.sigma[0] ** 2 * np.eye(d)
+    mean = ends[0] + grid.alpha[0] * MEAN @ of_start
+    return mean, of_start.T @ total @ of_start + of_noise.T @ of_noise
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "order"),
+    [
+        ("ddpm", {}, 1),
+        ("ddim", {"eta": 0.5}, 1),
+        ("euler_ancestral", {}, 1),
+        ("dpmpp_2m_sde", {}, 2),
+        ("heun", {"churn": 1.0}, 2),
+    ],
+)
+def test_order_of_convergence_in_distribution(monkeypatch, name, options, order):
+    errors = []
+    with jax.enable_x64():
+        for n in (30, 60):
+            grid = log_grid(n)
+            solver = make_solver(name, grid, **options)
+            mean, covariance = moments(monkeypatch, solver, grid)
+            right = grid.alpha[-1] ** 2 * COVARIANCE + grid.sigma[-1] ** 2 * np.eye(2)
+            assert np.abs(mean - grid.alpha[-1] * MEAN).max() < 0.2
+            errors.append(np.abs(covariance - right).max())
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), errors
+
+
+# The data distribution
+
+
+@each_solver
+def test_reaches_a_mixture(name):
+    """Quantiles of samples are those of the data: Wasserstein distance in 1-D."""
+    n = 4000 if name in NOISY else 500
+    share = (np.arange(n) + 0.5) / n
+    grid = log_grid(60, highest=60.0, lowest=0.01)
+    to_data = Grid(grid.t, np.append(grid.alpha[:-1], 1), np.append(grid.sigma[:-1], 0))
+    x = jnp.asarray(scipy.stats.norm.ppf(share), jnp.float32)[:, None]
+    solver = make_solver(name, to_data, "x0")
+    samples = np.sort(run(solver, mixture(), x)[:, 0])
+    weight, mean, std = MIXTURE[:, :, None]
+    lowest, highest = np.full((2, n), [[-5.0], [5.0]])
+    for _ in range(50):  # inverts the distribution function
+        middle = (lowest + highest) / 2
+        below = (weight * scipy.stats.norm.cdf((middle - mean) / std)).sum(0) < share
+        lowest, highest = (
+            np.where(below, middle, lowest),
+            np.where(below, highest, middle),
+        )
+    assert np.abs(samples - lowest).mean() < 0.04
+
+
+def test_ancestral_sampling_of_a_thousand_steps():
     n = 20_000
-    solver = ddpm(S, timesteps(1000, 1000))
-    x0 = run(solver, normal(0, n), jax.random.key(1))
+    values = S.alpha_bars[:, None, None]
+    total = values * COVARIANCE + (1 - values) * np.eye(2)
+    inverses = jnp.asarray(np.linalg.inv(total), jnp.float32)
+
+    def optimal(x, t):
+        centred = x - S.alpha(t)[:, None] * jnp.asarray(MEAN, jnp.float32)[None]
+        return S.sigma(t)[:, None] * jnp.einsum("bij,bj->bi", inverses[t], centred)
+
+    x0 = run(ddpm(make_grid(S, 1000)), optimal, normal(0, n))
     # Three standard errors, the variance's being 2 / n of its square.
     error = np.sqrt(np.diag(COVARIANCE) / n)
     assert np.all(np.abs(x0.mean(0) - MEAN) < 3 * error)
@@ -47,85 +205,146 @@ def test_ddpm_samples_the_data():
     assert np.all(np.abs(np.cov(x0.T) - COVARIANCE) < 3 * error)
 
 
-def as_affine(solver, schedule=S):
-    """Mean and covariance of a deterministic solver's samples, without sampling."""
-    ends = run(
-        solver, jnp.array([[0.0, 0], [1, 0], [0, 1]]), jax.random.key(0), schedule
+def optimal_of(process, prediction, x, t):
+    """The optimal denoiser of data N(MEAN, COVARIANCE) at any level, also alpha = 0."""
+    alpha, sigma = process.alpha(t)[:, None], process.sigma(t)[:, None]
+    values, vectors = np.linalg.eigh(COVARIANCE)
+    vectors = jnp.asarray(vectors, jnp.float32)
+    values = jnp.asarray(values, jnp.float32)[None]
+    total = alpha**2 * values + sigma**2
+    centred = (x - alpha * jnp.asarray(MEAN, jnp.float32)[None]) @ vectors
+    x0 = jnp.asarray(MEAN, jnp.float32)[None] + (alpha * values / total * centred) @ (
+        vectors.T
     )
-    matrix = (ends[1:] - ends[0]).T
-    return ends[0], matrix @ matrix.T
+    eps = (sigma / total * centred) @ vectors.T
+    return target(prediction, x0, eps, alpha, sigma)
 
 
-@pytest.mark.parametrize("name", ["linear", "scaled_linear", "cosine"])
-def test_ddim_converges_at_first_order(name):
-    schedule = make_schedule(name)
-    errors = []
-    for n in (25, 50, 100):
-        grid = timesteps(1000, n, "trailing")
-        mean, covariance = as_affine(ddim(schedule, grid), schedule)
-        errors.append(np.abs(covariance - COVARIANCE).max())
-    assert errors[-1] < 0.025
-    assert np.abs(mean - MEAN).max() < 0.07  # alpha_bar_T is not quite 0
-    halvings = np.log2(np.array(errors[:-1]) / errors[1:])
-    assert np.all(np.abs(halvings - 1) < 0.25)
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "heun", "dpmpp_3m", "unipc"])
+@pytest.mark.parametrize("process", [RectifiedFlow(), PURE], ids=["flow", "zero_snr"])
+def test_from_pure_noise(name, process):
+    """alpha = 0 at the start: rectified flow, and chains of zero terminal SNR."""
+    prediction = "velocity" if isinstance(process, RectifiedFlow) else "v"
+    unit = 1000 if isinstance(process, RectifiedFlow) else 1
+
+    def denoise(x, t):
+        return optimal_of(process, prediction, x, t / unit if unit > 1 else t)
+
+    n = 4000 if name in NOISY else 3
+    x = normal(2, n) if name in NOISY else jnp.eye(3, 2, -1)
+    ends = run(
+        make_solver(name, make_grid(process, 100, spacing="trailing"), prediction),
+        denoise,
+        x,
+    )
+    if name in NOISY:
+        mean, covariance = ends.mean(0), np.cov(ends.T)
+    else:  # affine in the start
+        mean, matrix = ends[0], (ends[1:] - ends[0]).T
+        covariance = matrix @ matrix.T
+    np.testing.assert_allclose(mean, MEAN, atol=0.06)
+    np.testing.assert_allclose(covariance, COVARIANCE, atol=0.06)
 
 
-@pytest.mark.parametrize(
-    "grid", [timesteps(1000, 1000), timesteps(1000, 5, "trailing")], ids=len
-)
-def test_ddim_with_eta_one_is_ddpm(grid):
-    x, key = normal(0, 16), jax.random.key(1)
-    ancestral = run(ddpm(S, grid), x, key)
-    np.testing.assert_allclose(run(ddim(S, grid, 1.0), x, key), ancestral, atol=1e-4)
+# Identities
+
+
+def test_the_same_by_other_names():
+    x, grid = normal(0, 16), log_grid(6)
+    once = walk(ddpm(grid), gaussian(), x)
+    for solver in (ddim(grid, eta=1.0), euler_ancestral(grid)):
+        np.testing.assert_allclose(walk(solver, gaussian(), x), once, atol=1e-5)
+    np.testing.assert_allclose(
+        walk(euler(grid), gaussian(), x), walk(ddim(grid), gaussian(), x), atol=1e-6
+    )
+
+
+@each_solver
+def test_the_same_in_every_frame_and_for_every_prediction(name):
+    """x / alpha depends on the ratios only: VP, EDM's sigmas and flow agree."""
+    results = []
+    for frame, prediction in zip((*FRAMES, "preserving"), PREDICTIONS, strict=True):
+        grid = log_grid(4, frame, highest=5.0)
+        x = normal(3, 4) * float(grid.alpha[0])
+        solver = make_solver(name, grid, prediction)
+        ends = walk(solver, gaussian(prediction, frame), x)
+        results.append(ends / grid.alpha[-1])
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], rtol=1e-4, atol=1e-5)
 
 
 def test_noise_of_eta_one_is_beta_tilde():
-    grid = timesteps(1000, 1000)
-    solver = ddim(S, grid, 1.0)
+    solver = ddim(make_grid(S, 1000), eta=1.0)
     alpha_bar = S.alpha_bars
+    keys = example_keys(jax.random.key(0), jnp.arange(4))
+    x = jnp.zeros((4, 2))
     for t in (999, 400, 1):
         # From 0 and with eps = 0 a step leaves its noise alone.
-        keys = example_keys(jax.random.key(0), jnp.arange(4))
-        x = jnp.zeros((4, 2))
-        x, _ = solver.step(lambda x, t: x, x, (), jnp.int32(999 - t), keys)
+        got, _ = solver.step(lambda x, t: x, x, solver.init(x), 999 - t, keys)
         variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * S.betas[t]
         expected = np.sqrt(variance) * example_noise(keys, (2,))
-        np.testing.assert_allclose(x, expected, rtol=1e-5)
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("make", [ddpm, ddim, functools.partial(ddim, eta=1.0)])
-@pytest.mark.parametrize("n", [1, 7])
-def test_the_last_step_is_the_predicted_data(make, n):
-    grid = timesteps(1000, n, "trailing")
-    x, keys = normal(0, 3), example_keys(jax.random.key(0), jnp.arange(3))
-    t = int(grid[-1])
-    eps = 0.5 * x
-    got, _ = make(S, grid).step(lambda x, t: eps, x, (), jnp.int32(n - 1), keys)
-    alpha_bar = S.alpha_bars[t]
-    expected = (x - np.sqrt(1 - alpha_bar) * eps) / np.sqrt(alpha_bar)
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+def test_variances_of_ddpm():
+    grid, x = make_grid(S, 1000), jnp.zeros((4, 2))
+    keys = example_keys(jax.random.key(0), jnp.arange(4))
+
+    def noise(variance, raw=None, i=500):
+        solver = ddpm(grid, variance=variance)
+        out = x if raw is None else jnp.concatenate([x, x + raw], axis=-1)
+        return solver.step(lambda x, t: out, x, solver.init(x), i, keys)[0]
+
+    low, high = noise("beta_tilde"), noise("beta")
+    expected = np.sqrt(S.betas[499]) * example_noise(keys, (2,))
+    np.testing.assert_allclose(high, expected, rtol=1e-5)
+    np.testing.assert_allclose(noise("learned_range", -1.0), low, rtol=1e-5)
+    np.testing.assert_allclose(noise("learned_range", 1.0), high, rtol=1e-5)
+    between = np.sqrt(np.abs(low * high))  # the mean of the logs
+    np.testing.assert_allclose(np.abs(noise("learned_range", 0.0)), between, rtol=1e-5)
+    for variance, raw in (("beta", None), ("learned_range", 1.0)):
+        assert np.all(noise(variance, raw, 999) == 0)  # lands on the data
 
 
-def test_final_alpha_of_timestep_zero():
-    x, keys = normal(0, 3), example_keys(jax.random.key(0), jnp.arange(3))
-    solver = ddim(S, np.array([0]), set_alpha_to_one=False)
-    got, _ = solver.step(lambda x, t: 0.5 * x, x, (), jnp.int32(0), keys)
-    np.testing.assert_allclose(got, x, rtol=1e-6)  # from timestep 0 to timestep 0
+@each_solver
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_last_step_is_the_predicted_data(name, n):
+    grid = make_grid(S, n, spacing="trailing")
+    solver = make_solver(name, grid, "x0")
+    constant = jnp.array([[1.0, -2.0], [3.0, 0.5]])
+    ends = walk(solver, lambda x, t: constant, normal(0, 2))
+    np.testing.assert_allclose(ends, constant, atol=2e-3)  # 1 / alpha is some 150
 
 
-@pytest.mark.parametrize("make", [ddpm, ddim])
-def test_clip_bounds_the_predicted_data(make):
-    x, keys = 3 + normal(0, 8), example_keys(jax.random.key(0), jnp.arange(8))
-    grid, denoise = np.array([500, 100]), functools.partial(optimal, S)
+@pytest.mark.parametrize("name", ["ddim", "pndm", "euler", "dpmpp_2m", "unipc"])
+def test_a_step_to_the_same_level_leads_nowhere(name):
+    grid = make_grid(S, 1, final="first")  # from timestep 0 to timestep 0
+    x = normal(0, 3)
+    ends = walk(make_solver(name, grid), lambda x, t: 0.5 * x, x)
+    np.testing.assert_allclose(ends, x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in SOLVERS if name != "pndm"])
+def test_clip_bounds_the_predicted_data(name):
+    grid = make_grid(S, 2, spacing="trailing")
     free, clipped = (
-        make(S, grid, clip=clip).step(denoise, x, (), jnp.int32(1), keys)[0]
+        walk(make_solver(name, grid, "x0", clip=clip), lambda x, t: x, normal(0, 8))
         for clip in (None, 0.5)
     )
     assert np.abs(free).max() > 1
-    assert np.abs(clipped).max() <= 0.5
+    assert np.abs(clipped).max() <= 0.5 + 1e-6
 
 
-def test_denoiser_sees_the_timesteps():
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ddim", [751, 501, 251, 1]),
+        ("heun", [751, 501, 501, 251, 251, 1, 1]),
+        ("pndm", [751, 501, 501, 251, 1]),
+        ("unipc", [751, 501, 251, 1]),
+    ],
+)
+def test_denoiser_sees_the_timesteps(name, expected):
     seen = []
 
     def denoise(x, t):
@@ -133,80 +352,90 @@ def test_denoiser_sees_the_timesteps():
         jax.debug.callback(lambda t: seen.append(t.tolist()), t, ordered=True)
         return x
 
-    grid = timesteps(1000, 4, steps_offset=1)
-    sample(ddim(S, grid), denoise, jnp.ones((2, 3)), jax.random.key(0))
+    solver = make_solver(name, make_grid(S, 4, steps_offset=1))
+    sample(solver, denoise, jnp.ones((2, 3)), KEY)
     jax.effects_barrier()
-    assert seen == [[751, 751], [501, 501], [251, 251], [1, 1]]
+    assert seen == [[t, t] for t in expected]
+
+
+def test_churn_raises_the_noise_that_the_network_is_asked_at():
+    """EDM, algorithm 2: with a denoiser of no noise at all x_hat is all there is."""
+    grid = log_grid(4)
+    factor = 1 + 0.4 / 4
+    solver = euler(grid, churn=0.4, churn_range=(1.0, np.inf), churn_noise=2.0)
+    keys, x = example_keys(KEY, jnp.arange(3)), normal(0, 3)
+    asked = []
+
+    def denoise(x, t):
+        asked.append((x, t))
+        return jnp.zeros_like(x)
+
+    for i in (0, 3):
+        solver.step(denoise, x, solver.init(x), jnp.int32(i), keys)
+    (lifted, t), (same, t_last) = asked
+    np.testing.assert_allclose(t, np.log(factor * 20.0), rtol=1e-6)
+    alpha = FRAMES["preserving"](20.0 * factor)
+    added = 2 * 20.0 * np.sqrt(factor**2 - 1) * example_noise(keys, (2,))
+    np.testing.assert_allclose(lifted, alpha * (x / grid.alpha[0] + added), rtol=1e-5)
+    np.testing.assert_allclose(t_last, grid.t[3], rtol=1e-6)  # below the range
+    np.testing.assert_allclose(same, x, rtol=1e-6)
+
+
+# Mistakes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("make", "message"),
     [
-        ((1000, 4), [750, 500, 250, 0]),
-        ((1000, 4, "leading", 1), [751, 501, 251, 1]),
-        ((1000, 4, "trailing"), [999, 749, 499, 249]),
-        ((1000, 4, "linspace"), [999, 666, 333, 0]),
-        ((10, 3), [6, 3, 0]),
-        ((10, 3, "trailing"), [9, 6, 2]),
-        ((5, 5, "linspace"), [4, 3, 2, 1, 0]),
+        (lambda: make_solver("dpm", log_grid(3)), "unknown solver 'dpm'"),
+        (lambda: make_solver("unpic", log_grid(3)), "did you mean 'unipc'"),
+        (
+            lambda: make_solver("heun", log_grid(3), eta=0.5),
+            "the heun solver",
+        ),
+        (lambda: ddim(log_grid(3), "eps"), "unknown prediction 'eps'"),
+        (lambda: ddim(log_grid(3), eta=-0.1), r"eta must be in 0\.\.1, got -0.1"),
+        (lambda: ddim(log_grid(3), eta=float("nan")), "got nan"),
+        (lambda: euler_ancestral(log_grid(3), eta=1.1), "got 1.1"),
+        (lambda: ddpm(log_grid(3), variance="betta"), "did you mean 'beta'"),
+        (lambda: unipc(log_grid(3), order=4), "order must be 1, 2 or 3, got 4"),
+        (lambda: heun(log_grid(3), churn=-1.0), "churn must not be negative"),
     ],
 )
-def test_timesteps(arguments, expected):
-    grid = timesteps(*arguments)
-    assert grid.tolist() == expected
-    assert grid.dtype == np.int32
-
-
-@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
-def test_every_number_of_timesteps_is_a_chain(spacing):
-    schedule = make_schedule(steps=200)
-    for n in range(1, 201):
-        assert ddim(schedule, timesteps(200, n, spacing)).steps == n
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((1000, 50, "traling"), "did you mean 'trailing'"),
-        ((1000, 1001), r"integer in 1\.\.1000 .* got 1001"),
-        ((1000, 0), "got 0"),
-        ((1000, 2.5), "got 2.5"),
-        ((1000, 10, "trailing", 1), "set it to 0"),
-        ((1000, 1000, "leading", 1), "run from 1 to 1000, outside"),
-        ((1000, 10, "leading", -1), "run from -1 to 899, outside"),
-    ],
-)
-def test_impossible_timesteps(arguments, message):
+def test_impossible_solvers(make, message):
     with pytest.raises(UserError, match=message):
-        timesteps(*arguments)
+        make()
 
 
 @pytest.mark.parametrize(
-    "grid", [[], [3, 3], [1, 2], [1000, 1], [5, -1], [1.5], [[3, 2]]]
+    "make", [*(SOLVERS[n] for n in SOLVERS if n not in ("ddim", "euler", "heun"))]
 )
-@pytest.mark.parametrize("make", [ddpm, ddim])
-def test_timesteps_that_no_chain_can_walk(make, grid):
-    with pytest.raises(UserError, match=r"descending integers in 0\.\.999"):
-        make(S, np.array(grid))
+def test_noise_that_grows(make):
+    if make is SOLVERS["pndm"]:
+        make = functools.partial(ddim, eta=0.5)
+    with pytest.raises(UserError, match=r"descend"):
+        make(inverse(make_grid(S, 5)))
 
 
-@pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])
-def test_impossible_eta(eta):
-    with pytest.raises(UserError, match=r"eta must be in 0\.\.1"):
-        ddim(S, timesteps(1000, 10), eta)
+def test_epsilon_of_pure_noise():
+    for name in SOLVERS:
+        with pytest.raises(UserError, match=r"alpha( = 0|, which is 0)"):
+            make_solver(name, make_grid(PURE, 5, spacing="trailing"))
+    with pytest.raises(UserError, match="inversion needs 'epsilon' or 'v'"):
+        ddim(inverse(make_grid(S, 5)), "x0")
 
 
-@pytest.mark.parametrize("previous", [[5], [9, 5], [5, 3]])
-def test_impossible_previous(previous):
-    with pytest.raises(UserError, match="an earlier timestep"):
-        ddim(S, np.array([9, 3]), previous=np.array(previous))
+def test_churn_on_a_grid_that_cannot_find_levels():
+    grid = log_grid(3)
+    bare = Grid(grid.t, grid.alpha, grid.sigma)
+    assert euler(bare).evaluations == 3
+    with pytest.raises(UserError, match="make it by make_grid"):
+        euler(bare, churn=1.0)
 
 
 def test_prediction_of_another_shape():
     with pytest.raises(UserError, match=r"shape \(2, 3\), got \(2, 1\)"):
-        sample(
-            ddim(S, timesteps(1000, 2)),
-            lambda x, t: x[:, :1],
-            jnp.ones((2, 3)),
-            jax.random.key(0),
-        )
+        sample(ddim(make_grid(S, 2)), lambda x, t: x[:, :1], jnp.ones((2, 3)), KEY)
+    solver = ddpm(make_grid(S, 2), variance="learned_range")
+    with pytest.raises(UserError, match="twice the channels of the data, got 3"):
+        sample(solver, lambda x, t: x, jnp.ones((2, 3)), KEY)

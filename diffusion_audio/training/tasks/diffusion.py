@@ -28,11 +28,12 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.vae import Moments
 from diffusion_audio.training import ema
 from diffusion_audio.training.descent import descend
-from diffusion_audio.training.latent_diffusion import SamplingConfig, build
+from diffusion_audio.training.latent_diffusion import build
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.objective import DiffusionLossConfig, LikelihoodConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.randomness import purpose_key, step_key
+from diffusion_audio.training.sampler import SamplingConfig
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import Evaluation, Mean, State, Task, new_state
 
@@ -63,6 +64,7 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
     times = cfg.time_sampler(batch_size)
     uniform = make_times("uniform", batch_size)
     sampling = settings(SamplingConfig, config, "sampling")
+    model.sampler(sampling)  # says now what an evaluation would say hours later
     listen = settings(ListenConfig, config, "listen")
     measure = settings(LikelihoodConfig, {"likelihood": {}, **config}, "likelihood")
     if measure.bound and not isinstance(model.process, Schedule):

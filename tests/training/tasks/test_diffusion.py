@@ -143,7 +143,10 @@ def test_learned_times_do_not_depend_on_devices(layout, parts, reference, stubs)
 
 
 def test_an_evaluation_measures_likelihood(stubs):
-    settings, key = config("tones,epsilon,learned_variance,likelihood"), jax.random.key(0)
+    settings, key = (
+        config("tones,epsilon,learned_variance,likelihood"),
+        jax.random.key(0),
+    )
     settings["listen"]["prompts"] = []
     settings["schedule"]["steps"] = 20
     settings["likelihood"]["ode_steps"] = 4

@@ -1,0 +1,199 @@
+"""What all samplers are: a linear recurrence, its numbers known before it runs.
+
+Every solver of this package makes the next state as a sum of things at hand, each
+times a number that only the grid decides: the state x, a state kept from before, the
+x_0 and eps that the network predicts now and predicted at the evaluations before, and
+fresh noise z. So a solver is a table of float64 numbers with a row an evaluation, and
+one step function serves them all: one place in the program where the network is
+called, whatever the method.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from diffusion_audio.aliases import Array, Key
+from diffusion_audio.diffusion.grid import Grid
+from diffusion_audio.diffusion.noise import example_noise
+from diffusion_audio.diffusion.prediction import PREDICTIONS, to_x0_eps
+from diffusion_audio.diffusion.reverse import split_variance
+from diffusion_audio.diffusion.schedule import per_example
+from diffusion_audio.errors import UserError, unknown
+
+Denoiser = Callable[[Array, Array], Array]
+"""``denoise(x [B, ...], t [B]) -> prediction`` shaped like x."""
+
+
+class Solver(NamedTuple):
+    """A sampler as two pure functions.
+
+    Attributes:
+        evaluations: how often the network is called, and ``step`` with it.
+        init: ``init(x) -> state``, what the solver remembers between steps.
+        step: ``step(denoise, x, state, i, keys) -> (x, state)``, the i-th evaluation;
+            ``keys`` [B] are the examples' keys of it.
+        stops: int [n], the evaluations that end at a state of the grid.
+    """
+
+    evaluations: int
+    init: Callable[[Array], Any]
+    step: Callable[[Denoiser, Array, Any, Array, Key], tuple[Array, Any]]
+    stops: np.ndarray
+
+
+class Levels(NamedTuple):
+    """Time and noise level at each evaluation, [n]."""
+
+    t: np.ndarray
+    alpha: np.ndarray
+    sigma: np.ndarray
+
+
+class Sum(NamedTuple):
+    """What a new state is made of, a row an evaluation; a column left out is 0.
+
+    Attributes:
+        x: times the state that the network saw, [n].
+        kept: times the kept state, [n].
+        x0: times the predictions of x_0, this evaluation's first, [n] or [n, k].
+        eps: times those of eps, likewise.
+        noise: times fresh noise, [n].
+    """
+
+    x: np.ndarray | None = None
+    kept: np.ndarray | None = None
+    x0: np.ndarray | None = None
+    eps: np.ndarray | None = None
+    noise: np.ndarray | None = None
+
+
+class Lift(NamedTuple):
+    """Before the network sees it, x becomes ``x * x + noise * z``; both [n]."""
+
+    x: np.ndarray
+    noise: np.ndarray
+
+
+class State(NamedTuple):
+    """What is remembered: a state, and predictions, the latest first, [k, B, ...]."""
+
+    kept: Array
+    x0: Array
+    eps: Array
+
+
+Spread = Callable[[Array, Array], Array]
+"""``spread(raw, i)``: what noise is multiplied by, from the output's second half."""
+
+
+def seen(grid: Grid) -> Levels:
+    """The levels of a solver that asks once a step, where the step begins."""
+    return Levels(grid.t, grid.alpha[:-1], grid.sigma[:-1])
+
+
+def recurrence(
+    levels: Levels,
+    new: Sum,
+    *,
+    prediction: str,
+    kept: Sum | None = None,
+    lift: Lift | None = None,
+    spread: Spread | None = None,
+    clip: float | None = None,
+    stops: np.ndarray | None = None,
+) -> Solver:
+    """The solver of a table.
+
+    Args:
+        levels: of what the network sees, [n].
+        new: the next state.
+        prediction: what the network predicts, one of ``PREDICTIONS``.
+        kept: the state to keep; left out, the one that the network saw.
+        lift: noise added before the network is asked; left out, none.
+        spread: the scale of noise where the network predicts it: the last axis of its
+            output then is doubled, see ``reverse.split_variance``.
+        clip: bounds the predicted x_0 to +-clip, for data known to lie there.
+        stops: evaluations that end at a state of the grid; left out, all.
+
+    Raises:
+        UserError: an unknown prediction, or one that cannot be read at some level.
+    """
+    _check(levels, prediction)
+    n = len(levels.t)
+    if new.noise is not None and not np.any(new.noise):
+        new = new._replace(noise=None)
+    kept = Sum(x=np.ones(n)) if kept is None else kept
+    x0_depth = max(_width(new.x0), _width(kept.x0), 1)
+    eps_depth = max(_width(new.eps), _width(kept.eps), 1)
+    whole = np.issubdtype(levels.t.dtype, np.integer)
+
+    def init(x: Array) -> State:
+        past = [jnp.zeros((k - 1, *x.shape), x.dtype) for k in (x0_depth, eps_depth)]
+        return State(x, *past)
+
+    def step(
+        denoise: Denoiser, x: Array, state: State, i: Array, keys: Key
+    ) -> tuple[Array, State]:
+        def at(table: np.ndarray) -> Array:
+            return jnp.asarray(table, x.dtype)[i]
+
+        z = jnp.zeros_like(x)
+        if lift is not None or new.noise is not None:
+            z = example_noise(keys, x.shape[1:]).astype(x.dtype)
+        if lift is not None:
+            x = at(lift.x) * x + at(lift.noise) * z
+        t = jnp.asarray(levels.t, jnp.int32 if whole else x.dtype)[i]
+        output = denoise(x, jnp.full(x.shape[:1], t)).astype(x.dtype)
+        if spread is not None:
+            output, raw = split_variance(output)
+            z = spread(raw, i) * z
+        if output.shape != x.shape:
+            raise UserError(
+                f"solver: expected a prediction of shape {x.shape}, got "
+                f"{output.shape}; check the denoiser"
+            )
+        alpha, sigma = at(levels.alpha), at(levels.sigma)
+        x0, eps = to_x0_eps(prediction, output, x, alpha, sigma)
+        if clip is not None:
+            x0 = jnp.clip(x0, -clip, clip)
+            eps = (x - alpha * x0) / sigma
+        x0s = jnp.concatenate([x0[None], state.x0])
+        epss = jnp.concatenate([eps[None], state.eps])
+        at_hand = (x[None], state.kept[None], x0s, epss, z[None])
+
+        def total(parts: Sum) -> Array:
+            terms = []
+            for table, values in zip(parts, at_hand, strict=True):
+                if table is not None:
+                    weights = at(table.reshape(n, -1))  # [k], of the first k values
+                    values = values[: len(weights)]
+                    terms.append((per_example(weights, values) * values).sum(axis=0))
+            return sum(terms[1:], start=terms[0])
+
+        return total(new), State(total(kept), x0s[:-1], epss[:-1])
+
+    return Solver(n, init, step, np.arange(n) if stops is None else stops)
+
+
+def _width(table: np.ndarray | None) -> int:
+    """How many predictions a column looks back over, this one included."""
+    return 0 if table is None else table.reshape(len(table), -1).shape[1]
+
+
+def _check(levels: Levels, prediction: str) -> None:
+    """Refuses levels at which the prediction does not say what x_0 and eps are."""
+    if prediction not in PREDICTIONS:
+        raise unknown("prediction", prediction, PREDICTIONS)
+    if prediction == "epsilon" and np.any(levels.alpha == 0):
+        raise UserError(
+            f"at t = {levels.t[levels.alpha == 0][0]:g} nothing of the data is left "
+            "(alpha = 0), so predicted noise says nothing of it; train the network to "
+            "predict 'v', or take a spacing that starts later, such as 'leading'"
+        )
+    if prediction == "x0" and np.any(levels.sigma == 0):
+        raise UserError(
+            f"at t = {levels.t[levels.sigma == 0][0]:g} there is no noise (sigma = 0), "
+            "so predicted data say nothing of it; inversion needs 'epsilon' or 'v'"
+        )
