@@ -209,5 +209,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
         )
     }
     config.optimizer.learning_rate = 2e-3
-    config.train.steps = 1300
+    config.train.steps = 1500
     return common.apply(config, arg, PRESETS)
