@@ -74,7 +74,7 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
     if (workdir / "config.json").exists():
         changed = [
             line
-            for line in _differences(read_config(workdir), config)
+            for line in differences(read_config(workdir), config)
             if not line.startswith(FREE_TO_CHANGE)
         ]
         if changed:
@@ -84,6 +84,15 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
                 f"{more}); use another --workdir or the config of that run"
             )
     write_json(workdir / "config.json", config)
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """What differs between two trees of JSON values, one line a value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(name), new.get(name), f"{path}{name}.")
+    elif old != new:
+        yield f"{path.rstrip('.')}: {old!r} there, {new!r} here"
 
 
 def provenance(command: list[str] | None = None) -> dict[str, Any]:
@@ -98,14 +107,6 @@ def provenance(command: list[str] | None = None) -> dict[str, Any]:
         "processor": _processor(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(name), new.get(name), f"{path}{name}.")
-    elif old != new:
-        yield f"{path.rstrip('.')}: {old!r} there, {new!r} here"
 
 
 def _git(*arguments: str) -> str:
