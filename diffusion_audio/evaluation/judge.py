@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
@@ -17,7 +16,7 @@ from scipy.special import softmax
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.protocol import array_hash
+from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.training import ema, run
 from diffusion_audio.training.tasks.classifier import classifier, embedder
 
@@ -62,7 +61,7 @@ class Judge:
     @property
     def weights(self) -> str:
         """Short hash of the parameters."""
-        return array_hash(*map(np.asarray, jax.tree.leaves(self.params)))
+        return params_hash(self.params)
 
 
 def _in_batches(

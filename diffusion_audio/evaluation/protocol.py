@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
+from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.training.workdir import differences
 
@@ -99,6 +101,11 @@ def array_hash(*arrays: np.ndarray) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:12]
+
+
+def params_hash(params: Params) -> str:
+    """Short hash of a network's parameters."""
+    return array_hash(*map(np.asarray, jax.tree.leaves(params)))
 
 
 def text_hash(lines: list[str]) -> str:

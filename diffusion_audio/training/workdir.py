@@ -39,6 +39,18 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: it is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """Short hash of a resolved config."""
     text = json.dumps(config, sort_keys=True)
@@ -57,10 +69,7 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
             f"{workdir} is not a run: expected {path}; give the --workdir of a "
             "training run"
         )
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+    return read_json(path)
 
 
 def claim(workdir: Path, config: dict[str, Any]) -> None:
