@@ -64,7 +64,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["diffusion_audio", "diffusion_audio.*"]),
-    package_data={"diffusion_audio": ["py.typed", "**/*.html"]},
+    package_data={"diffusion_audio": ["py.typed", "**/*.html", "**/*.js"]},
     install_requires=CORE,
     extras_require={
         # Public TFDS sets whose features are `tfds.features.Audio` need TensorFlow.

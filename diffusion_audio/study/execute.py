@@ -88,7 +88,10 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     jax.config.update("jax_compilation_cache_dir", str(runs.absolute() / ".compiled"))
     tools = [*plan.classifier.with_parts(), *plan.vocoder.with_parts()]
     needed = tools + [t for cell in cells for t in cell.training.with_parts()]
-    left = {t.id: t for t in needed if not t.finished(runs)}
+    left: dict[str, Training] = {}
+    for training in needed:
+        if not training.finished(runs):
+            left.setdefault(training.id, training)
     clips = plan.experiment.prompts * len(plan.experiment.sampling_seeds)
     unheard = [cell for cell in cells if not cell.measured(runs)]
     steps = sum(training.steps for training in left.values())

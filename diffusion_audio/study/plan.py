@@ -111,7 +111,10 @@ class Plan(NamedTuple):
         """Every run, each once and after those it stands on."""
         every = [*self.classifier.with_parts(), *self.vocoder.with_parts()]
         every += [t for cell in self.cells for t in cell.training.with_parts()]
-        return list({training.id: training for training in every}.values())
+        first: dict[str, Training] = {}
+        for training in every:
+            first.setdefault(training.id, training)
+        return list(first.values())
 
 
 def make_plan(experiment: Experiment) -> Plan:

@@ -12,7 +12,7 @@ from diffusion_audio.evaluation.protocol import Protocol
 from diffusion_audio.study import spec as specs
 from diffusion_audio.study import statistics
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Plan
-from diffusion_audio.study.spec import Experiment
+from diffusion_audio.study.spec import Better, Experiment
 from diffusion_audio.training.workdir import differences, read_json, write_json
 
 RESULTS = "results.json"
@@ -42,7 +42,7 @@ class Results(NamedTuple):
         return list(dict.fromkeys(record["system"] for record in self.runs))
 
     @property
-    def metrics(self) -> dict[str, str]:
+    def metrics(self) -> dict[str, Better]:
         """Metric -> better; the first decides."""
         return self.spec["metrics"]
 

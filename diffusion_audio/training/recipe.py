@@ -73,6 +73,9 @@ def _check_presets(name: str, module: ModuleType, presets: str) -> None:
 def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     """A copy of a config with dotted keys set, such as ``{"train.steps": 10}``.
 
+    A mapping takes the place of a whole group: the keys of one noise schedule need not
+    be those of another.
+
     Raises:
         UserError: a key does not exist, or its value is of another type.
     """
@@ -83,6 +86,9 @@ def override(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
         node = changed
         for group in groups:
             node = node[group]
+        if isinstance(node[name], ConfigDict) and isinstance(value, Mapping):
+            node[name] = ConfigDict(dict(value))
+            continue
         if isinstance(node[name], ConfigDict):
             inside = ", ".join(f"{key}.{item}" for item in node[name])
             raise UserError(f"config.{key} is a group, not a value; set {inside}")

@@ -278,7 +278,7 @@ def _latent_cache(
     model = build(config)
     meta = {
         "audio_spec": model.spec.hash,
-        "vae": config_hash(config["components"]["vae"]),
+        "vae": config_hash(config["components"].get("vae", config.get("patches", {}))),
         "source": source.fingerprint(),
         "samples": options["samples"],
     }

@@ -42,6 +42,13 @@ def test_the_difference_is_the_ablation():
     ]
 
 
+def test_a_group_is_replaced_as_a_whole():
+    linear = {"name": "linear", "steps": 10}
+    made = spec.configs(changed(variants={"linear": {"schedule": linear}}))
+    assert made["linear"].schedule.to_dict() == linear
+    assert made["0.1"].schedule.name == "cosine"
+
+
 @pytest.mark.parametrize(
     ("variants", "message"),
     [
