@@ -11,7 +11,7 @@ from diffusion_audio.study import wording
 from diffusion_audio.study.execute import listen
 from diffusion_audio.study.plan import Cell, Plan
 from diffusion_audio.study.results import DIGITS, Results
-from diffusion_audio.study.statistics import standard_error
+from diffusion_audio.study.statistics import spread_of
 
 TOLERANCE = 10.0 ** (1 - DIGITS)  # relative; what rounding in the file may cost
 
@@ -36,8 +36,9 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     ends = wording.interval(metric, mean.low, mean.high)
     yield f"{wording.MEASURES[metric].title}, {system}: "
     yield f"  value     {wording.number(metric, mean.value)} {ends}"
+    sd_seeds, sd_prompts = spread_of(table)
     yield f"            mean of {seeds} seeds x {prompts} values; interval: Student's t"
-    yield f"            ({seeds - 1} degrees of freedom) x {standard_error(table):.4g}"
+    yield f"            of seeds (sd {sd_seeds:.3g}) and prompts (sd {sd_prompts:.3g})"
     contrast = results.contrasts(metric).get(system)
     if contrast:
         yield f"  verdict   {wording.verdict(results, metric, system, contrast)}"

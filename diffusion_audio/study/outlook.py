@@ -7,7 +7,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.study import results, wording
 from diffusion_audio.study.page import duration
 from diffusion_audio.study.plan import Plan, expected_seconds
-from diffusion_audio.study.statistics import LEVEL, POWER, Spread, detectable
+from diffusion_audio.study.statistics import POWER, VERDICT_LEVEL, Spread, detectable
 
 
 def describe(plan: Plan, directory: Path, runs: Path) -> str:
@@ -38,12 +38,12 @@ def _detectable(plan: Plan, directory: Path) -> str:
     experiment = plan.experiment
     seeds, variants = len(experiment.seeds), len(experiment.variants)
     metric = next(iter(experiment.metrics))
-    level = LEVEL / variants
+    level = VERDICT_LEVEL / variants
     unit = detectable(Spread(1.0, 0.0), seeds, experiment.prompts, level)
     text = (
         f"minimum detectable effect on {metric}: {seeds} paired seeds, power "
-        f"{100 * POWER:.0f} %, level {LEVEL:g} over {variants} variants: {unit:.1f} "
-        "standard deviations of a difference between two seeds"
+        f"{100 * POWER:.0f} %, level {VERDICT_LEVEL:g} over {variants} variants: "
+        f"{unit:.1f} standard deviations of a difference between two seeds"
     )
     try:
         before = results.read(directory).contrasts(metric)

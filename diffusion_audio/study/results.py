@@ -52,8 +52,14 @@ class Results(NamedTuple):
         return np.array(rows, np.float64)
 
     def summaries(self, metric: str) -> dict[str, statistics.Summary]:
-        """Mean and interval of every system."""
-        return {s: statistics.summary(self.values(metric, s)) for s in self.systems}
+        """Mean and interval of every system; that of a share ends at 0 and 1."""
+        found = {s: statistics.summary(self.values(metric, s)) for s in self.systems}
+        if MEASURES[metric].percent:
+            return {
+                s: m._replace(low=max(m.low, 0.0), high=min(m.high, 1.0))
+                for s, m in found.items()
+            }
+        return found
 
     def contrasts(self, metric: str) -> dict[str, statistics.Contrast]:
         """Every variant against the baseline."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import MEASURES
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.statistics import LEVEL, MOST_SEEDS, POWER, Contrast
+from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
 
 BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
 END = "<!-- results: end -->"
@@ -89,7 +89,7 @@ def markdown(results: Results) -> str:
         f"{len(results.spec['sampling_seeds'])} sounds. First line: mean and 95 % "
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
-        f"({LEVEL:g} in all). Commit {', '.join(commits)}; {first['device']}; "
+        f"({VERDICT_LEVEL:g} in all). Commit {', '.join(commits)}; {first['device']}; "
         f"{seconds / 60:.0f} min of training. Where a number comes from: "
         f"`diffusion-audio experiment explain experiments/{results.name}`."
     )

@@ -28,6 +28,7 @@ def tables(rng, draws, systems, seeds, prompts, seed_sd, prompt_sd, noise):
     ("seeds", "spread"),
     [
         (3, (1.0, 0.0, 1.0)),
+        (3, (1.0, 0.0, 0.0)),
         (3, (0.3, 1.0, 1.0)),
         (3, (0.0, 1.0, 0.3)),
         (5, (0.5, 0.5, 1.0)),
@@ -51,8 +52,8 @@ def test_equal_systems_under_a_metric_of_sets():
     pairs = rng.normal(size=(DRAWS, 2, 3, 1))
     p = [s.compare(a, {"b": b}, "lower")["b"].p for a, b in pairs]
     expected = [stats.ttest_rel(b[:, 0], a[:, 0]).pvalue for a, b in pairs]
-    np.testing.assert_allclose(p, expected, atol=0.03)
-    assert np.mean(np.array(p) < 0.05) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / DRAWS)
+    np.testing.assert_allclose(p, expected, rtol=1e-6)
+    assert np.mean(np.array(p) < s.VERDICT_LEVEL) <= s.LEVEL
 
 
 @pytest.mark.parametrize("seeds", [3, 6])
@@ -88,19 +89,17 @@ def test_a_percentile_interval_would_not_do():
     assert wrong / 300 > 0.15
 
 
-def test_the_error_is_that_of_crossed_means():
-    """In closed form: what seeds and prompts add, and both with the residual."""
+def test_the_variances_are_those_of_a_hierarchical_bootstrap():
+    """Seeds resampled, or prompts, with the factor (n - 1) / n that a bootstrap has."""
     rng = np.random.default_rng(4)
     table = rng.normal(size=(4, 30)) + rng.normal(size=(4, 1)) + rng.normal(size=30)
-    centred = table - table.mean()
-    seeds, prompts = centred.mean(1), centred.mean(0)
-    rest = centred - seeds[:, None] - prompts[None]
-    variance = (
-        np.var(seeds, ddof=1) / 4
-        + np.var(prompts, ddof=1) / 30
-        + np.square(rest).sum() / (3 * 29) / (4 * 30)
-    )
-    assert s.standard_error(table) == pytest.approx(np.sqrt(variance), rel=0.05)
+    spread = s.spread_of(table)
+    draws = rng.integers(4, size=(20000, 4))
+    resampled = np.var(table.mean(1)[draws].mean(1))
+    assert resampled == pytest.approx(spread.seeds**2 / 4 * 3 / 4, rel=0.03)
+    draws = rng.integers(30, size=(20000, 30))
+    resampled = np.var(table.mean(0)[draws].mean(1))
+    assert resampled == pytest.approx(spread.prompts**2 / 30 * 29 / 30, rel=0.03)
 
 
 def test_holm_equals_its_definition():
@@ -117,7 +116,7 @@ def test_an_interval_holds_zero_where_the_verdict_is_open():
         for contrast in s.compare(base, others, "higher").values():
             decided = not contrast.low <= 0 <= contrast.high
             assert decided == (contrast.verdict != "not distinguishable")
-            assert decided == (contrast.p < s.LEVEL)
+            assert decided == (contrast.p < s.VERDICT_LEVEL)
 
 
 def test_direction_and_a_difference_that_never_varies():
