@@ -52,7 +52,14 @@ TEST = [
 ]
 LINT = ["ruff==0.17.6", "mypy>=2"]
 # References that `make parity` compares with; nothing else needs PyTorch.
-PARITY = [*TEST, "torch>=2.10", "diffusers>=0.36", "transformers>=5"]
+PARITY = [
+    *TEST,
+    "torch>=2.10",
+    "diffusers>=0.36",
+    "transformers>=5",
+    "auraloss>=0.4",
+    "torchmetrics>=1.9",
+]
 
 setup(
     name="diffusion-audio",
