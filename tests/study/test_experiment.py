@@ -1,15 +1,58 @@
-"""A whole experiment at a tiny size: run, stopped, gone on with, read, explained."""
+"""An experiment run, stopped, gone on with, read and explained.
+
+Training and listening are stand-ins here; `test_experiment_real.py` has the real ones.
+"""
 
 import json
 import shutil
+import zlib
 
 import numpy as np
 import pytest
 
 from diffusion_audio.cli.main import main
 from diffusion_audio.study import execute, plan, spec
+from diffusion_audio.study.measure import Heard
 from diffusion_audio.study.results import read
+from diffusion_audio.training.workdir import config_hash, provenance, write_json
 from tests.study import tiny_experiment
+from tests.study.example_study import protocol
+
+METRICS = ("adherence", "kernel", "mel_l1")
+
+
+SAMPLES = 1024
+
+
+def train(config, workdir, progress):
+    """In the place of training: what a run leaves behind, in no time."""
+    view = progress("stub", config["train"]["steps"], 0)
+    view.update(config["train"]["steps"])
+    workdir.mkdir(parents=True, exist_ok=True)
+    record = provenance(["stub"]) | {
+        "config_hash": config_hash(config),
+        "seconds": {"step": 3.0, "compile": 1.0},
+    }
+    write_json(workdir / "provenance.json", record)
+    row = {"step": 1, "split": "train", "loss": 0.5}
+    (workdir / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+
+
+def hear(run_dir, *, sampling, prompts, sampling_seeds, progress, **tools):
+    """In the place of listening: values that follow from the run and the sampling."""
+    del tools
+    text = f"{run_dir.name} {sampling['guidance']}"
+    rng = np.random.default_rng(zlib.crc32(text.encode()))
+    progress(prompts)
+    shapes = {m: 1 if m == "kernel" else prompts for m in METRICS}
+    return Heard(
+        values={m: rng.uniform(0.2, 0.8, size) for m, size in shapes.items()},
+        protocols={m: protocol(m) for m in METRICS},
+        captions=[f"<i>caption {i}</i>" for i in range(prompts)],
+        waves=rng.uniform(-0.5, 0.5, (len(sampling_seeds), prompts, SAMPLES)),
+        real=np.zeros((prompts, SAMPLES)),
+        sample_rate=16_000,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -17,30 +60,27 @@ def made(tmp_path_factory):
     """The experiment and its runs, after a stop in training and one in listening."""
     root = tmp_path_factory.mktemp("study")
     directory, runs = tiny_experiment.make(root), root / "runs"
-    real_train, real_listen = execute.run.train, execute.listen
-    started = []
+    started, heard = [], []
 
-    def train(config, workdir, progress):
+    def stopped_train(config, workdir, progress):
         started.append(workdir.name)
         if len(started) == 4:
             raise KeyboardInterrupt
-        return real_train(config, workdir, progress)
+        return train(config, workdir, progress)
 
-    heard = []
-
-    def listen(plan, cell, runs, progress=None):
-        heard.append(cell.name)
+    def stopped_hear(run_dir, **options):
+        heard.append(run_dir.name)
         if len(heard) == 2:
             raise KeyboardInterrupt
-        return real_listen(plan, cell, runs, progress)
+        return hear(run_dir, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute.run, "train", train)
-        patch.setattr(execute, "listen", listen)
+        patch.setattr(execute.run, "train", stopped_train)
+        patch.setattr(execute, "hear", stopped_hear)
         words = ["experiment", "run", str(directory), f"--runs={runs}"]
         codes = [main(words) for _ in range(3)]
-    assert codes == [130, 130, 0]
-    return directory, runs, started, heard
+        assert codes == [130, 130, 0]
+        yield directory, runs, started, heard
 
 
 def test_nothing_is_done_twice(made, capsys):
@@ -134,6 +174,19 @@ def test_a_spec_that_changed_is_refused(made, tmp_path, capsys):
         assert "variants.guided.sampling.guidance" in error
 
 
+def test_the_page(made, tmp_path, capsys):
+    directory, runs, *_ = made
+    out = tmp_path / "page.html"
+    words = ["experiment", "page", str(directory), f"--runs={runs}", f"--out={out}"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    text = out.read_text()
+    assert text.count("<audio controls preload") == 2 * 4
+    assert "Do &lt;b&gt;two&lt;/b&gt; changes" in text
+    assert "&lt;i&gt;caption 0&lt;/i&gt;" in text
+    assert "<figcaption>loss, seed 1</figcaption>" in text
+
+
 def test_missing_runs_are_named(made, tmp_path, capsys):
     words = ["experiment", "page", str(made[0]), f"--runs={tmp_path}"]
     assert main(words) == 2
@@ -190,5 +243,5 @@ def test_waves_are_whole(made):
     _, runs, *_ = made
     for directory in runs.glob("heard-*"):
         waves = np.load(directory / "waves.npy", allow_pickle=False)
-        assert waves.shape == (1, 16, 8192)
+        assert waves.shape == (1, 16, SAMPLES)
         assert waves.dtype == np.int16
