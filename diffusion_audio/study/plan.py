@@ -144,7 +144,7 @@ def make_plan(experiment: Experiment) -> Plan:
 
 
 def seconds(training: Training, runs: Path) -> float | None:
-    """What a training run took, all its attempts' last one, where it is finished."""
+    """What a finished training run took since it was last gone on with."""
     path = training.directory(runs) / FINISHED
     if not path.is_file():
         return None

@@ -104,8 +104,8 @@ class Contrast(NamedTuple):
 
 def summary(values: np.ndarray, level: float = LEVEL) -> Summary:
     """Mean of one system's values [S, P] with its interval."""
-    center = float(np.mean(values))
-    reach = reach_of(spread_of(values), *np.shape(values), level)
+    center, (seeds, prompts) = float(np.mean(values)), values.shape
+    reach = reach_of(spread_of(values), seeds, prompts, level)
     return Summary(center, center - reach, center + reach)
 
 
@@ -281,12 +281,13 @@ def _test(
 
 def _p_value(table: np.ndarray, spread: Spread) -> float:
     """The level at which a mean's interval begins to exclude 0."""
-    mean, parts = abs(float(np.mean(table))), _parts(spread, *table.shape)
+    seeds, prompts = table.shape
+    mean, parts = abs(float(np.mean(table))), _parts(spread, seeds, prompts)
     if not parts:
         return 0.0 if mean else 1.0
 
     def excess(logarithm: float) -> float:
-        return reach_of(spread, *table.shape, level=np.exp(logarithm)) - mean
+        return reach_of(spread, seeds, prompts, np.exp(logarithm)) - mean
 
     if mean == 0:
         return 1.0
