@@ -1,6 +1,6 @@
 # make demo    train every stage on the built-in sounds, end with a page to listen to
 # make test    the tests (the slow ones: make slow)
-# make parity  live comparison with PyTorch, diffusers and transformers
+# make parity  live comparison with PyTorch, diffusers, transformers, torchmetrics
 # make lint    ruff and mypy
 # make clean   removes the environment and caches; never runs/ or data/
 #

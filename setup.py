@@ -52,7 +52,14 @@ TEST = [
 ]
 LINT = ["ruff==0.17.6", "mypy>=2"]
 # References that `make parity` compares with; nothing else needs PyTorch.
-PARITY = [*TEST, "torch>=2.10", "diffusers>=0.36", "transformers>=5"]
+PARITY = [
+    *TEST,
+    "torch>=2.10",
+    "diffusers>=0.36",
+    "transformers>=5",
+    "auraloss>=0.4",
+    "torchmetrics>=1.9",
+]
 
 setup(
     name="diffusion-audio",
@@ -64,7 +71,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["diffusion_audio", "diffusion_audio.*"]),
-    package_data={"diffusion_audio": ["py.typed", "**/*.html"]},
+    package_data={"diffusion_audio": ["py.typed", "**/*.html", "**/*.js"]},
     install_requires=CORE,
     extras_require={
         # Public TFDS sets whose features are `tfds.features.Audio` need TensorFlow.

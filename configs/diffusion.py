@@ -3,7 +3,8 @@
 diffusion-audio train --config=configs/diffusion.py:tones --workdir=runs/diffusion \
     --config.components.vae=runs/vae --config.components.vocoder=runs/vocoder
 
-The vocoder may be left out: it is for listening only and can be given later.
+The vocoder may be left out: it is for listening only and can be given later. Without
+a VAE the model diffuses patches of the mel itself, 64 channels at their size of 8.
 
 Presets:
     tones       the embedded data set, minutes on two CPU cores.
@@ -147,6 +148,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
     """The config of the presets named in ``arg``."""
     config = common.base("diffusion", audio="tones_16k")
     config.components = {"vae": "", "vocoder": ""}
+    config.patches = {"size": 8}  # of the mel itself, where there is no VAE
     config.data.cache_latents = True
     config.tokenizer = {"size": 512, "max_tokens": 24}
     # FiLM on the mean of the words, as AudioLDM does on CLAP's vector. Captions of a

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 from ml_collections import ConfigDict
 
-from diffusion_audio.cli.config import load
+from diffusion_audio.training.recipe import load
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

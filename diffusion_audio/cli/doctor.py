@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from absl import flags
 
-from diffusion_audio.cli import config, options
+from diffusion_audio.cli import options
 from diffusion_audio.errors import UserError
 
 USAGE = "diffusion-audio doctor"
@@ -227,14 +227,16 @@ def _tensorflow() -> Finding:
 
 
 def _presets(path: Path) -> Finding:
-    module = config.execute(path)
+    from diffusion_audio.training import recipe
+
+    module = recipe.execute(path)
     if not hasattr(module, "get_config"):
         return Finding("ok", "shared by the others")
     presets = list(getattr(module, "PRESETS", ()))
     broken = []
     for preset in presets:
         try:
-            config.load(f"{path}:{preset}")
+            recipe.load(f"{path}:{preset}")
         except UserError as error:
             broken.append(str(error))
     if broken:

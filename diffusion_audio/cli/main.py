@@ -25,6 +25,7 @@ VERBS = {
     "train": "train one network from a config",
     "generate": "make audio files from prompts",
     "evaluate": "measure a trained run and write its page",
+    "experiment": "compare variants of a config, with intervals and a page",
     "data": "check or prepare a data set",
     "doctor": "check that this machine can do all of it",
 }
@@ -75,7 +76,7 @@ def _run(words: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = [f"  {verb:<10}{about}" for verb, about in VERBS.items()]
+    lines = [f"  {verb:<12}{about}" for verb, about in VERBS.items()]
     return "\n".join(
         [
             f"usage: {PROGRAM} VERB ...",

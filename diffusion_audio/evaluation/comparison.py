@@ -11,6 +11,7 @@ from diffusion_audio.audio.griffin_lim import griffin_lim
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.evaluation.metrics import (
+    band_errors,
     log_spectral_distance,
     mel_l1,
     multi_resolution_stft,
@@ -135,7 +136,8 @@ def distances(
 
     ``mel_l1`` is HiFi-GAN's validation error: mels of the full band down to its floor
     of 1e-5. ``mel_l1_input`` is that of the mels a network is given, with their own
-    floor: blind to all that is softer.
+    floor: blind to all that is softer. ``top_band`` is the log-spectral error of the
+    highest band, where a vocoder's lines are.
     """
     a, b = jnp.asarray(ref), jnp.asarray(est)
     return {
@@ -145,4 +147,5 @@ def distances(
         "log_spectral_distance": np.asarray(
             log_spectral_distance(a, b, spec.sample_rate)
         ),
+        "top_band": band_errors(a, b, spec.sample_rate)[:, -1],
     }

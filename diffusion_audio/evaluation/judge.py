@@ -1,4 +1,9 @@
-"""The judge of captioned attributes: a classifier trained on real clips only."""
+"""The judge of captioned attributes: a classifier trained on real clips only.
+
+It also gives embeddings and posteriors of clips, for distances between sets. It is the
+project's own small network: what is measured with it is named after it, and is neither
+the FAD nor the FD of papers.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,12 +11,14 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import softmax
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.training import ema, run
-from diffusion_audio.training.tasks.classifier import classifier
+from diffusion_audio.training.tasks.classifier import classifier, embedder
 
 BATCH = 64
 
@@ -24,23 +31,51 @@ class Judge:
         names: the attributes.
         params: the classifier's parameters.
         hear: ``hear(params, audio [B, N]) -> logits``, one [B, K] an attribute.
+        embed: ``embed(params, audio [B, N]) -> [B, D]``, before the heads.
     """
 
     names: tuple[str, ...]
     params: Params
     hear: Callable[[Params, Array], tuple[Array, ...]]
+    embed: Callable[[Params, Array], Array]
 
     def __call__(self, audio: np.ndarray) -> list[np.ndarray]:
-        """Logits [n, K] of each attribute for waveforms [n, N], in equal batches."""
-        padded = np.pad(audio, ((0, -len(audio) % BATCH), (0, 0)))
-        parts = [
-            self.hear(self.params, jnp.asarray(padded[i : i + BATCH]))
-            for i in range(0, len(padded), BATCH)
-        ]
-        return [
-            np.concatenate([part[i] for part in parts])[: len(audio)]
-            for i in range(len(self.names))
-        ]
+        """Logits [n, K] of each attribute for waveforms [n, N]."""
+        return _in_batches(self.hear, self.params, audio)
+
+    def embeddings(self, audio: np.ndarray) -> np.ndarray:
+        """Embeddings [n, D] of waveforms [n, N]."""
+        return _in_batches(lambda *x: (self.embed(*x),), self.params, audio)[0]
+
+    def posteriors(self, audio: np.ndarray) -> np.ndarray:
+        """Posteriors [n, K] over all combinations of attributes, for waveforms [n, N].
+
+        The heads are independent, so the joint posterior is their product.
+        """
+        joint = np.ones((len(audio), 1))
+        for logits in self(audio):
+            each = softmax(logits.astype(np.float64), axis=1)
+            joint = (joint[:, :, None] * each[:, None, :]).reshape(len(audio), -1)
+        return joint
+
+    @property
+    def weights(self) -> str:
+        """Short hash of the parameters."""
+        return params_hash(self.params)
+
+
+def _in_batches(
+    network: Callable[[Params, Array], tuple[Array, ...]],
+    params: Params,
+    audio: np.ndarray,
+) -> list[np.ndarray]:
+    """A network's outputs for waveforms [n, N], in batches of one size."""
+    padded = np.pad(audio, ((0, -len(audio) % BATCH), (0, 0)))
+    parts = [
+        network(params, jnp.asarray(padded[i : i + BATCH]))
+        for i in range(0, len(padded), BATCH)
+    ]
+    return [np.concatenate(pieces)[: len(audio)] for pieces in zip(*parts, strict=True)]
 
 
 def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
@@ -65,7 +100,8 @@ def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
     )
     state = trained.state
     params = ema.best(state["ema"], state["params"])
-    return Judge(tuple(config["data"]["labels"]), params, classifier(config))
+    names = tuple(config["data"]["labels"])
+    return Judge(names, params, classifier(config), embedder(config))
 
 
 def asked_classes(

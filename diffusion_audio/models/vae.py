@@ -16,12 +16,13 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.attention import Attention
 from diffusion_audio.nn.functional import Network, functional
-from diffusion_audio.nn.layers import conv
+from diffusion_audio.nn.layers import conv, from_patches, to_patches
 from diffusion_audio.nn.norm import GroupNorm
 from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
 
 DTYPES = ("float32", "bfloat16")
 _EPSILON = 1e-6
+LEAST_LOG_VARIANCE = -30.0
 
 
 @dataclass(frozen=True)
@@ -218,20 +219,6 @@ class Decoder(nnx.Module):
         return self.conv_out(jax.nn.silu(self.conv_norm_out(x)))
 
 
-def _fold(x: Array, p: int) -> Array:
-    """[B, H p, W p, C] -> [B, H, W, p p C]."""
-    batch, height, width, channels = x.shape
-    x = x.reshape(batch, height // p, p, width // p, p, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // p, width // p, -1)
-
-
-def _unfold(x: Array, p: int) -> Array:
-    """[B, H, W, p p C] -> [B, H p, W p, C]; the inverse of `_fold`."""
-    batch, height, width, _ = x.shape
-    x = x.reshape(batch, height, width, p, p, -1)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height * p, width * p, -1)
-
-
 class VAE(nnx.Module):
     """See :class:`VAEConfig`; methods ``encode`` and ``decode``."""
 
@@ -258,11 +245,11 @@ class VAE(nnx.Module):
                 f"VAE: expected frames and bands divisible by {factor}, got "
                 f"{picture.shape[1]} x {picture.shape[2]}; pad or crop the mel"
             )
-        x = _fold(picture.astype(jnp.dtype(self.cfg.dtype)), self.cfg.patch)
+        x = to_patches(picture.astype(jnp.dtype(self.cfg.dtype)), self.cfg.patch)
         x = self.encoder(x)
         x = self.quant_conv(x).astype(jnp.float32)
         mean, log_variance = jnp.split(x, 2, axis=-1)
-        return Moments(mean, jnp.clip(log_variance, -30.0, 20.0))
+        return Moments(mean, jnp.clip(log_variance, LEAST_LOG_VARIANCE, 20.0))
 
     def decode(self, z: Array) -> Array:
         """Latents [B, H, W, latent] -> float32 picture [B, H f, W f, in_channels].
@@ -272,7 +259,7 @@ class VAE(nnx.Module):
         """
         self._check("latents", z, self.cfg.latent)
         x = self.post_quant_conv(z.astype(jnp.dtype(self.cfg.dtype)))
-        return _unfold(self.decoder(x), self.cfg.patch).astype(jnp.float32)
+        return from_patches(self.decoder(x), self.cfg.patch).astype(jnp.float32)
 
     def _check(self, name: str, x: Array, channels: int) -> None:
         if x.ndim != 4 or x.shape[-1] != channels:

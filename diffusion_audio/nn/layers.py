@@ -1,4 +1,4 @@
-"""Dense layers, 2-D convolutions and embeddings, with their starting noise declared.
+"""Dense layers, 2-D convolutions, embeddings and patches, starting noise declared.
 
 Kernels start normal with deviation ``1 / sqrt(fan_in)`` (LeCun 1998) or at zero, biases
 at zero. The noise itself is drawn by :func:`diffusion_audio.nn.functional.functional`.
@@ -9,6 +9,9 @@ from typing import Any
 
 from flax import nnx
 from jax.typing import DTypeLike
+
+from diffusion_audio.aliases import Array
+from diffusion_audio.errors import UserError
 
 _ZEROS = nnx.initializers.zeros
 
@@ -87,3 +90,28 @@ def embedding(
 
 def _noise(fan_in: int, zero: bool) -> dict[str, Any]:
     return {} if zero else {"std": fan_in**-0.5}
+
+
+def to_patches(x: Array, size: int) -> Array:
+    """[B, H p, W p, C] -> [B, H, W, p p C] for patches of edge p.
+
+    Raises:
+        UserError: H p or W p is not divisible by p.
+    """
+    batch, height, width, channels = x.shape
+    if height % size or width % size:
+        raise UserError(
+            f"expected frames and bands divisible by {size}, got {height} x {width}; "
+            "pad or crop the mel"
+        )
+    x = x.reshape(batch, height // size, size, width // size, size, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // size, width // size, -1)
+
+
+def from_patches(x: Array, size: int) -> Array:
+    """[B, H, W, p p C] -> [B, H p, W p, C]; the inverse of `to_patches`."""
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height, width, size, size, -1)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height * size, width * size, -1)

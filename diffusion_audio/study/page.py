@@ -5,7 +5,9 @@ escaped, and the page's content-security policy allows no script and no address
 outside the file, so a caption can neither run nor load anything.
 """
 
+import base64
 import dataclasses
+import hashlib
 import io
 import math
 import os
@@ -18,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 import jinja2
 import numpy as np
 import soundfile
+from markupsafe import Markup
 
 from diffusion_audio.study import plots
 
@@ -67,11 +70,26 @@ class Example(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A number and the interval it lies in, where there is one."""
+    """A number and the interval it lies in, where there is one.
+
+    Attributes:
+        value: the number.
+        low: lower end.
+        high: upper end.
+        note: a word on it, such as a verdict.
+        story: where it comes from, lines of text that a click shows.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    note: str = ""
+    story: str = ""
+
+    @property
+    def numbers(self) -> list[float]:
+        """The value and the ends there are."""
+        return [x for x in (self.value, self.low, self.high) if x is not None]
 
 
 class Column(NamedTuple):
@@ -108,6 +126,8 @@ class Table(NamedTuple):
         rows: what is measured.
         note: how the numbers were made.
         percent: the numbers are fractions, shown in percent.
+        mark: the best result of a row is marked.
+        signed: the numbers are differences: with their sign, and without bars.
     """
 
     title: str
@@ -115,6 +135,8 @@ class Table(NamedTuple):
     rows: tuple[Row, ...]
     note: str = ""
     percent: bool = False
+    mark: bool = True
+    signed: bool = False
 
 
 class Run(NamedTuple):
@@ -202,16 +224,31 @@ def render(report: Report, path: str | Path) -> Path:
         "report.html",
         path,
         report=report,
-        examples=_paired(report.examples, iter(pictures)),
+        examples=paired(report.examples, iter(pictures)),
         judged=any(clip.judged for e in report.examples for clip in e.clips),
         curves=curves,
     )
 
 
-def write_page(template: str, path: str | Path, **values: Any) -> Path:
-    """Fills a template and writes it, whole or not at all."""
+def write_page(
+    template: str, path: str | Path, *, script: str = "", **values: Any
+) -> Path:
+    """Fills a template and writes it, whole or not at all.
+
+    Args:
+        template: its name.
+        path: the file to write.
+        script: name of the one script that the page may run; its policy lets exactly
+            these bytes pass.
+        values: for the template.
+    """
     path = Path(path).absolute()
-    text = _environment().get_template(template).render(policy=POLICY, **values)
+    environment, policy = _environment(), POLICY
+    if script:
+        values["script"] = Markup(_source(environment, script))
+        digest = hashlib.sha256(values["script"].encode()).digest()
+        policy += f"; script-src 'sha256-{base64.b64encode(digest).decode()}'"
+    text = environment.get_template(template).render(policy=policy, **values)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
     ) as file:
@@ -226,7 +263,7 @@ def write_page(template: str, path: str | Path, **values: Any) -> Path:
     return path
 
 
-def _paired(
+def paired(
     examples: Sequence[Example], pictures: Iterator[plots.Picture]
 ) -> list[tuple[Example, list[tuple[Clip, plots.Picture]]]]:
     """Each example with its clips and their pictures."""
@@ -234,6 +271,11 @@ def _paired(
         (example, [(clip, next(pictures)) for clip in example.clips])
         for example in examples
     ]
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None  # as it is made below
+    return environment.loader.get_source(environment, name)[0]
 
 
 def _environment() -> jinja2.Environment:
@@ -251,6 +293,7 @@ def _environment() -> jinja2.Environment:
         "duration": duration,
         "best": best,
         "scale": scale,
+        "digest": lambda text: hashlib.sha256(text.encode()).hexdigest()[:12],
     }
     return environment
 
@@ -271,10 +314,14 @@ def flac(wave: np.ndarray, sample_rate: int) -> str:
     return plots.data_uri("audio/flac", buffer.getvalue())
 
 
-def number(value: float, percent: bool = False, digits: int = 1) -> str:
+def number(
+    value: float, percent: bool = False, digits: int = 1, signed: bool = False
+) -> str:
     """A number as people read it: percent, or three significant digits."""
     if not math.isfinite(value):
         return "not finite"
+    if signed and value > 0:
+        return f"+{number(value, percent, digits)}"
     if percent:
         return f"{100 * value:.{digits}f}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
@@ -315,5 +362,5 @@ def scale(row: Row, percent: bool) -> float:
     """The number at the right end of a row's bars."""
     if percent:
         return 1.0
-    ends = [x for cell in row.cells if cell for x in cell if x is not None]
+    ends = [x for cell in row.cells if cell for x in cell.numbers]
     return max([abs(x) for x in ends if math.isfinite(x)], default=0.0) or 1.0

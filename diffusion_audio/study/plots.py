@@ -112,6 +112,46 @@ def curve(rows: Iterable[Mapping[str, Any]], metric: str) -> Markup | None:
         return _svg(figure, text)
 
 
+class Line(NamedTuple):
+    """A difference: its interval, and the values [S] of single seeds."""
+
+    low: float
+    high: float
+    seeds: np.ndarray
+
+
+def forest(lines: Mapping[str, Line], description: str) -> Markup:
+    """Differences to a baseline, one row a variant, as inline SVG.
+
+    Args:
+        lines: by name, the first on top.
+        description: for those who do not see it.
+    """
+    names = list(lines)
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": description, "font.size": 9}
+    ):
+        figure = Figure(figsize=(3.6, 0.9 + 0.32 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        _style(axes)
+        axes.axvline(0, color=MUTED, linewidth=0.8, linestyle="--")
+        for row, name in enumerate(names):
+            line = lines[name]
+            axes.plot([line.low, line.high], [row, row], color=TRAIN, linewidth=2.2)
+            spread = np.full(len(line.seeds), row)
+            axes.plot(line.seeds, spread, "o", color=EVAL, markersize=3.5)
+        axes.set_yticks(range(len(names)), [_short(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        return _svg(figure, description)
+
+
+def _short(name: str, most: int = 22) -> str:
+    """A name that fits beside an axis; dollars would be read as mathematics."""
+    name = name if len(name) <= most else f"{name[: most - 1]}…"
+    return name.replace("$", r"\$")
+
+
 def _points(
     rows: Iterable[Mapping[str, Any]], split: str, metric: str
 ) -> tuple[np.ndarray, np.ndarray]:

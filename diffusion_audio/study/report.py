@@ -53,6 +53,7 @@ MEASURES = {
     "mel_l1_input": "mel L1 above the model's own floor",
     "multi_resolution_stft": "multi-resolution STFT",
     "log_spectral_distance": "log-spectral distance (log10 of power)",
+    "top_band": "log-spectral error of the highest band (dB)",
 }
 SYSTEMS = {
     "real": ("Real clips", "the judge's ceiling"),

@@ -21,6 +21,7 @@ from diffusion_audio.diffusion.sampling import sample
 from diffusion_audio.diffusion.solvers import Solver
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.patches import PatchesConfig, build_patches
 from diffusion_audio.models.text import TextConfig, build_text
 from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.models.vae import Moments, VAEConfig, build_vae, sample_moments
@@ -40,8 +41,8 @@ class LatentDiffusion:
         objective: what the UNet was taught to predict.
         text: tokens [B, L] -> condition.
         unet: (latents, its time, condition) -> prediction.
-        vae: mel pictures <-> latents.
-        vae_config: of the VAE.
+        vae: mel pictures <-> latents; or what cuts them into patches.
+        vae_config: of the VAE, or of the patches.
         vocoder: log-mel [B, T, F] -> waveform [B, N], or None.
     """
 
@@ -51,8 +52,18 @@ class LatentDiffusion:
     text: Network
     unet: Network
     vae: Network
-    vae_config: VAEConfig
+    vae_config: VAEConfig | PatchesConfig
     vocoder: Network | None
+
+    @property
+    def components(self) -> dict[str, Network]:
+        """The networks that were trained before, by name."""
+        parts = {}
+        if isinstance(self.vae_config, VAEConfig):
+            parts["vae"] = self.vae
+        if self.vocoder is not None:
+            parts["vocoder"] = self.vocoder
+        return parts
 
     def predict(self, params: Params, z: Array, t: Array, tokens: Array) -> Array:
         """The UNet's output for latents z [B, H, W, C] at t [B] under tokens [B, L]."""
@@ -62,7 +73,7 @@ class LatentDiffusion:
     def encode(self, frozen: Params, audio: Array) -> Moments:
         """The VAE's posterior of waveforms [B, N], before scaling."""
         mel = normalize(self.spec, log_mel(self.spec, audio))[..., None]
-        return self.vae.apply(frozen["vae"], mel, method="encode")
+        return self.vae.apply(frozen.get("vae"), mel, method="encode")
 
     def scale(self, frozen: Params, moments: Moments, noise: Array) -> Array:
         """Draws latents from their posterior and brings them to unit scale."""
@@ -70,7 +81,8 @@ class LatentDiffusion:
 
     def decode(self, frozen: Params, z: Array) -> Array:
         """Log-mels [B, T, F] of latents of unit scale [B, H, W, C]."""
-        mel = self.vae.apply(frozen["vae"], z / frozen["latent_scale"], method="decode")
+        z = z / frozen["latent_scale"]
+        mel = self.vae.apply(frozen.get("vae"), z, method="decode")
         return denormalize(self.spec, mel[..., 0])
 
     def vocode(self, frozen: Params, mel: Array) -> Array:
@@ -141,12 +153,20 @@ def build(config: Mapping[str, Any]) -> LatentDiffusion:
     """
     spec = AudioSpec.from_config(config["audio"])
     parts = config["components"]
-    vae_config = settings(VAEConfig, parts["vae"], "vae")
+    vae_config: VAEConfig | PatchesConfig
+    if "vae" in parts:
+        vae_config = settings(VAEConfig, parts["vae"], "vae")
+        vae = build_vae(vae_config)
+    else:
+        vae_config = settings(PatchesConfig, config, "patches")
+        vae = build_patches(vae_config)
     unet_config = settings(UNetConfig, config, "unet")
     if unet_config.in_channels != vae_config.latent:
+        whose = "the VAE's latents" if "vae" in parts else "patches without a VAE"
         raise UserError(
-            f"the UNet takes {unet_config.in_channels} channels but the VAE's latents "
-            f"have {vae_config.latent}; set config.unet.in_channels and out_channels"
+            f"the UNet takes {unet_config.in_channels} channels but {whose} have "
+            f"{vae_config.latent}; set config.unet.in_channels and out_channels, or "
+            "give config.components.vae"
         )
     process = make_process(**config["schedule"])
     objective = settings(DiffusionLossConfig, config, "loss").objective()
@@ -171,7 +191,7 @@ def build(config: Mapping[str, Any]) -> LatentDiffusion:
         objective=objective,
         text=build_text(settings(TextConfig, {"text": text}, "text")),
         unet=build_unet(unet_config),
-        vae=build_vae(vae_config),
+        vae=vae,
         vae_config=vae_config,
         vocoder=vocoder,
     )

@@ -25,7 +25,7 @@ from diffusion_audio.training.parallel import (
     replicate,
     state_shardings,
 )
-from diffusion_audio.training.progress import ProgressView
+from diffusion_audio.training.progress import MakeView, ProgressView, View
 from diffusion_audio.training.task import State, Task
 
 
@@ -90,6 +90,7 @@ def train(
     evaluation_batches: Callable[[], Iterator[dict[str, np.ndarray]]],
     sample_rate: int,
     name: str = "train",
+    progress: MakeView = ProgressView,
 ) -> tuple[State, dict[str, float]]:
     """Trains a task to its last step, going on from the newest good checkpoint.
 
@@ -104,6 +105,7 @@ def train(
         evaluation_batches: starts anew through batches that training never sees.
         sample_rate: of logged audio, in Hz.
         name: shown in the progress view.
+        progress: makes that view.
 
     Returns:
         The last state, and seconds spent on ``setup``, ``compile``, ``step``,
@@ -119,7 +121,7 @@ def train(
     checkpoints = Checkpoints(workdir / "checkpoints", cfg.keep)
     state, start = _start(task, key, mesh, checkpoints, frozen, batches)
     log = MetricLog(workdir, sample_rate, start)
-    view = ProgressView(name, cfg.steps, start)
+    view = progress(name, cfg.steps, start)
     pending: tuple[int, Metrics] | None = None
     saved = start
     clock.lap("setup")
@@ -209,7 +211,7 @@ def _start(
     return state, step
 
 
-def _log(log: MetricLog, view: ProgressView, step: int, metrics: Metrics) -> None:
+def _log(log: MetricLog, view: View, step: int, metrics: Metrics) -> None:
     """Writes the metrics of a step; stops the run where one is not finite."""
     values = {name: float(value) for name, value in metrics.items()}
     log.scalars(step, "train", values)

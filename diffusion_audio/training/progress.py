@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -14,6 +15,22 @@ from rich.progress import (
 )
 
 SECONDS_BETWEEN_LINES = 10.0
+
+
+class View(Protocol):
+    """Where a piece of work says how far it is."""
+
+    def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
+        """Shows that ``done`` steps are done, with a few numbers."""
+        ...
+
+    def close(self) -> None:
+        """Ends the display."""
+        ...
+
+
+# Makes a view of the work's name, the steps in all and those done before.
+MakeView = Callable[[str, int, int], View]
 
 
 class ProgressView:

@@ -20,6 +20,7 @@ from diffusion_audio.models.hifigan import fold
 from diffusion_audio.training import ema, loop
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.parallel import ParallelConfig
+from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
 from diffusion_audio.training.workdir import (
@@ -74,8 +75,17 @@ class Trained(NamedTuple):
     tokenizer: Any
 
 
-def train(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> State:
+def train(
+    config: ConfigDict | Mapping[str, Any],
+    workdir: str | Path,
+    progress: MakeView = ProgressView,
+) -> State:
     """Trains what a config says in a work directory, or goes on there.
+
+    Args:
+        config: not resolved yet.
+        workdir: made if need be.
+        progress: makes the view of how far it is; see `loop.train`.
 
     Raises:
         UserError: anything a user can mend, in one line.
@@ -126,6 +136,7 @@ def train(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> State:
         evaluation_batches=evaluation_batches,
         sample_rate=spec.sample_rate,
         name=resolved["task"],
+        progress=progress,
     )
     record |= {
         "data": {"source": source.name, "fingerprint": source.fingerprint()},
@@ -267,7 +278,7 @@ def _latent_cache(
     model = build(config)
     meta = {
         "audio_spec": model.spec.hash,
-        "vae": config_hash(config["components"]["vae"]),
+        "vae": config_hash(config["components"].get("vae", config.get("patches", {}))),
         "source": source.fingerprint(),
         "samples": options["samples"],
     }

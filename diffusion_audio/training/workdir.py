@@ -39,6 +39,18 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: it is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """Short hash of a resolved config."""
     text = json.dumps(config, sort_keys=True)
@@ -57,10 +69,7 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
             f"{workdir} is not a run: expected {path}; give the --workdir of a "
             "training run"
         )
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+    return read_json(path)
 
 
 def claim(workdir: Path, config: dict[str, Any]) -> None:
@@ -74,7 +83,7 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
     if (workdir / "config.json").exists():
         changed = [
             line
-            for line in _differences(read_config(workdir), config)
+            for line in differences(read_config(workdir), config)
             if not line.startswith(FREE_TO_CHANGE)
         ]
         if changed:
@@ -84,6 +93,15 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
                 f"{more}); use another --workdir or the config of that run"
             )
     write_json(workdir / "config.json", config)
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """What differs between two trees of JSON values, one line a value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(name), new.get(name), f"{path}{name}.")
+    elif old != new:
+        yield f"{path.rstrip('.')}: {old!r} there, {new!r} here"
 
 
 def provenance(command: list[str] | None = None) -> dict[str, Any]:
@@ -98,14 +116,6 @@ def provenance(command: list[str] | None = None) -> dict[str, Any]:
         "processor": _processor(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(name), new.get(name), f"{path}{name}.")
-    elif old != new:
-        yield f"{path.rstrip('.')}: {old!r} there, {new!r} here"
 
 
 def _git(*arguments: str) -> str:

@@ -8,6 +8,7 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.metrics import (
+    band_errors,
     health,
     log_spectral_distance,
     mel_l1,
@@ -150,3 +151,16 @@ def test_unequal_shapes_are_refused(ref, est):
     ):
         with pytest.raises(UserError, match="cut both to the shorter one"):
             metric(ref, est)
+
+
+def test_band_errors_find_the_band():
+    """A line added at 3 kHz shows in 2 to 4 kHz; a gain shows everywhere alike."""
+    rng = np.random.default_rng(0)
+    noise = (0.1 * rng.normal(size=(1, 8192))).astype(np.float32)
+    line = 0.3 * np.sin(2 * np.pi * 3000 * np.arange(8192) / RATE)
+    errors = band_errors(noise, noise + line[None].astype(np.float32), RATE)[0]
+    assert errors.shape == (5,)  # to 500, 1000, 2000, 4000 and 8000 Hz
+    assert errors.argmax() == 3
+    half = band_errors(noise, noise / 2, RATE)[0]
+    np.testing.assert_allclose(half, 20 * np.log10(2), atol=0.3)
+    assert band_errors(noise, noise, RATE).max() == 0

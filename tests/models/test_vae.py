@@ -9,13 +9,12 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.vae import (
     Moments,
     VAEConfig,
-    _fold,
-    _unfold,
     build_vae,
     kl,
     sample_moments,
 )
 from diffusion_audio.nn.functional import abstract_params, count
+from diffusion_audio.nn.layers import from_patches, to_patches
 from tests.networks import normal, random_params
 
 
@@ -72,10 +71,10 @@ def test_shapes_there_and_back(options, factor):
 
 def test_a_patch_becomes_channels_and_comes_back():
     x = normal(2, 6, 8, 3)
-    folded = _fold(jnp.asarray(x), 2)
+    folded = to_patches(jnp.asarray(x), 2)
     np.testing.assert_array_equal(folded[1, 2, 3, :3], x[1, 4, 6])
     np.testing.assert_array_equal(folded[1, 2, 3, -3:], x[1, 5, 7])
-    np.testing.assert_array_equal(_unfold(folded, 2), x)
+    np.testing.assert_array_equal(from_patches(folded, 2), x)
 
 
 def test_moments_are_sampled_with_the_noise_given():

@@ -136,6 +136,18 @@ def classifier(
     return hear
 
 
+def embedder(config: Mapping[str, Any]) -> Callable[[Params, Array], Array]:
+    """What a trained classifier hears: ``embed(params, audio [B, N]) -> [B, D]``."""
+    spec, network = parts(config)
+
+    @jax.jit
+    def embed(params: Params, audio: Array) -> Array:
+        mel = normalize(spec, log_mel(spec, audio))
+        return network.apply(params, mel, method="embed")
+
+    return embed
+
+
 def augmented_mel(
     cfg: AugmentConfig, spec: AudioSpec, audio: Array, keys: Key
 ) -> Array:

@@ -98,9 +98,7 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
             for name, part in parts.items()
         }
         if frozen is None:
-            frozen = {"vae": model.vae.init(key)}
-            if model.vocoder is not None:
-                frozen["vocoder"] = model.vocoder.init(key)
+            frozen = {name: part.init(key) for name, part in model.components.items()}
         moments = posterior(frozen, batch)
         variance = jnp.var(moments.mean) + jnp.mean(jnp.exp(moments.log_variance))
         frozen = frozen | {"latent_scale": jax.lax.rsqrt(variance)}

@@ -1,0 +1,132 @@
+"""Asks a question by training variants of a config, and says how sure the answer is.
+
+run      trains and measures what is not there yet, writes results.json and the table
+         of README.md; --shard=1/2 does one half, on machines that share --runs
+page     writes one HTML file to read and listen to
+compare  prints the table; of several experiments, if their numbers were made alike
+explain  says where a number comes from; with --again, makes it again
+plan     prints what run would do
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from diffusion_audio.cli import options
+from diffusion_audio.errors import UserError, unknown
+
+USAGE = "diffusion-audio experiment run|page|compare|explain|plan experiments/NAME"
+
+
+def main(argv: list[str]) -> int:
+    """Runs the verb."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "runs", "runs/experiments", "where runs are, shared", flag_values=values
+    )
+    flags.DEFINE_string("shard", "1/1", "part i/n of the runs", flag_values=values)
+    flags.DEFINE_string("out", None, "file of the page", flag_values=values)
+    flags.DEFINE_string("metric", None, "to explain; all if None", flag_values=values)
+    flags.DEFINE_string("system", None, "to explain; all if None", flag_values=values)
+    flags.DEFINE_bool("again", False, "make the number again", flag_values=values)
+    words = options.parse(
+        values, argv, usage=USAGE, about=__doc__, positional="experiment"
+    )
+    what, *directories = words
+    if what not in ACTIONS:
+        raise unknown("action", what, ACTIONS)
+    if not directories or (len(directories) > 1 and what != "compare"):
+        raise UserError(f"expected one experiments/NAME after {what}; usage: {USAGE}")
+    return ACTIONS[what]([Path(d) for d in directories], values)
+
+
+def _plan(directories: list[Path], values: Any) -> int:
+    from diffusion_audio.study import outlook, plan, spec
+
+    made = plan.make_plan(spec.load(directories[0]))
+    print(outlook.describe(made, directories[0], Path(values.runs)))
+    return 0
+
+
+def _run(directories: list[Path], values: Any) -> int:
+    from diffusion_audio.study import execute, outlook, plan, results, spec, wording
+    from diffusion_audio.training.loop import Interrupted
+
+    (directory,), runs = directories, Path(values.runs)
+    made = plan.make_plan(spec.load(directory))
+    cells = plan.shard_of(made.cells, _shard(values.shard))
+    print(outlook.describe(made, directory, runs), file=sys.stderr)
+    try:
+        execute.execute(made, cells, runs, directory.name)
+    except Interrupted as stop:
+        print(f"diffusion-audio: {stop}", file=sys.stderr)
+        return 130
+    if missing := [cell for cell in made.cells if not cell.measured(runs)]:
+        print(f"this shard is done; {len(missing)} runs of others are not yet")
+        return 0
+    found = results.collect(made, directory, runs)
+    wording.write_readme(found, directory)
+    print("\n".join(wording.verdicts(found)))
+    print(directory / results.RESULTS)
+    return 0
+
+
+def _page(directories: list[Path], values: Any) -> int:
+    from diffusion_audio.study import experiment_page, plan, results, spec, wording
+
+    (directory,) = directories
+    experiment = spec.load(directory)
+    found = results.read(directory, experiment)
+    runs = Path(values.runs)
+    out = Path(values.out or runs / f"{directory.name}.html")
+    made = plan.make_plan(experiment)
+    print(experiment_page.write(made, found, runs, out))
+    wording.write_readme(found, directory)
+    return 0
+
+
+def _compare(directories: list[Path], values: Any) -> int:
+    del values
+    from diffusion_audio.study import results, spec, wording
+
+    found = [results.read(d, spec.load(d)) for d in directories]
+    if len(found) > 1:
+        print(wording.side_by_side(found))
+    else:
+        print(wording.markdown(found[0]))
+    return 0
+
+
+def _explain(directories: list[Path], values: Any) -> int:
+    from diffusion_audio.study import explain, plan, results, spec
+
+    experiment = spec.load(directories[0])
+    found = results.read(directories[0], experiment)
+    metrics = [values.metric] if values.metric else list(found.metrics)
+    systems = [values.system] if values.system else found.systems
+    made = plan.make_plan(experiment) if values.again else None
+    for metric in metrics:
+        for system in systems:
+            print(explain.explain(found, metric, system))
+            if made is not None:
+                print(explain.again(found, made, Path(values.runs), metric, system))
+    return 0
+
+
+ACTIONS: dict[str, Callable[[list[Path], Any], int]] = {
+    "run": _run,
+    "page": _page,
+    "compare": _compare,
+    "explain": _explain,
+    "plan": _plan,
+}
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit()):
+        raise UserError(f"--shard={text}: expected i/n, such as 1/2")
+    return int(part), int(parts)

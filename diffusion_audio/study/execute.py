@@ -1,0 +1,188 @@
+"""An experiment's runs made: what is finished is kept, what was stopped goes on.
+
+Machines that share a folder may work on one experiment: each run is made by whoever
+locks it first, and the others wait. The lock is the system's own, so it ends with the
+process that holds it, however it ends.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+
+from diffusion_audio.study.measure import Heard, hear
+from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training
+from diffusion_audio.training import run
+from diffusion_audio.training.loop import Stopwatch
+from diffusion_audio.training.progress import ProgressView
+from diffusion_audio.training.workdir import provenance, read_json, write_json
+
+WAVES = "waves.npy"
+REAL = "real.npy"
+
+
+class Overall:
+    """One progress view over many pieces of work, each of known size.
+
+    Args:
+        name: of the whole.
+        total: steps and clips in all.
+    """
+
+    def __init__(self, name: str, total: int) -> None:
+        self._view = ProgressView(name, total)
+        self._before = 0
+
+    def part(self, size: int) -> "Part":
+        """The next piece of work."""
+        part = Part(self._view, self._before)
+        self._before += size
+        return part
+
+    def close(self) -> None:
+        """Ends the display."""
+        self._view.close()
+
+
+class Part:
+    """The view of one piece, shown as a part of the whole."""
+
+    def __init__(self, view: ProgressView, before: int) -> None:
+        self._view, self._before = view, before
+
+    def __call__(self, name: str, total: int, done: int) -> "Part":
+        """As what makes a view for the loop."""
+        del name, total
+        self.update(done)
+        return self
+
+    def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
+        """Shows that ``done`` steps of this piece are done."""
+        self._view.update(self._before + done, values)
+
+    def close(self) -> None:
+        """The whole goes on."""
+
+
+def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
+    """Trains and measures what is not there yet.
+
+    Args:
+        plan: of the experiment.
+        cells: those to make, all or a shard.
+        runs: where runs are.
+        name: shown in the progress view.
+
+    Raises:
+        UserError: a run cannot be made.
+        Interrupted: a signal came; the same call goes on.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    # Runs differ in numbers more than in programs: what is compiled once serves all.
+    jax.config.update("jax_compilation_cache_dir", str(runs.absolute() / ".compiled"))
+    tools = [*plan.classifier.with_parts(), *plan.vocoder.with_parts()]
+    needed = tools + [t for cell in cells for t in cell.training.with_parts()]
+    left: dict[str, Training] = {}
+    for training in needed:
+        if not training.finished(runs):
+            left.setdefault(training.id, training)
+    clips = plan.experiment.prompts * len(plan.experiment.sampling_seeds)
+    unheard = [cell for cell in cells if not cell.measured(runs)]
+    steps = sum(training.steps for training in left.values())
+    overall = Overall(name, steps + clips * len(unheard))
+    try:
+        for training in left.values():
+            _train(training, runs, overall.part(training.steps))
+        for cell in unheard:
+            _measure(plan, cell, runs, overall.part(clips))
+    finally:
+        overall.close()
+
+
+def listen(
+    plan: Plan, cell: Cell, runs: Path, progress: Callable[[int], None] | None = None
+) -> Heard:
+    """Makes the sounds and numbers of a cell, whose run is finished."""
+    experiment = plan.experiment
+    return hear(
+        cell.training.directory(runs),
+        vocoder=plan.vocoder.directory(runs),
+        classifier=plan.classifier.directory(runs),
+        sampling=cell.sampling,
+        split=experiment.split,
+        prompts=experiment.prompts,
+        sampling_seeds=experiment.sampling_seeds,
+        progress=progress or (lambda done: None),
+    )
+
+
+def _train(training: Training, runs: Path, part: Part) -> None:
+    directory = training.directory(runs)
+    with locked(directory):
+        if training.finished(runs):  # another process was first
+            return
+        logging.info("training %s in %s", training.name, directory)
+        config = dict(training.config)
+        if "components" in config:
+            config["components"] = {
+                name: str(component.directory(runs))
+                for name, component in training.parts.items()
+            }
+        run.train(config, directory, part)
+        record = read_json(directory / "provenance.json")
+        shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
+        write_json(directory / FINISHED, record | {"id": training.id})
+        jax.clear_caches()
+
+
+def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
+    directory = cell.directory(runs)
+    with locked(directory):
+        if cell.measured(runs):
+            return
+        logging.info("listening to %s", cell.name)
+        clock = Stopwatch()
+        heard = listen(plan, cell, runs, part.update)
+        clock.lap("listen")
+        directory.mkdir(exist_ok=True)
+        _save(directory / WAVES, heard.waves)
+        _save(directory / REAL, heard.real)
+        record = provenance() | {
+            "id": cell.id,
+            "run": cell.training.id,
+            "seconds": clock.seconds,
+            "captions": heard.captions,
+            "sample_rate": heard.sample_rate,
+            "values": {name: v.tolist() for name, v in heard.values.items()},
+            "protocols": {name: p.to_dict() for name, p in heard.protocols.items()},
+        }
+        write_json(directory / NUMBERS, record)
+        jax.clear_caches()
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds a directory for this process; waits while another one does."""
+    path = directory.with_name(f".{directory.name}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("waiting for another process that makes %s", directory)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _save(path: Path, waves: np.ndarray) -> None:
+    """Writes waves as int16, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    finite = np.nan_to_num(np.clip(waves, -1.0, 1.0))
+    with temporary.open("wb") as file:
+        np.save(file, np.round(finite * 32767).astype(np.int16), allow_pickle=False)
+    os.replace(temporary, path)

@@ -1,0 +1,196 @@
+"""What an experiment asks: a base config, named changes to it, seeds and metrics.
+
+``experiments/QUESTION/spec.py`` holds one value, ``experiment = Experiment(...)``. A
+spec is a program and is run: use those you trust.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ml_collections import ConfigDict
+
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.training import recipe
+
+Better = Literal["higher", "lower"]
+SPEC = "spec.py"
+LEAST_CLIPS = 16  # of a system; see `evaluation.distributions.frechet_extrapolated`
+OWN_KEYS = ("seed",)  # what the spec sets by itself
+
+
+class Published(NamedTuple):
+    """A number that others reported.
+
+    Attributes:
+        system: what was measured, in a few words.
+        metric: its name there.
+        value: the number.
+        source: paper and table, or address.
+    """
+
+    system: str
+    metric: str
+    value: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A question and all that is needed to answer it.
+
+    Attributes:
+        question: in one sentence, for the page's heading.
+        base: the recipe of the baseline, ``FILE.py:PRESETS``.
+        baseline: what the base is called in tables.
+        variants: name -> dotted overrides of the base; the difference is the ablation.
+            A change under ``sampling.`` alone needs no training of its own.
+        metrics: name -> which direction is better; the first decides.
+        common: dotted overrides of every run, the baseline's too.
+        components: name -> recipe of a network that is trained once and stood on,
+            such as ``{"vae": "configs/vae.py:tones"}``; a variant may override
+            ``components.vae`` by another recipe, or by ``""`` to do without.
+        vocoder: recipe of the vocoder that all variants are heard through.
+        classifier: recipe of the judge and embedding, trained on real clips only.
+        seeds: of training; every variant is trained with each.
+        split: of the data set, whose captions are prompts and whose clips are the
+            reference.
+        prompts: how many captions of the split.
+        sampling_seeds: sounds of each prompt, one a seed.
+        examples: how many prompts are on the page.
+        published: numbers to compare with, never mixed with ours.
+        minutes: cost of one training run on two CPU cores; runs that have been made
+            say better.
+    """
+
+    question: str
+    base: str
+    baseline: str
+    variants: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Better]
+    common: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    components: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    vocoder: str = "configs/vocoder.py:tones"
+    classifier: str = "configs/classifier.py:tones"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    split: str = "held_out"
+    prompts: int = 48
+    sampling_seeds: tuple[int, ...] = (0,)
+    examples: int = 12
+    published: tuple[Published, ...] = ()
+    minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.variants:
+            raise UserError("the experiment has no variants; give one or more")
+        if not self.metrics:
+            raise UserError("the experiment has no metrics; the first one decides")
+        for metric, better in self.metrics.items():
+            if metric not in MEASURES:
+                raise unknown("metric", metric, MEASURES)
+            if better not in ("higher", "lower"):
+                raise UserError(
+                    f"metric {metric}: expected 'higher' or 'lower', got {better!r}"
+                )
+        for name in (self.baseline, *self.variants):
+            if not name or len(name) > 40 or set(name) & set("|<>/\\\n"):
+                raise UserError(
+                    f"variant {name!r}: expected a name of 1 to 40 characters without "
+                    "| < > / \\"
+                )
+        if self.baseline in self.variants:
+            raise UserError(f"variant {self.baseline!r} has the name of the baseline")
+        if len(self.seeds) < 2:
+            raise UserError(
+                f"seeds {self.seeds}: give 2 or more (3 are the least that is useful); "
+                "one run has no interval"
+            )
+        for field in ("seeds", "sampling_seeds"):
+            if len(set(getattr(self, field))) != len(getattr(self, field)):
+                raise UserError(f"{field} {getattr(self, field)} has a seed twice")
+        if self.prompts * len(self.sampling_seeds) < LEAST_CLIPS:
+            raise UserError(
+                f"{self.prompts} prompts x {len(self.sampling_seeds)} sampling seeds: "
+                f"give {LEAST_CLIPS} clips or more, for distances between sets"
+            )
+
+    @property
+    def systems(self) -> dict[str, Mapping[str, Any]]:
+        """Overrides of every system that is compared, the baseline first."""
+        return {self.baseline: {}, **self.variants}
+
+    @property
+    def hash(self) -> str:
+        """Short hash of all that decides the numbers."""
+        text = json.dumps(describe(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# Words and shape of the page; they may change without a new run.
+PROSE = ("question", "examples", "published", "minutes")
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """What decides the numbers of an experiment, as JSON values."""
+    plain = dataclasses.asdict(experiment)
+    kept = {name: value for name, value in plain.items() if name not in PROSE}
+    return json.loads(json.dumps(kept | {"decides": next(iter(experiment.metrics))}))
+
+
+def load(directory: str | Path) -> Experiment:
+    """The experiment of ``DIRECTORY/spec.py``.
+
+    Raises:
+        UserError: there is none, or the file fails.
+    """
+    path = Path(directory) / SPEC
+    if not path.is_file():
+        beside = sorted(str(p.parent) for p in Path(directory).parent.glob("*/spec.py"))
+        raise unknown("experiment", str(directory), beside)
+    try:
+        module = recipe.execute(path)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except Exception as error:  # whatever it is, it is the file's
+        raise UserError(f"{path}: {type(error).__name__}: {error}") from error
+    found = getattr(module, "experiment", None)
+    if not isinstance(found, Experiment):
+        raise UserError(f"{path}: expected `experiment = Experiment(...)` in it")
+    return found
+
+
+def configs(experiment: Experiment) -> dict[str, ConfigDict]:
+    """The config of every system, seed apart; ``components`` hold recipes.
+
+    Raises:
+        UserError: an override does not fit, or two systems are the same.
+    """
+    base = recipe.load(experiment.base)
+    parts = {f"components.{name}": r for name, r in experiment.components.items()}
+    base = _changed(base, {**parts, **experiment.common}, "common")
+    made: dict[str, ConfigDict] = {}
+    for name, changes in experiment.systems.items():
+        config = _changed(base, changes, f"variant {name}") if changes else base
+        for other, theirs in made.items():
+            if config.to_dict() == theirs.to_dict():
+                what = "the baseline" if other == experiment.baseline else "variant"
+                raise UserError(
+                    f"variant {name!r} is the same config as {what} {other!r}; change "
+                    "its overrides or leave it out"
+                )
+        made[name] = config
+    return made
+
+
+def _changed(base: ConfigDict, changes: Mapping[str, Any], whose: str) -> ConfigDict:
+    for key in OWN_KEYS:
+        if key in changes:
+            raise UserError(f"{whose}: {key} is set by the experiment's seeds")
+    try:
+        return recipe.override(base, changes)
+    except UserError as error:
+        raise UserError(f"{whose}: {error}") from error

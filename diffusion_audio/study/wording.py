@@ -1,0 +1,161 @@
+"""Results said in words and in Markdown; every word follows from an interval."""
+
+from pathlib import Path
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.study.results import Results
+from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
+
+BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
+END = "<!-- results: end -->"
+README = "README.md"
+
+
+def number(metric: str, value: float, signed: bool = False) -> str:
+    """A value as people read it, in percent where it is a share."""
+    sign = "+" if signed else ""
+    if MEASURES[metric].percent:
+        return f"{100 * value:{sign}.1f} %"
+    return f"{value:{sign}.3g}"
+
+
+def interval(metric: str, low: float, high: float, signed: bool = False) -> str:
+    """An interval as people read it."""
+    ends = (number(metric, end, signed).removesuffix(" %") for end in (low, high))
+    return f"[{', '.join(ends)}]"
+
+
+def verdict(results: Results, metric: str, variant: str, contrast: Contrast) -> str:
+    """One sentence that says what is known of a variant."""
+    baseline = results.systems[0]
+    difference = number(metric, contrast.difference, signed=True)
+    ends = interval(metric, contrast.low, contrast.high, signed=True)
+    what = f"{MEASURES[metric].title}: {difference} {ends}, p = {contrast.p:.2g}"
+    if contrast.verdict != "not distinguishable":
+        return f"{variant} is {contrast.verdict} than {baseline} ({what})."
+    if contrast.difference == 0 and contrast.spread == (0, 0):
+        return f"{variant} and {baseline} are equal in every run ({what})."
+    smallest = number(metric, contrast.detectable)
+    needed = contrast.seeds_needed
+    more = (
+        f"a difference of the size seen would take {needed} seeds"
+        if needed
+        else f"no number of seeds up to {MOST_SEEDS} would tell a difference of the "
+        "size seen, at these prompts"
+    )
+    return (
+        f"{variant} is not distinguishable from {baseline} ({what}); the smallest "
+        f"difference that {contrast.seeds} seeds find with {100 * POWER:.0f} % power "
+        f"is {smallest}, and {more}."
+    )
+
+
+def verdicts(results: Results) -> list[str]:
+    """The verdict on every variant, by the metric that decides."""
+    metric = next(iter(results.metrics))
+    return [
+        verdict(results, metric, variant, contrast)
+        for variant, contrast in results.contrasts(metric).items()
+    ]
+
+
+def markdown(results: Results) -> str:
+    """Verdicts and the table of every metric, for a README."""
+    first = results.runs[0]
+    seeds = len({record["seed"] for record in results.runs})
+    arrow = {"higher": "↑", "lower": "↓"}
+    heads = [f"{MEASURES[m].title} {arrow[b]}" for m, b in results.metrics.items()]
+    rows = []
+    contrasts = {metric: results.contrasts(metric) for metric in results.metrics}
+    for system in results.systems:
+        cells = []
+        for metric in results.metrics:
+            mean = results.summaries(metric)[system]
+            cell = number(metric, mean.value)
+            cell += f" {interval(metric, mean.low, mean.high)}"
+            if system in contrasts[metric]:
+                found = contrasts[metric][system]
+                cell += f"<br>{number(metric, found.difference, signed=True)} "
+                cell += interval(metric, found.low, found.high, signed=True)
+                mark = {"better": " **better**", "worse": " **worse**"}
+                cell += mark.get(found.verdict, "")
+            cells.append(cell)
+        rows.append(f"| {system} | {' | '.join(cells)} |")
+    commits = sorted({record["commit"][:12] for record in results.runs})
+    seconds = sum(r["seconds"]["train"] for r in results.runs)
+    notes = (
+        f"{seeds} training seeds x {results.spec['prompts']} prompts x "
+        f"{len(results.spec['sampling_seeds'])} sounds. First line: mean and 95 % "
+        "interval. Second line: difference to the baseline, paired by seed and prompt, "
+        f"with its interval at the level of Holm's correction over the variants "
+        f"({VERDICT_LEVEL:g} in all). Commit {', '.join(commits)}; {first['device']}; "
+        f"{seconds / 60:.0f} min of training. Where a number comes from: "
+        f"`diffusion-audio experiment explain experiments/{results.name}`."
+    )
+    lines = [
+        *(f"* {sentence}" for sentence in verdicts(results)),
+        "",
+        f"| | {' | '.join(heads)} |",
+        f"|---|{'---|' * len(heads)}",
+        *rows,
+        "",
+        notes,
+    ]
+    return "\n".join(lines)
+
+
+def side_by_side(found: list[Results]) -> str:
+    """The systems of several experiments in one table, metric by metric.
+
+    Raises:
+        UserError: no metric is in all, or one was made in different ways.
+    """
+    first, *others = found
+    shared = [m for m in first.metrics if all(m in other.metrics for other in others)]
+    if not shared:
+        raise UserError(
+            f"no metric is in all of {', '.join(r.name for r in found)}: nothing to "
+            "compare"
+        )
+    for metric in shared:
+        for other in others:
+            first.protocols[metric].require_same(other.protocols[metric])
+    lines = [
+        f"| | {' | '.join(MEASURES[metric].title for metric in shared)} |",
+        f"|---|{'---|' * len(shared)}",
+    ]
+    for results in found:
+        for system in results.systems:
+            means = [results.summaries(metric)[system] for metric in shared]
+            cells = [
+                f"{number(metric, mean.value)} {interval(metric, mean.low, mean.high)}"
+                for metric, mean in zip(shared, means, strict=True)
+            ]
+            lines.append(f"| {results.name}: {system} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_readme(results: Results, directory: Path) -> None:
+    """Puts the table between the markers of the experiment's README.
+
+    Raises:
+        UserError: there is no README, or it lacks the markers.
+    """
+    path = directory / README
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: write the question, the command and the lines\n{BEGIN}"
+            f"\n{END}"
+        )
+    text = path.read_text()
+    if text.count(BEGIN) != 1 or text.find(END) < text.find(BEGIN):
+        raise UserError(
+            f"{path} needs the lines {BEGIN} and {END} once each, in this order, where "
+            "the table goes"
+        )
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+    temporary.replace(path)

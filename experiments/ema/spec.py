@@ -1,0 +1,27 @@
+"""Averages of the parameters of several lengths."""
+
+from diffusion_audio.study.spec import Experiment
+
+experiment = Experiment(
+    question="What does averaging the parameters bring?",
+    base="configs/diffusion.py:tones",
+    baseline="0.995",
+    variants={
+        "off": {"ema.decay": 0.0},
+        "0.9": {"ema.decay": 0.9},
+        "0.98": {"ema.decay": 0.98},
+        "0.999": {"ema.decay": 0.999},
+    },
+    metrics={
+        "adherence": "higher",
+        "all_right": "higher",
+        "adherence/pitch": "higher",
+        "frechet_extrapolated": "lower",
+        "kernel": "lower",
+        "kl_reference_generated": "lower",
+        "mel_l1": "lower",
+        "faults": "lower",
+    },
+    common={"train.steps": 1000, "listen.prompts": ()},
+    components={"vae": "configs/vae.py:tones"},
+)

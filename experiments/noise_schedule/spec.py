@@ -1,0 +1,39 @@
+"""Three forward chains."""
+
+from diffusion_audio.study.spec import Experiment
+
+experiment = Experiment(
+    question="Does the noise schedule matter for latents of sound?",
+    base="configs/diffusion.py:tones",
+    baseline="cosine",
+    variants={
+        "linear": {
+            "schedule": {
+                "name": "linear",
+                "steps": 1000,
+                "beta_start": 1e-4,
+                "beta_end": 0.02,
+            }
+        },
+        "scaled linear": {
+            "schedule": {
+                "name": "scaled_linear",
+                "steps": 1000,
+                "beta_start": 0.0015,
+                "beta_end": 0.0195,
+            }
+        },
+    },
+    metrics={
+        "adherence": "higher",
+        "all_right": "higher",
+        "adherence/pitch": "higher",
+        "frechet_extrapolated": "lower",
+        "kernel": "lower",
+        "kl_reference_generated": "lower",
+        "mel_l1": "lower",
+        "faults": "lower",
+    },
+    common={"train.steps": 1000, "listen.prompts": ()},
+    components={"vae": "configs/vae.py:tones"},
+)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.posteriors import inception_score, kl_divergence
+
+
+def test_kl_equals_scipy_and_has_a_direction():
+    rng = np.random.default_rng(0)
+    p, q = softmax(rng.normal(size=(2, 5, 7)), axis=-1)
+    np.testing.assert_allclose(kl_divergence(p, q), entropy(p, q, axis=1), atol=1e-4)
+    np.testing.assert_allclose(kl_divergence(q, p), entropy(q, p, axis=1), atol=1e-4)
+    assert abs(kl_divergence(p, q) - kl_divergence(q, p)).max() > 1e-2
+
+
+def test_kl_of_certain_answers_is_finite():
+    sure = np.eye(3)
+    np.testing.assert_allclose(kl_divergence(sure, sure), 0.0, atol=1e-5)
+    np.testing.assert_allclose(kl_divergence(sure[:1], sure[1:2]), np.log(1e6))
+
+
+def test_inception_score_reaches_its_bounds():
+    assert inception_score(np.eye(6)).value == pytest.approx(6.0)
+    assert inception_score(np.full((10, 4), 0.25)).value == pytest.approx(1.0)
+    same = np.tile(np.eye(4)[0], (10, 1))
+    assert inception_score(same).value == pytest.approx(1.0)
+
+
+def test_inception_score_of_splits():
+    score = inception_score(np.tile(np.eye(2), (8, 1)), splits=3)
+    assert score.clips_per_split == 5
+    assert 1 <= score.value <= 2
+    assert score.std > 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((2, 3)), np.array([[1.5, -0.5]]), np.zeros(3), np.array([[np.nan, 1]])],
+)
+def test_what_is_no_posterior_is_refused(bad):
+    with pytest.raises(UserError, match="posteriors"):
+        inception_score(bad)
+
+
+def test_pairs_and_splits_must_fit():
+    with pytest.raises(UserError, match="one shape"):
+        kl_divergence(np.eye(3), np.eye(3)[:2])
+    with pytest.raises(UserError, match="empty"):
+        inception_score(np.eye(3), splits=4)

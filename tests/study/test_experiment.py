@@ -1,0 +1,247 @@
+"""An experiment run, stopped, gone on with, read and explained.
+
+Training and listening are stand-ins here; `test_experiment_real.py` has the real ones.
+"""
+
+import json
+import shutil
+import zlib
+
+import numpy as np
+import pytest
+
+from diffusion_audio.cli.main import main
+from diffusion_audio.study import execute, plan, spec
+from diffusion_audio.study.measure import Heard
+from diffusion_audio.study.results import read
+from diffusion_audio.training.workdir import config_hash, provenance, write_json
+from tests.study import tiny_experiment
+from tests.study.example_study import protocol
+
+METRICS = ("adherence", "kernel", "mel_l1")
+
+
+SAMPLES = 1024
+
+
+def train(config, workdir, progress):
+    """In the place of training: what a run leaves behind, in no time."""
+    view = progress("stub", config["train"]["steps"], 0)
+    view.update(config["train"]["steps"])
+    workdir.mkdir(parents=True, exist_ok=True)
+    record = provenance(["stub"]) | {
+        "config_hash": config_hash(config),
+        "seconds": {"step": 3.0, "compile": 1.0},
+    }
+    write_json(workdir / "provenance.json", record)
+    row = {"step": 1, "split": "train", "loss": 0.5}
+    (workdir / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+
+
+def hear(run_dir, *, sampling, prompts, sampling_seeds, progress, **tools):
+    """In the place of listening: values that follow from the run and the sampling."""
+    del tools
+    text = f"{run_dir.name} {sampling['guidance']}"
+    rng = np.random.default_rng(zlib.crc32(text.encode()))
+    progress(prompts)
+    shapes = {m: 1 if m == "kernel" else prompts for m in METRICS}
+    return Heard(
+        values={m: rng.uniform(0.2, 0.8, size) for m, size in shapes.items()},
+        protocols={m: protocol(m) for m in METRICS},
+        captions=[f"<i>caption {i}</i>" for i in range(prompts)],
+        waves=rng.uniform(-0.5, 0.5, (len(sampling_seeds), prompts, SAMPLES)),
+        real=np.zeros((prompts, SAMPLES)),
+        sample_rate=16_000,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The experiment and its runs, after a stop in training and one in listening."""
+    root = tmp_path_factory.mktemp("study")
+    directory, runs = tiny_experiment.make(root), root / "runs"
+    started, heard = [], []
+
+    def stopped_train(config, workdir, progress):
+        started.append(workdir.name)
+        if len(started) == 4:
+            raise KeyboardInterrupt
+        return train(config, workdir, progress)
+
+    def stopped_hear(run_dir, **options):
+        heard.append(run_dir.name)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+        return hear(run_dir, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute.run, "train", stopped_train)
+        patch.setattr(execute, "hear", stopped_hear)
+        words = ["experiment", "run", str(directory), f"--runs={runs}"]
+        codes = [main(words) for _ in range(3)]
+        assert codes == [130, 130, 0]
+        yield directory, runs, started, heard
+
+
+def test_nothing_is_done_twice(made, capsys):
+    directory, runs, started, heard = made
+    # Classifier, vocoder, VAE, two seeds of two trainings; the fourth was stopped.
+    assert len(started) == 3 + 4 + 1
+    assert len(set(started)) == 3 + 4
+    # Guidance needs no training: three systems are heard, of two trainings.
+    assert len(heard) == 6 + 1
+    before = (directory / "results.json").read_bytes()
+    assert main(["experiment", "run", str(directory), f"--runs={runs}"]) == 0
+    assert len(started) == 8
+    assert (directory / "results.json").read_bytes() == before
+    output = capsys.readouterr()
+    assert "no dropout is" in output.out
+    assert "0 runs to train" in output.err
+    assert "minimum detectable effect" in output.err
+
+
+def test_the_table_is_written_between_the_markers(made):
+    text = (made[0] / "README.md").read_text()
+    assert text.startswith("# A question")
+    assert text.endswith("The end.\n")
+    assert "| plain | " in text
+    assert "Kernel distance (own classifier) ↓" in text
+
+
+def test_results_hold_the_story_of_each_run(made):
+    results = read(made[0], spec.load(made[0]))
+    assert results.systems == ["plain", "no dropout", "guided"]
+    assert results.values("adherence", "guided").shape == (2, 16)
+    assert results.values("kernel", "guided").shape == (2, 1)
+    record = results.runs[-1]
+    assert record["overrides"] == {"sampling.guidance": 5.0}
+    plain = next(r for r in results.runs if r["seed"] == record["seed"])
+    assert plain["run"] == record["run"]  # only how it is heard differs
+    assert plain["values"] != record["values"]
+
+
+def test_explain_makes_a_number_again(made, capsys):
+    directory, runs, *_ = made
+    words = ["experiment", "explain", str(directory), f"--runs={runs}"]
+    assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 0
+    output = capsys.readouterr().out
+    assert "made again: equal" in output
+    assert "sampling.guidance = 5.0" in output
+    assert "commit" in output
+    assert main([*words, "--metric=kernal"]) == 2
+    assert "did you mean 'kernel'" in capsys.readouterr().err
+    # A number that was changed by hand does not come out again.
+    file = directory / "results.json"
+    kept = file.read_text()
+    changed = json.loads(kept)
+    changed["runs"][-1]["values"]["kernel"][0] *= 1.001
+    file.write_text(json.dumps(changed))
+    assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 2
+    assert "came out as" in capsys.readouterr().err
+    file.write_text(kept)
+
+
+def test_every_number_of_the_table_is_explained(made, capsys):
+    assert main(["experiment", "explain", str(made[0])]) == 0
+    output = capsys.readouterr().out
+    assert output.count("protocol  ") == 9
+    assert output.count("    run       diffusion-") == 18
+
+
+def test_comparing_experiments_asks_for_one_protocol(made, tmp_path, capsys):
+    other = tmp_path / "experiments" / "other"
+    shutil.copytree(made[0], other)
+    words = ["experiment", "compare", str(made[0]), str(other)]
+    assert main(words) == 0
+    assert "| nothing: guided |" in capsys.readouterr().out
+    file = other / "results.json"
+    changed = json.loads(file.read_text())
+    changed["protocols"]["adherence"]["sample_rate"] = 22050
+    file.write_text(json.dumps(changed))
+    assert main(words) == 2
+    assert "sample_rate: 16000 there, 22050 here" in capsys.readouterr().err
+
+
+def test_a_spec_that_changed_is_refused(made, tmp_path, capsys):
+    other = tmp_path / "experiments" / "other"
+    shutil.copytree(made[0], other)
+    text = (other / "spec.py").read_text()
+    (other / "spec.py").write_text(text.replace("5.0", "6.0"))
+    for action in ("compare", "explain", "page"):
+        assert main(["experiment", action, str(other)]) == 2
+        error = capsys.readouterr().err
+        assert "changed since its results" in error
+        assert "variants.guided.sampling.guidance" in error
+
+
+def test_the_page(made, tmp_path, capsys):
+    directory, runs, *_ = made
+    out = tmp_path / "page.html"
+    words = ["experiment", "page", str(directory), f"--runs={runs}", f"--out={out}"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    text = out.read_text()
+    assert text.count("<audio controls preload") == 2 * 4
+    assert "Do &lt;b&gt;two&lt;/b&gt; changes" in text
+    assert "&lt;i&gt;caption 0&lt;/i&gt;" in text
+    assert "<figcaption>loss, seed 1</figcaption>" in text
+
+
+def test_missing_runs_are_named(made, tmp_path, capsys):
+    words = ["experiment", "page", str(made[0]), f"--runs={tmp_path}"]
+    assert main(words) == 2
+    assert "6 of 6 runs are missing" in capsys.readouterr().err
+
+
+def test_a_readme_without_markers_is_refused(made, tmp_path, capsys):
+    directory, runs, *_ = made
+    other = tmp_path / "experiments" / "other"
+    shutil.copytree(directory, other)
+    (other / "README.md").write_text("# A question\n")
+    assert main(["experiment", "run", str(other), f"--runs={runs}"]) == 2
+    assert "needs the lines" in capsys.readouterr().err
+
+
+def test_shards_are_all_of_it_and_meet_nowhere(made):
+    cells = plan.make_plan(spec.load(made[0])).cells
+    parts = [plan.shard_of(cells, (i, 3)) for i in (1, 2, 3)]
+    assert sorted(c.name for part in parts for c in part) == sorted(
+        c.name for c in cells
+    )
+    runs = [{cell.training.id for cell in part} for part in parts]
+    assert sum(map(len, runs)) == len(set.union(*runs))
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_a_shard_that_is_none(made, shard, capsys):
+    words = ["experiment", "run", str(made[0]), f"--shard={shard}"]
+    assert main(words) == 2
+    assert "expected i/n" in capsys.readouterr().err
+
+
+def test_an_action_that_does_not_exist(capsys):
+    assert main(["experiment", "rum", "x"]) == 2
+    assert "did you mean 'run'" in capsys.readouterr().err
+
+
+def test_a_run_is_known_by_what_decides_its_numbers(made):
+    experiment = spec.load(made[0])
+    ids = {c.name: c.training.id for c in plan.make_plan(experiment).cells}
+    assert ids["plain, seed 0"] == ids["guided, seed 0"]
+    assert ids["plain, seed 0"] != ids["plain, seed 1"] != ids["no dropout, seed 1"]
+
+    def common(**more):
+        changes = dict(experiment.common) | more
+        changed = spec.dataclasses.replace(experiment, common=changes)
+        return plan.make_plan(changed).cells[0].training.id
+
+    assert common(**{"train.log_every": 7}) == ids["plain, seed 0"]
+    assert common(**{"train.steps": 7}) != ids["plain, seed 0"]
+
+
+def test_waves_are_whole(made):
+    _, runs, *_ = made
+    for directory in runs.glob("heard-*"):
+        waves = np.load(directory / "waves.npy", allow_pickle=False)
+        assert waves.shape == (1, 16, SAMPLES)
+        assert waves.dtype == np.int16

@@ -1,0 +1,122 @@
+"""A spec that cannot be answered is refused in one line that says why."""
+
+import dataclasses
+import re
+
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.study import spec
+from diffusion_audio.study.spec import Experiment
+from tests.recipes import CONFIGS
+
+BASE = f"{CONFIGS / 'diffusion.py'}:tones"
+EXPERIMENT = Experiment(
+    question="Does more dropout help?",
+    base=BASE,
+    baseline="0.1",
+    variants={"0.2": {"loss.condition_dropout": 0.2}},
+    metrics={"adherence": "higher"},
+)
+
+
+def changed(**fields):
+    return dataclasses.replace(EXPERIMENT, **fields)
+
+
+def test_the_difference_is_the_ablation():
+    made = spec.configs(
+        changed(
+            common={"train.steps": 7},
+            components={"vae": "configs/vae.py:tones"},
+            variants={"a": {"sampling.guidance": 5}, "b": {"components.vae": ""}},
+        )
+    )
+    assert list(made) == ["0.1", "a", "b"]
+    assert {config.train.steps for config in made.values()} == {7}
+    assert [c.sampling.guidance for c in made.values()] == [3.0, 5.0, 3.0]
+    assert [c.components.vae for c in made.values()] == [
+        "configs/vae.py:tones",
+        "configs/vae.py:tones",
+        "",
+    ]
+
+
+def test_a_group_is_replaced_as_a_whole():
+    linear = {"name": "linear", "steps": 10}
+    made = spec.configs(changed(variants={"linear": {"schedule": linear}}))
+    assert made["linear"].schedule.to_dict() == linear
+    assert made["0.1"].schedule.name == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ({"x": {"loss.condition_dropuot": 0}}, "variant x: .*did you mean"),
+        ({"x": {"loss.condition_dropout": 0.1}}, "'x' is the same .* baseline '0.1'"),
+        ({"x": {}}, "'x' is the same"),
+        (
+            {"x": {"ema.decay": 0.5}, "y": {"ema.decay": 0.5}},
+            "'y' is the same config as variant 'x'",
+        ),
+        ({"x": {"train.steps": "many"}}, "variant x: .*train.steps is 1600"),
+        ({"x": {"sampling": 3}}, "is a group, not a value; set sampling.eta"),
+        ({"x": {"seed": 3}}, "seed is set by the experiment's seeds"),
+        ({"x": {"train.steps.more": 3}}, "is a value"),
+    ],
+)
+def test_a_variant_that_asks_nothing_is_refused(variants, message):
+    with pytest.raises(UserError, match=message):
+        spec.configs(changed(variants=variants))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"variants": {}}, "no variants"),
+        ({"metrics": {}}, "no metrics"),
+        ({"metrics": {"adherance": "higher"}}, "did you mean 'adherence'"),
+        ({"metrics": {"adherence": "more"}}, "'higher' or 'lower'"),
+        ({"seeds": (0,)}, "2 or more"),
+        ({"seeds": (0, 0)}, "twice"),
+        ({"prompts": 3}, "16 clips or more"),
+        ({"variants": {"0.1": {"ema.decay": 0.5}}}, "name of the baseline"),
+        ({"variants": {"a|b": {"ema.decay": 0.5}}}, "a name of"),
+    ],
+)
+def test_an_impossible_spec_is_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        changed(**fields)
+
+
+def test_prose_may_change_and_what_decides_may_not():
+    assert changed(question="?", minutes=9.0).hash == EXPERIMENT.hash
+    assert changed(prompts=47).hash != EXPERIMENT.hash
+    two = {"adherence": "higher", "kernel": "lower"}
+    turned = dict(reversed(two.items()))
+    assert changed(metrics=two).hash != changed(metrics=turned).hash
+
+
+def test_loading(tmp_path):
+    folder = tmp_path / "experiments" / "dropout"
+    folder.mkdir(parents=True)
+    file = folder / "spec.py"
+    head = "from diffusion_audio.study.spec import Experiment\n"
+    body = (
+        f"experiment = Experiment(question='?', base='{BASE}', baseline='0.1',\n"
+        "    variants={'0.2': {'loss.condition_dropout': 0.2}},\n"
+        "    metrics={'adherence': 'higher'})\n"
+    )
+    file.write_text(head + body)
+    assert spec.load(folder).hash == EXPERIMENT.hash
+    with pytest.raises(UserError, match=re.escape(f"did you mean '{folder}'")):
+        spec.load(folder.with_name("dropuot"))
+    file.write_text("experiment = 3\n")
+    with pytest.raises(UserError, match="expected `experiment"):
+        spec.load(folder)
+    file.write_text(head + body.replace("adherence", "adherance"))
+    with pytest.raises(UserError, match=r"spec.py: unknown metric"):
+        spec.load(folder)
+    file.write_text("1 / 0\n")
+    with pytest.raises(UserError, match=r"spec.py: ZeroDivisionError"):
+        spec.load(folder)
