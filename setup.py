@@ -34,6 +34,8 @@ CORE = [
     "soxr>=1.0",
     # Text.
     "tokenizers>=0.22",
+    # Published weights.
+    "safetensors>=0.5",
     # Progress, curves, figures, pages, numbers.
     "rich>=14",
     "tensorboardX>=2.6",

@@ -10,9 +10,19 @@ Presets:
     v1, v2, v3    HiFi-GAN (Kong et al. 2020), 22.05 kHz and 80 mels: 13.93 M, 0.93 M
                   and 1.46 M parameters.
     audioldm_16k  AudioLDM's, 16 kHz and 64 mels: 55.26 M parameters.
+    audioldm_48k  AudioLDM 2's, 48 kHz and 256 mels: 190.28 M parameters.
     auffusion     Auffusion's, 16 kHz and 256 mels: 13.67 M parameters.
+    improved      V1 with snake, stft_judge and multiscale.
+After another preset:
+    snake         anti-aliased Snake-beta activations, as BigVGAN's.
+    stft_judge    a multi-resolution STFT discriminator (DAC's) in place of MSD.
+    multiscale    the mel loss at seven resolutions (DAC's).
+    istft         the last stages replaced by an inverse STFT, as iSTFTNet does.
+    fine_tune     a lower learning rate; for a vocoder that was trained before
+                  (config.components.vocoder: a run or converted weights), on mels as a
+                  VAE reconstructs them (config.components.vae), or both.
     long          after tones or folder: ten times the steps.
-    smoke         after another preset: a few steps, to see that it runs.
+    smoke         a few steps, to see that it runs.
 """
 
 from ml_collections import ConfigDict
@@ -31,6 +41,11 @@ def folder(config: ConfigDict) -> None:
     config.loss.discriminator_start = 10_000
 
 
+# What the generator may take from others; off in HiFi-GAN itself.
+OPTIONS = {"activation": "leaky_relu", "antialias": False, "istft_n_fft": 0}
+RATES = {"hifigan_22k": 22_050, "audioldm_48k": 48_000}  # others are at 16 kHz
+
+
 def _paper(config: ConfigDict, audio: str, mels: int, hop: int, segment: int) -> None:
     """The published training: losses, optimiser, full discriminators.
 
@@ -41,12 +56,11 @@ def _paper(config: ConfigDict, audio: str, mels: int, hop: int, segment: int) ->
         hop: its hop length in samples.
         segment: hops of a training segment.
     """
-    rate = 22_050 if audio == "hifigan_22k" else 16_000
     config.audio.preset = audio
     config.data.source = "folder:DIR"
-    config.data.seconds = segment * hop / rate
+    config.data.seconds = segment * hop / RATES.get(audio, 16_000)
     config.data.batch_size = 16
-    config.generator = {"n_mels": mels}
+    config.generator = {"n_mels": mels, **OPTIONS}
     config.discriminators = {"mpd": {"dtype": "float32"}, "msd": {"dtype": "float32"}}
     config.loss.update({"mel_distance": "l1", "discriminator_start": 0})
     config.optimizer.update(
@@ -98,12 +112,75 @@ def audioldm_16k(config: ConfigDict) -> None:
     )
 
 
+def audioldm_48k(config: ConfigDict) -> None:
+    """AudioLDM 2's at 48 kHz; a batch of 128 wants several accelerators."""
+    _paper(config, "audioldm_48k", mels=256, hop=480, segment=32)
+    config.generator.update(
+        {
+            "channels": 1536,
+            "rates": (6, 5, 4, 2, 2),
+            "kernels": (12, 10, 8, 4, 4),
+            "resblock_kernels": (3, 7, 11, 15),
+            "dilations": ((1, 3, 5),) * 4,
+            "cut": "start",
+        }
+    )
+    config.data.batch_size = 128
+    config.optimizer.learning_rate = 1e-4
+
+
 def auffusion(config: ConfigDict) -> None:
     """Auffusion's vocoder."""
     _paper(config, "auffusion_16k", mels=256, hop=160, segment=32)
     config.generator.update(
         {"channels": 512, "rates": (5, 4, 4, 2), "kernels": (11, 8, 8, 4)}
     )
+
+
+def improved(config: ConfigDict) -> None:
+    """V1 with what came after it."""
+    v1(config)
+    snake(config)
+    stft_judge(config)
+    multiscale(config)
+
+
+def snake(config: ConfigDict) -> None:
+    """Snake-beta between low-pass filters."""
+    config.generator.update({"activation": "snakebeta", "antialias": True})
+
+
+def stft_judge(config: ConfigDict) -> None:
+    """Complex spectrograms in place of the waveform at three rates."""
+    config.discriminators = {"mpd": config.discriminators.mpd, "mrd": {}}
+    small = "channels" in config.discriminators.mpd
+    config.discriminators.mrd.update(
+        {"windows": (512, 128), "channels": 8} if small else {"dtype": "float32"}
+    )
+
+
+def multiscale(config: ConfigDict) -> None:
+    """Mels of seven resolutions, with the weight that DAC gives them."""
+    config.loss.update({"mel_distance": "multiscale", "mel": 15.0})
+
+
+def istft(config: ConfigDict) -> None:
+    """An inverse STFT for the last stages, those that make a factor of 4 or more."""
+    rates = config.generator.get("rates", (8, 8, 2, 2))
+    kernels = config.generator.get("kernels", (16, 16, 4, 4))
+    hop = 1
+    while hop < 4:
+        hop *= rates[-1]
+        rates, kernels = rates[:-1], kernels[:-1]
+    config.generator.update(
+        {"rates": rates, "kernels": kernels, "istft_n_fft": 4 * hop}
+    )
+
+
+def fine_tune(config: ConfigDict) -> None:
+    """Going on with a vocoder that was trained before."""
+    config.optimizer.update({"learning_rate": 1e-4, "warmup_steps": 0})
+    config.loss.discriminator_start = 0
 
 
 def long(config: ConfigDict) -> None:
@@ -125,7 +202,14 @@ PRESETS = {
     "v2": v2,
     "v3": v3,
     "audioldm_16k": audioldm_16k,
+    "audioldm_48k": audioldm_48k,
     "auffusion": auffusion,
+    "improved": improved,
+    "snake": snake,
+    "stft_judge": stft_judge,
+    "multiscale": multiscale,
+    "istft": istft,
+    "fine_tune": fine_tune,
     "long": long,
     "smoke": smoke,
 }
@@ -149,6 +233,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "dilations": ((1, 3), (1, 3)),
         "init": "preserving",
         "input_shift": -4.605170185988091,  # ln of the floor of tones_16k
+        **OPTIONS,
     }
     config.discriminators = {
         "mpd": {"periods": (2, 3, 5), "channels": (8, 16, 32)},
@@ -167,6 +252,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "adversarial": 1.0,
         "discriminator_start": 1000,
     }
+    config.components = {"vae": "", "vocoder": ""}
     config.optimizer.update({"learning_rate": 3e-3, "b1": 0.8, "clip_norm": 0.0})
     config.ema.decay = 0.99
     config.train.update({"steps": 1100, "checkpoint_every": 550})

@@ -166,6 +166,19 @@ def mel_filterbank(spec: AudioSpec) -> np.ndarray:
         UserError: if a band is so narrow that no Fourier bin falls into it: it
             would hold the floor for ever.
     """
+    bands = mel_triangles(spec)
+    empty = np.flatnonzero(bands.max(axis=1) == 0)
+    if empty.size:
+        raise UserError(
+            f"audio spec: {empty.size} of {spec.n_mels} mel bands hold no Fourier bin "
+            f"(first: band {empty[0]}); use fewer n_mels or a longer n_fft"
+        )
+    return bands
+
+
+@functools.lru_cache(maxsize=32)
+def mel_triangles(spec: AudioSpec) -> np.ndarray:
+    """As `mel_filterbank`, but a band may be so narrow that it is all zeros."""
     bins = np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate)
     low, high = hz_to_mel(np.array([spec.fmin, spec.top]), spec.mel_scale)
     edges = mel_to_hz(np.linspace(low, high, spec.n_mels + 2), spec.mel_scale)
@@ -173,12 +186,6 @@ def mel_filterbank(spec: AudioSpec) -> np.ndarray:
     rising = (bins - edges[:-2, None]) / widths[:-1]
     falling = (edges[2:, None] - bins) / widths[1:]
     bands = np.maximum(0, np.minimum(rising, falling))
-    empty = np.flatnonzero(bands.max(axis=1) == 0)
-    if empty.size:
-        raise UserError(
-            f"audio spec: {empty.size} of {spec.n_mels} mel bands hold no Fourier bin "
-            f"(first: band {empty[0]}); use fewer n_mels or a longer n_fft"
-        )
     if spec.mel_norm == "slaney":
         bands *= 2 / (edges[2:] - edges[:-2])[:, None]
     bands.setflags(write=False)

@@ -223,6 +223,16 @@ PRESETS: dict[str, AudioSpec] = {
         n_mels=64,
         fmax=8000.0,
     ),
+    # AudioLDM 2 at 48 kHz.
+    "audioldm_48k": AudioSpec(
+        sample_rate=48000,
+        n_fft=2048,
+        win_length=2048,
+        hop_length=480,
+        n_mels=256,
+        fmin=20.0,
+        fmax=24000.0,
+    ),
     # Auffusion: 10.24 s is a 1024 x 256 picture; the range is its published one.
     "auffusion_16k": AudioSpec(
         sample_rate=16000,

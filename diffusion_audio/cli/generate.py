@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string(
         "vocoder",
         None,
-        "directory of a vocoder's run; None is the model's own",
+        "directory of a vocoder's run or of converted weights; None is the model's own",
         flag_values=values,
     )
     prompts = options.parse(

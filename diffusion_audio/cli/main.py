@@ -24,7 +24,9 @@ PROGRAM = "diffusion-audio"
 VERBS = {
     "train": "train one network from a config",
     "generate": "make audio files from prompts",
+    "vocode": "audio to mels and back through a vocoder",
     "evaluate": "measure a trained run and write its page",
+    "convert": "bring a published vocoder here, or take one of ours there",
     "experiment": "compare variants of a config, with intervals and a page",
     "data": "check or prepare a data set",
     "doctor": "check that this machine can do all of it",

@@ -5,8 +5,8 @@ waves = pipeline(["a loud plucked violin at A5"], key=jax.random.key(0))
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from diffusion_audio.aliases import Array, Key, Params
 from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import UserError
+from diffusion_audio.models.streaming import stream
 from diffusion_audio.training import ema, run
 from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
 from diffusion_audio.training.randomness import purpose_key
@@ -140,10 +141,17 @@ class Pipeline:
         return self.vocode(mels)[:, : audio.shape[1]]
 
     def vocode(self, mels: Array) -> np.ndarray:
-        """Waveforms [B, N] of log-mels [B, T, F] by the run's vocoder."""
-        return np.asarray(self._vocode(self.frozen, mels))
+        """Waveforms [B, N] of log-mels [B, T, F] by the run's vocoder.
 
-    @cached_property
+        Long ones are made window by window, so memory does not grow with them.
+        """
+        vocode = functools.partial(self._vocode, self.frozen)
+        if self.model.vocoder_config is None:
+            return np.asarray(vocode(mels))  # says how to get one
+        pieces = stream(vocode, np.asarray(mels), self.model.vocoder_config)
+        return np.concatenate(list(pieces), axis=1)
+
+    @functools.cached_property
     def _generate(self) -> Any:
         def generate(
             params: Params,
@@ -160,7 +168,7 @@ class Pipeline:
 
         return jax.jit(generate, static_argnums=2)
 
-    @cached_property
+    @functools.cached_property
     def _reconstruct(self) -> Any:
         def reconstruct(frozen: Params, audio: Array) -> Array:
             moments = self.model.encode(frozen, audio)
@@ -168,7 +176,7 @@ class Pipeline:
 
         return jax.jit(reconstruct)
 
-    @cached_property
+    @functools.cached_property
     def _vocode(self) -> Any:
         return jax.jit(self.model.vocode)
 
@@ -187,7 +195,7 @@ def load(run_dir: str | Path, vocoder: str | Path | None = None) -> Pipeline:
 
     Args:
         run_dir: its work directory.
-        vocoder: work directory of a vocoder's run, in place of the run's own.
+        vocoder: a vocoder's run or converted weights, in place of the run's own.
 
     Raises:
         UserError: not a diffusion run, nothing saved yet, or another AudioSpec.

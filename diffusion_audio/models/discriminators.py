@@ -1,7 +1,8 @@
-"""HiFi-GAN's discriminators: multi-period (MPD) and multi-scale (MSD).
+"""Discriminators: HiFi-GAN's multi-period (MPD) and multi-scale (MSD), and MRD.
 
-Both are ``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each
-sub-discriminator. Kong et al. 2020, section 2.3; MSD is MelGAN's.
+Each is ``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each
+sub-discriminator. Kong et al. 2020, section 2.3; MSD is MelGAN's. Of spectrograms is
+the multi-resolution one, see `stft_discriminator`.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from jax import lax
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.models.stft_discriminator import MRD, MRDConfig
 from diffusion_audio.nn.conv1d import Conv1d
 from diffusion_audio.nn.functional import Network, functional
 
@@ -27,7 +29,7 @@ class Judgement(NamedTuple):
     Attributes:
         logits: [B, M], high for real.
         features: output of every layer, the last one included: [B, n, C], for MPD
-            [B, period, n, C].
+            [B, period, n, C], for MRD [B, T, F, C].
     """
 
     logits: Array
@@ -103,9 +105,20 @@ def build_msd(cfg: MSDConfig) -> Network:
     return functional(lambda rngs: MSD(cfg, rngs))
 
 
+def build_mrd(cfg: MRDConfig) -> Network:
+    """``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each resolution."""
+    network = functional(lambda rngs: MRD(cfg, rngs))
+
+    def apply(params: Params, wave: Array) -> list[Judgement]:
+        return [_judgement(maps) for maps in network.apply(params, wave)]
+
+    return Network(network.init, apply)
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {
     "mpd": lambda settings: build_mpd(MPDConfig(**settings)),
     "msd": lambda settings: build_msd(MSDConfig(**settings)),
+    "mrd": lambda settings: build_mrd(MRDConfig(**settings)),
 }
 
 
@@ -113,8 +126,8 @@ def build_discriminators(settings: Mapping[str, Mapping[str, Any]]) -> Network:
     """Several discriminators as one: their judgements in one list.
 
     Args:
-        settings: fields of `MPDConfig` as ``mpd``, of `MSDConfig` as ``msd``; a
-            kind that is left out is not built.
+        settings: fields of `MPDConfig` as ``mpd``, of `MSDConfig` as ``msd``, of
+            `MRDConfig` as ``mrd``; a kind that is left out is not built.
 
     Raises:
         UserError: unknown kind.

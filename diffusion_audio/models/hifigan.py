@@ -2,8 +2,11 @@
 
 Each stage upsamples by a transposed convolution and halves the channels; then the
 mean of parallel residual blocks of several widths follows (multi-receptive-field
-fusion). `fold` removes weight norm from trained parameters: they then belong to
-the network of the same config with ``weight_norm=False``, which computes the same.
+fusion). Options take the activations of BigVGAN (Lee et al. 2023), or let an inverse
+STFT do the last stages' work (iSTFTNet, Kaneko et al. 2022).
+
+`fold` removes weight norm from trained parameters: they then belong to the network of
+the same config with ``weight_norm=False``, which computes the same.
 """
 
 import dataclasses
@@ -14,13 +17,17 @@ import jax.numpy as jnp
 from flax import nnx
 
 from diffusion_audio.aliases import Array, Params
+from diffusion_audio.audio.griffin_lim import istft
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.conv1d import Conv1d, TransposedConv1d
 from diffusion_audio.nn.conv1d import fold as fold
 from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.snake import KINDS, Activation
 
 SLOPE = 0.1
 INITS = ("reference", "preserving")
+CUTS = ("end", "start")
+ISTFT_OVERLAP = 4  # frames of the last inverse STFT that meet in a sample
 LAST_SLOPE = 0.01  # PyTorch's default, which the reference uses before the last layer
 
 
@@ -31,7 +38,8 @@ class HiFiGANConfig:
     Attributes:
         n_mels: mel bands of the input.
         channels: channels before the first stage; each stage halves them.
-        rates: upsampling of each stage; their product is the hop length.
+        rates: upsampling of each stage; their product, times the hop of the inverse
+            STFT where there is one, is the hop length.
         kernels: width of each stage's transposed convolution.
         resblock: ``"1"`` (pairs of convolutions) or ``"2"`` (single ones).
         resblock_kernels: width of each of the parallel residual blocks.
@@ -43,6 +51,13 @@ class HiFiGANConfig:
             first step.
         input_shift: taken off the log-mels; the published generators take nothing
             off. With the log of the floor, silence is zero.
+        activation: ``"leaky_relu"``, ``"snake"`` or ``"snakebeta"``.
+        antialias: apply activations at twice the rate, between low-pass filters.
+        istft_n_fft: the network ends in spectra of an inverse STFT of this length and
+            a quarter of it as hop, in place of samples; 0 for none.
+        cut: where the odd sample goes that a stage of odd kernel - rate makes:
+            ``"end"``, of the whole, as HiFi-GAN does; or ``"start"``, of each stage,
+            as AudioLDM at 48 kHz.
         dtype: type that it computes in; parameters are float32.
     """
 
@@ -56,6 +71,10 @@ class HiFiGANConfig:
     weight_norm: bool = True
     init: str = "reference"
     input_shift: float = 0.0
+    activation: str = "leaky_relu"
+    antialias: bool = False
+    istft_n_fft: int = 0
+    cut: str = "end"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -66,6 +85,15 @@ class HiFiGANConfig:
             raise unknown("resblock", self.resblock, ("1", "2"))
         if self.init not in INITS:
             raise unknown("initialisation", self.init, INITS)
+        if self.activation not in KINDS:
+            raise unknown("activation", self.activation, KINDS)
+        if self.cut not in CUTS:
+            raise unknown("cut", self.cut, CUTS)
+        if self.istft_n_fft % (2 * ISTFT_OVERLAP):
+            raise UserError(
+                f"istft_n_fft must be a multiple of {2 * ISTFT_OVERLAP}, or 0 for "
+                f"none, not {self.istft_n_fft}"
+            )
         if len(self.rates) != len(self.kernels):
             raise UserError(
                 f"every upsampling stage needs a rate and a kernel width: rates "
@@ -96,7 +124,7 @@ class HiFiGANConfig:
     @property
     def hop_length(self) -> int:
         """Samples for each mel frame."""
-        return math.prod(self.rates)
+        return math.prod(self.rates) * (self.istft_n_fft // ISTFT_OVERLAP or 1)
 
 
 def build_hifigan(cfg: HiFiGANConfig) -> Network:
@@ -122,8 +150,7 @@ class HiFiGAN(nnx.Module):
     def __init__(self, cfg: HiFiGANConfig, rngs: nnx.Rngs) -> None:
         norm, dtype = "weight" if cfg.weight_norm else "none", cfg.dtype
         width = cfg.channels
-        self.hop_length = cfg.hop_length
-        self.input_shift = cfg.input_shift
+        self.cfg = cfg
         self.conv_pre = Conv1d(
             (cfg.n_mels, width), 7, norm=norm, dtype=dtype, rngs=rngs
         )
@@ -135,6 +162,7 @@ class HiFiGAN(nnx.Module):
                     (width, width // 2),
                     kernel,
                     stride=rate,
+                    cut=cfg.cut,
                     norm=norm,
                     dtype=dtype,
                     rngs=rngs,
@@ -148,19 +176,44 @@ class HiFiGAN(nnx.Module):
                 )
             ]
             self.blocks.append(nnx.List(fusion))
-        self.conv_post = Conv1d((width, 1), 7, norm=norm, dtype=dtype, rngs=rngs)
+        self.activation_post = _activation(cfg, width, LAST_SLOPE)
+        outputs = cfg.istft_n_fft + 2 if cfg.istft_n_fft else 1
+        self.conv_post = Conv1d((width, outputs), 7, norm=norm, dtype=dtype, rngs=rngs)
 
     def __call__(self, mel: Array) -> Array:
-        """Log-mels [B, T, F] to waveforms [B, T * hop], in [-1, 1]."""
-        x = self.conv_pre(mel - self.input_shift)
+        """Log-mels [B, T, F] to waveforms [B, T * hop], in [-1, 1] without iSTFT."""
+        x = self.conv_pre(mel - self.cfg.input_shift)
         for upsample, fusion in zip(self.upsamplers, self.blocks, strict=True):
-            x = upsample(jax.nn.leaky_relu(x, SLOPE))
+            if self.cfg.activation == "leaky_relu":  # with Snake there is none here
+                x = jax.nn.leaky_relu(x, SLOPE)
+            x = upsample(x)
             x = sum((block(x) for block in fusion[1:]), fusion[0](x)) / len(fusion)
-        x = self.conv_post(jax.nn.leaky_relu(x, LAST_SLOPE))
-        wave = jnp.tanh(x.astype(jnp.float32))[..., 0]  # [B, N]
+        x = self.activation_post(x)
         # An odd width - rate gives a stage one sample more than its share. Cut here
         # and not in the stage, the rest equals the published systems' output.
-        return wave[:, : mel.shape[1] * self.hop_length]
+        length = mel.shape[1] * math.prod(self.cfg.rates)
+        if self.cfg.istft_n_fft:
+            x = jnp.pad(x[:, :length], ((0, 0), (1, 0), (0, 0)), mode="reflect")
+            return _from_spectra(self.conv_post(x).astype(jnp.float32))
+        wave = jnp.tanh(self.conv_post(x).astype(jnp.float32))[..., 0]  # [B, N]
+        return wave[:, :length]
+
+
+def _from_spectra(x: Array) -> Array:
+    """Waveforms [B, (T - 1) * hop] of log-magnitudes and phases [B, T, n_fft + 2].
+
+    As iSTFTNet's code: the phase is the sine of what the network says, in radians.
+    """
+    n_fft = x.shape[-1] - 2
+    magnitude, phase = jnp.split(x, 2, axis=-1)
+    magnitude, phase = jnp.exp(magnitude), jnp.sin(phase)
+    spectra = jax.lax.complex(magnitude * jnp.cos(phase), magnitude * jnp.sin(phase))
+    wave = istft(spectra, n_fft, n_fft // ISTFT_OVERLAP, n_fft)
+    return wave[:, n_fft // 2 : -(n_fft // 2)]
+
+
+def _activation(cfg: HiFiGANConfig, channels: int, slope: float) -> Activation:
+    return Activation(cfg.activation, channels, slope=slope, antialias=cfg.antialias)
 
 
 class _ResBlock(nnx.Module):
@@ -188,11 +241,18 @@ class _ResBlock(nnx.Module):
         self.dilated = nnx.List([conv(dilation) for dilation in dilations])
         pairs = dilations if cfg.resblock == "1" else ()
         self.plain = nnx.List([conv(1) for _ in pairs])
+        self.activations = nnx.List(
+            [
+                _activation(cfg, channels, SLOPE)
+                for _ in range(len(dilations) + len(pairs))
+            ]
+        )
 
     def __call__(self, x: Array) -> Array:
+        acts = iter(self.activations)
         for i, dilated in enumerate(self.dilated):
-            y = dilated(jax.nn.leaky_relu(x, SLOPE))
+            y = dilated(next(acts)(x))
             if self.plain:
-                y = self.plain[i](jax.nn.leaky_relu(y, SLOPE))
+                y = self.plain[i](next(acts)(y))
             x = x + y
         return x

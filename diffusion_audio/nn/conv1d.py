@@ -59,13 +59,13 @@ class Conv1d(nnx.Module):
     ) -> None:
         inputs, outputs = channels
         shape = (width, inputs // groups, outputs)
-        _declare(self, shape, shape[0] * shape[1], (1, 1, outputs), norm, rngs)
+        declare(self, shape, shape[0] * shape[1], (1, 1, outputs), norm, rngs)
         self.stride, self.dilation, self.groups = stride, dilation, groups
         self.dtype = dtype
 
     def __call__(self, x: Array) -> Array:
         """[B, N, C_in] -> [B, ceil(N / stride), C_out]."""
-        kernel = _kernel(self).astype(self.dtype)
+        kernel = kernel_of(self).astype(self.dtype)
         x = x.astype(self.dtype)
         if self.groups > 1:
             y = grouped_conv(x, kernel, self.stride, self.groups)
@@ -91,6 +91,7 @@ class TransposedConv1d(nnx.Module):
         channels: channels in and out.
         width: taps of the kernel, not below the stride.
         stride: outputs for each input.
+        cut: ``end``, or ``start`` to cut that odd sample off at the start.
         norm: ``none`` or ``weight``.
         dtype: type that it computes in.
         rngs: random streams.
@@ -104,6 +105,7 @@ class TransposedConv1d(nnx.Module):
         width: int,
         *,
         stride: int,
+        cut: str = "end",
         norm: str = "none",
         dtype: str = "float32",
         rngs: nnx.Rngs,
@@ -112,26 +114,37 @@ class TransposedConv1d(nnx.Module):
         shape = (width, inputs, outputs)
         # PyTorch keeps this kernel as [in, out, width] and takes its second axis
         # for the fan-in, and its first for the norms.
-        _declare(self, shape, width * outputs, (1, inputs, 1), norm, rngs)
-        self.stride, self.dtype = stride, dtype
+        declare(self, shape, width * outputs, (1, inputs, 1), norm, rngs)
+        self.stride, self.cut, self.dtype = stride, cut, dtype
 
     def __call__(self, x: Array) -> Array:
         """[B, N, C_in] -> [B, stride * N (+ 1), C_out]."""
-        kernel = _kernel(self).astype(self.dtype)
-        pad = (kernel.shape[0] - self.stride) // 2
+        kernel = kernel_of(self).astype(self.dtype)
+        pad, odd = divmod(kernel.shape[0] - self.stride, 2)
         y = transposed_conv(x.astype(self.dtype), kernel, self.stride, pad)
+        if self.cut == "start":
+            y = y[:, odd:]
         return y + self.bias[...].astype(self.dtype)[None, None, :]
 
 
-def _declare(
+def declare(
     module: Any,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     fan_in: int,
-    norms: tuple[int, int, int],
+    norms: tuple[int, ...],
     norm: str,
     rngs: nnx.Rngs,
 ) -> None:
-    """Gives a layer its parameters; ``norms`` is the shape of g."""
+    """Gives a layer its parameters, as PyTorch would; also for other dimensions.
+
+    Args:
+        module: the layer.
+        shape: of its kernel, output channels last.
+        fan_in: of the initial distribution.
+        norms: shape of g.
+        norm: one of ``NORMS``.
+        rngs: random streams.
+    """
     bound = 1 / math.sqrt(fan_in)  # kaiming_uniform(a = sqrt 5), and its bias
     size = math.prod(shape)
     # One flat draw a layer: XLA compiles it some ten times faster than two in shape.
@@ -170,7 +183,7 @@ def _power_iteration(kernel: Array, u: Array) -> tuple[Array, Array]:
     return u / jnp.linalg.norm(u), v
 
 
-def _kernel(module: Any) -> Array:
+def kernel_of(module: Any) -> Array:
     """The kernel that a layer convolves with."""
     if hasattr(module, "g"):
         return _weight_norm(module.g[...], module.v[...])
@@ -193,6 +206,18 @@ def fold(params: Params) -> Params:
         return rest | {"kernel": _weight_norm(params["g"], params["v"])}
     return {
         name: fold(node) if isinstance(node, dict) else node
+        for name, node in params.items()
+    }
+
+
+def unfold(params: Params, like: Params) -> Params:
+    """The inverse of `fold`: weight norm wherever ``like`` has it."""
+    if "g" in like and "kernel" in params:
+        rest = {name: leaf for name, leaf in params.items() if name != "kernel"}
+        kernel = params["kernel"]
+        return rest | {"g": _norm(kernel, like["g"].shape), "v": kernel}
+    return {
+        name: unfold(node, like[name]) if isinstance(node, dict) else node
         for name, node in params.items()
     }
 

@@ -281,12 +281,13 @@ def _mean(values: np.ndarray) -> Estimate:
 def _runs(
     config: dict[str, Any], model: str | Path, classifier: str | Path | None
 ) -> dict[str, Path]:
-    """Work directories of all runs the results rest on, those that still exist."""
+    """Work directories of all runs the results rest on, those that were made here."""
     runs = {name: Path(part["run"]) for name, part in config["components"].items()}
     if classifier:
         runs["classifier"] = Path(classifier)
     runs["diffusion"] = Path(model)
-    return {name: path for name, path in runs.items() if path.is_dir()}
+    made = "provenance.json"
+    return {name: path for name, path in runs.items() if (path / made).is_file()}
 
 
 def _curves(runs: dict[str, Path]) -> list[Run]:

@@ -44,6 +44,7 @@ class LatentDiffusion:
         vae: mel pictures <-> latents; or what cuts them into patches.
         vae_config: of the VAE, or of the patches.
         vocoder: log-mel [B, T, F] -> waveform [B, N], or None.
+        vocoder_config: of the vocoder, or None.
     """
 
     spec: AudioSpec
@@ -54,6 +55,7 @@ class LatentDiffusion:
     vae: Network
     vae_config: VAEConfig | PatchesConfig
     vocoder: Network | None
+    vocoder_config: HiFiGANConfig | None
 
     @property
     def components(self) -> dict[str, Network]:
@@ -182,9 +184,10 @@ def build(config: Mapping[str, Any]) -> LatentDiffusion:
         "vocabulary": config["tokenizer"]["size"],
         "max_tokens": config["tokenizer"]["max_tokens"],
     }
-    vocoder = None
+    vocoder, vocoder_config = None, None
     if "vocoder" in parts:
-        vocoder = build_hifigan(settings(HiFiGANConfig, parts["vocoder"], "generator"))
+        vocoder_config = settings(HiFiGANConfig, parts["vocoder"], "generator")
+        vocoder = build_hifigan(vocoder_config)
     return LatentDiffusion(
         spec=spec,
         process=process,
@@ -194,4 +197,5 @@ def build(config: Mapping[str, Any]) -> LatentDiffusion:
         vae=vae,
         vae_config=vae_config,
         vocoder=vocoder,
+        vocoder_config=vocoder_config,
     )

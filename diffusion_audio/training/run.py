@@ -17,6 +17,7 @@ from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import fold
+from diffusion_audio.pretrained import folder
 from diffusion_audio.training import ema, loop
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.parallel import ParallelConfig
@@ -149,9 +150,9 @@ def train(
 def resolve(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     """The config as plain values, with nothing left to look up.
 
-    The AudioSpec is spelt out, and the run directories under ``components`` are
-    replaced by the resolved configs found there, so that the result says all of a
-    model without the files it came from.
+    The AudioSpec is spelt out, and the directories under ``components``, of runs or of
+    converted weights, are replaced by the resolved configs found there, so that the
+    result says all of a model without the files it came from.
 
     Raises:
         UserError: a component is no run, of another task or of another AudioSpec.
@@ -192,10 +193,18 @@ def load_components(config: Mapping[str, Any]) -> Params:
     """The trained parameters a run stands on, by name, ready for inference."""
     frozen = {}
     for name, part in config.get("components", {}).items():
-        state = read(part["run"]).state
-        params = ema.best(state["ema"], state["params"])
+        params = _inference_params(part["run"])
         frozen[name] = fold(params["generator"]) if name == "vocoder" else params
     return frozen
+
+
+def _inference_params(directory: str) -> Params:
+    """What a run or a folder of published weights is heard with."""
+    if folder.is_weights(directory):
+        _, generator = folder.read_generator(directory, read_config(directory))
+        return {"generator": jax.tree.map(jnp.asarray, generator)}
+    state = read(directory).state
+    return ema.best(state["ema"], state["params"])
 
 
 def read(workdir: str | Path) -> Trained:

@@ -6,13 +6,16 @@ import pytest
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import (
     MPDConfig,
+    MRDConfig,
     MSDConfig,
     build_discriminators,
     build_mpd,
+    build_mrd,
     build_msd,
 )
 from diffusion_audio.nn.conv1d import fold
 from diffusion_audio.nn.functional import abstract_params, count
+from tests.networks import random_params
 
 TINY_MPD = MPDConfig(periods=(2, 3), channels=(2, 4, 4))
 TINY_MSD = MSDConfig(
@@ -135,3 +138,40 @@ def test_settings_that_cannot_work_are_refused(settings, message):
         MSDConfig(**settings)
     with pytest.raises(UserError, match="at least one"):
         MPDConfig(periods=())
+
+
+def test_mrd_is_of_dacs_size():
+    folded = jax.eval_shape(fold, abstract_params(build_mrd(MRDConfig())))
+    assert round(count(folded) / 1e6, 2) == 1.41
+
+
+def test_mrd_judges_bands_apart():
+    cfg = MRDConfig(windows=(64, 32), channels=4, edges=(0.0, 0.5, 1.0))
+    network = build_mrd(cfg)
+    params = random_params(network)
+    time = jnp.arange(256.0)
+    low, high = (jnp.sin(2 * jnp.pi * f * time)[None] for f in (1 / 16, 7 / 16))
+    apply = jax.jit(network.apply)
+    before, after = apply(params, low), apply(params, low + high)
+    assert [j.logits.shape[0] for j in before] == [1, 1]
+    assert [m.shape for m in before[0].features[:2]] == [(1, 16, 16, 4), (1, 16, 8, 4)]
+    assert len(before[0].features) == 11
+    changes = [
+        float(jnp.abs(a - b)[:, 4:-4].max())
+        for a, b in zip(before[0].features, after[0].features, strict=True)
+    ]
+    assert changes[0] < 0.02 * changes[5]  # the lower band hears little of the tone
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"windows": (100,)}, "multiples of 8"),
+        ({"windows": ()}, "multiples of 8"),
+        ({"edges": (0.0, 0.6, 0.5, 1.0)}, "rise from 0 to 1"),
+        ({"edges": (0.1, 1.0)}, "rise from 0 to 1"),
+    ],
+)
+def test_mrd_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        MRDConfig(**settings)

@@ -8,6 +8,7 @@ import pytest
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
 from diffusion_audio.nn.functional import abstract_params, count
+from tests.networks import random_params
 
 TINY = HiFiGANConfig(
     n_mels=5,
@@ -41,8 +42,20 @@ AUDIOLDM = {"channels": 1024, "rates": (5, 4, 2, 2, 2), "kernels": (16, 16, 8, 4
             13_672_065,
             {"n_mels": 256, "rates": (5, 4, 4, 2), "kernels": (11, 8, 8, 4)},
         ),
+        (
+            190_281_889,
+            {
+                "n_mels": 256,
+                "channels": 1536,
+                "rates": (6, 5, 4, 2, 2),
+                "kernels": (12, 10, 8, 4, 4),
+                "resblock_kernels": (3, 7, 11, 15),
+                "dilations": ((1, 3, 5),) * 4,
+            },
+        ),
+        (13_254_034, {"rates": (8, 8), "kernels": (16, 16), "istft_n_fft": 16}),
     ],
-    ids=["v1", "v2", "v3", "audioldm_16k", "auffusion"],
+    ids=["v1", "v2", "v3", "audioldm_16k", "auffusion", "audioldm_48k", "istftnet"],
 )
 def test_published_parameter_counts(expected, settings):
     cfg = HiFiGANConfig(**settings, weight_norm=False)
@@ -109,6 +122,9 @@ def test_bfloat16_stays_near_float32():
         ({"resblock_kernels": (3, 4)}, "must be odd"),
         ({"dilations": ((1, 3),)}, "differ in number"),
         ({"channels": 18}, "multiple of 4, not 18"),
+        ({"activation": "snak"}, "unknown activation 'snak'; did you mean 'snake'"),
+        ({"istft_n_fft": 12}, "multiple of 8, or 0 for none, not 12"),
+        ({"cut": "both"}, "unknown cut 'both'"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(change, message):
@@ -130,3 +146,38 @@ def test_a_preserving_start_hears_its_input_and_silence_is_zero():
     np.testing.assert_allclose(silence, 0.0, atol=1e-6)
     with pytest.raises(UserError, match="unknown initialisation 'perserving'; did"):
         HiFiGANConfig(init="perserving")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "snakebeta", "antialias": True},
+        {"activation": "snake", "istft_n_fft": 16},
+    ],
+)
+def test_every_option_keeps_length_and_reaches_every_parameter(options):
+    cfg = dataclasses.replace(TINY, **options)
+    network = build_hifigan(cfg)
+    params = random_params(network)
+    mel = jax.random.normal(jax.random.key(1), (2, 9, 5))
+    wave = jax.jit(network.apply)(params, mel)
+    hop = 8 * (4 if cfg.istft_n_fft else 1)
+    assert wave.shape == (2, 9 * hop) == (2, 9 * cfg.hop_length)
+    loss = jax.jit(jax.grad(lambda params: jnp.sum(network.apply(params, mel) ** 2)))
+    grads = loss(params)
+    assert all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(grads))
+
+
+def test_spectra_of_a_head_become_their_waveform():
+    """A constant phase and magnitude in one bin is a cosine in every frame."""
+    cfg = dataclasses.replace(TINY, weight_norm=False, istft_n_fft=16)
+    network = build_hifigan(cfg)
+    params = jax.tree.map(jnp.zeros_like, random_params(network))
+    bias = jnp.full(18, -100.0).at[9:].set(0.0).at[4].set(jnp.log(8.0))
+    params["conv_post"]["bias"] = bias
+    wave = jax.jit(network.apply)(params, jnp.zeros((1, 4, 5)))[0]
+    time = jnp.arange(4.0 * 32)
+    # Frames are 4 samples apart, a whole period of bin 4 of 16: all in one phase.
+    np.testing.assert_allclose(
+        wave[16:-16], jnp.cos(jnp.pi / 2 * time)[16:-16] / 1.5, atol=1e-4
+    )

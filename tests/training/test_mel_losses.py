@@ -9,7 +9,7 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.errors import UserError
 from diffusion_audio.training import gan_losses
-from diffusion_audio.training.tasks.vocoder import VocoderLossConfig
+from diffusion_audio.training.vocoder_loss import VocoderLossConfig
 
 SPEC = PRESETS["tones_16k"]
 TONE = 0.3 * jnp.sin(2 * jnp.pi * 440 * jnp.arange(4096.0) / 16_000)[None]
@@ -45,3 +45,17 @@ def test_full_band_goes_up_to_half_the_rate_and_down_to_the_papers_floor():
 def test_an_unknown_distance_is_named():
     with pytest.raises(UserError, match="unknown mel distance 'sotf'; did you mean"):
         VocoderLossConfig(mel_distance="sotf")
+
+
+def test_scales_of_the_multiscale_loss_are_dacs():
+    scales = gan_losses.mel_scales(44_100)
+    assert [s.n_mels for s in scales] == [5, 10, 20, 40, 80, 160, 320]
+    assert [s.n_fft for s in scales] == [32, 64, 128, 256, 512, 1024, 2048]
+    assert {s.hop_length * 4 / s.n_fft for s in scales} == {1}
+
+
+def test_multiscale_loss_of_a_louder_wave_is_the_log_of_its_gain_at_each_scale():
+    noise = jax.random.normal(jax.random.key(0), (1, 4096))
+    assert float(gan_losses.multiscale_mel_loss(16_000, noise, noise)) == 0.0
+    loss = gan_losses.multiscale_mel_loss(16_000, noise, 10 * noise)
+    np.testing.assert_allclose(loss, 7.0, rtol=1e-2)

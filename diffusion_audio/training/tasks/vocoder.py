@@ -4,7 +4,6 @@ The generator runs once a step: the discriminators learn from its output, then j
 it anew, and the gradient they give goes back through that same run.
 """
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -16,20 +15,18 @@ import numpy as np
 import optax
 
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
-from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
-from diffusion_audio.nn.conv1d import refresh_spectral
+from diffusion_audio.models.vae import VAEConfig, build_vae
+from diffusion_audio.nn.conv1d import refresh_spectral, unfold
 from diffusion_audio.training import ema
 from diffusion_audio.training.gan_losses import (
     adversarial_loss,
     discriminator_loss,
     feature_loss,
-    full_band,
-    mel_loss,
-    soft_mel_loss,
 )
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
@@ -42,39 +39,16 @@ from diffusion_audio.training.task import (
     apply_gradients,
     new_state,
 )
-
-MEL_DISTANCES = ("l1", "soft")
-
-
-@dataclasses.dataclass(frozen=True)
-class VocoderLossConfig:
-    """The generator's losses and their weights.
-
-    Attributes:
-        mel_distance: ``l1``, the paper's, of full-band mels down to its floor; or
-            ``soft``, `soft_mel_loss` with the floor of the generator's input.
-        mel: weight of the mel distance.
-        features: of feature matching.
-        adversarial: of the LSGAN term.
-        discriminator_start: updates before it train the generator on the mel loss
-            alone, and the discriminators not at all.
-    """
-
-    mel_distance: str = "l1"
-    mel: float = 45.0
-    features: float = 2.0
-    adversarial: float = 1.0
-    discriminator_start: int = 0
-
-    def __post_init__(self) -> None:
-        if self.mel_distance not in MEL_DISTANCES:
-            raise unknown("mel distance", self.mel_distance, MEL_DISTANCES)
+from diffusion_audio.training.vocoder_checks import check, check_start, check_vae
+from diffusion_audio.training.vocoder_loss import VocoderLossConfig, weighted
 
 
 def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     """The vocoder task of a config.
 
-    Its groups: audio, data, generator, discriminators, loss, optimizer, ema, train.
+    Its groups: audio, data, generator, discriminators, loss, optimizer, ema, train; and
+    components, where the generator starts from a trained ``vocoder``, or hears mels as
+    a trained ``vae`` reconstructs them.
 
     Raises:
         UserError: mel bands, rates or segments do not fit the AudioSpec.
@@ -85,29 +59,56 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     generator = build_hifigan(generator_cfg)
     discriminators = build_discriminators(config["discriminators"])
     weights = settings(VocoderLossConfig, config, "loss")
-    mel_distance = (
-        partial(mel_loss, full_band(spec))
-        if weights.mel_distance == "l1"
-        else partial(soft_mel_loss, spec)
-    )
+    mel_distance = weights.distance(spec)
     train = settings(TrainConfig, config, "train")
     average = settings(ema.EMAConfig, config, "ema")
     optimizer = make_optimizer(
         settings(OptimizerConfig, config, "optimizer"), train.steps
     )
-    _check(spec, generator_cfg, train, config["data"]["seconds"])
+    check(spec, generator_cfg, train, config["data"]["seconds"])
+    if weights.judged and not config["discriminators"]:
+        raise UserError(
+            "there are no discriminators, so config.loss.features and adversarial must "
+            "be 0; or give config.discriminators.mpd, msd or mrd"
+        )
+    parts = config.get("components", {})
+    vae = None
+    if "vae" in parts:
+        vae_cfg = settings(VAEConfig, parts["vae"], "vae")
+        vae = build_vae(vae_cfg)
+        check_vae(spec, vae_cfg, config["data"]["seconds"])
+    if "vocoder" in parts:
+        check_start(
+            generator_cfg, settings(HiFiGANConfig, parts["vocoder"], "generator")
+        )
 
     def init(key: Key, batch: Batch, frozen: Params | None = None) -> State:
-        del batch, frozen
-        keys = jax.random.split(key)
+        del batch
+        frozen = frozen or {}
+        keys = jax.random.split(key, 3)
         params = {
             "generator": generator.init(keys[0]),
             "discriminators": discriminators.init(keys[1]),
         }
+        if "vocoder" in frozen:
+            params["generator"] = unfold(frozen["vocoder"], params["generator"])
+        kept = {}
+        if vae is not None:
+            kept["vae"] = frozen["vae"] if frozen else vae.init(keys[2])
         opt = {name: optimizer.init(part) for name, part in params.items()}
-        return new_state(
-            params, opt, ema.start(average, {"generator": params["generator"]})
+        start = ema.start(average, {"generator": params["generator"]})
+        return new_state(params, opt, start, kept)
+
+    def picture(frozen: Params, wave: Array) -> Array:
+        """The log-mels [B, T, F] that the generator hears."""
+        mel = log_mel(spec, wave)
+        if vae is None:
+            return mel
+        moments = vae.apply(
+            frozen["vae"], normalize(spec, mel)[..., None], method="encode"
         )
+        rebuilt = vae.apply(frozen["vae"], moments.mean, method="decode")
+        return denormalize(spec, rebuilt[..., 0])
 
     def contest(
         judges: Params, opt: Any, wave: Array, fake: Array, mean: Mean
@@ -134,18 +135,16 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         loss, grads = jax.value_and_grad(deception)(judges)
         loss, grads = mean((loss, grads))
         judges, opt = apply_gradients(optimizer, grads, opt, judges)
-        real_judged = discriminators.apply(judges, wave)
 
         def shortfall(fake: Array) -> tuple[Array, Metrics]:
-            fake_judged = discriminators.apply(judges, fake)
-            metrics = {
-                "adversarial": adversarial_loss(fake_judged),
-                "features": feature_loss(real_judged, fake_judged),
-            }
-            return (
-                weights.adversarial * metrics["adversarial"]
-                + weights.features * metrics["features"]
-            ), metrics
+            judged = discriminators.apply(judges, fake)
+            metrics = {}
+            if weights.adversarial:
+                metrics["adversarial"] = adversarial_loss(judged)
+            if weights.features:
+                real_judged = discriminators.apply(judges, wave)
+                metrics["features"] = feature_loss(real_judged, judged)
+            return weighted(weights, metrics), metrics
 
         towards_real, metrics = jax.grad(shortfall, has_aux=True)(fake)
         metrics |= {"discriminator": loss, "grad_norm_d": optax.tree.norm(grads)}
@@ -154,35 +153,37 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     def no_contest(
         judges: Params, opt: Any, wave: Array, fake: Array
     ) -> tuple[Params, Any, Array, Metrics]:
-        names = ("adversarial", "features", "discriminator", "grad_norm_d")
-        nothing = {name: jnp.zeros(()) for name in names}
+        heard = (judges, opt, wave, fake)
+        shapes = jax.eval_shape(partial(contest, mean=lambda tree: tree), *heard)[3]
+        nothing = {name: jnp.zeros(()) for name in shapes}
         return judges, opt, jnp.zeros_like(fake), nothing
 
     def step(state: State, batch: Batch, key: Key, mean: Mean) -> tuple[State, Metrics]:
         del key
         wave, params, opt = batch["audio"], state["params"], state["opt"]
-        picture = log_mel(spec, wave)
+        mel = picture(state["frozen"], wave)
         fake, pull = jax.vjp(
-            lambda params: generator.apply(params, picture), params["generator"]
+            lambda params: generator.apply(params, mel), params["generator"]
         )
-        mel, towards_mel = jax.value_and_grad(lambda fake: mel_distance(wave, fake))(
-            fake
-        )
-        heard = (params["discriminators"], opt["discriminators"], wave, fake)
-        judged = partial(contest, mean=mean)
-        if weights.discriminator_start:
-            judges, judges_opt, towards_real, metrics = jax.lax.cond(
-                state["step"] >= weights.discriminator_start, judged, no_contest, *heard
-            )
-        else:
-            judges, judges_opt, towards_real, metrics = judged(*heard)
-        (grads,) = pull(weights.mel * towards_mel + towards_real)
-        metrics["mel"] = mel
-        metrics["loss"] = (
-            weights.mel * mel
-            + weights.features * metrics["features"]
-            + weights.adversarial * metrics["adversarial"]
-        )
+        judges, judges_opt = params["discriminators"], opt["discriminators"]
+        wanted, metrics = jnp.zeros_like(fake), {}
+        if weights.judged:
+            heard = (judges, judges_opt, wave, fake)
+            judged = partial(contest, mean=mean)
+            if weights.discriminator_start:
+                started = state["step"] >= weights.discriminator_start
+                judges, judges_opt, wanted, metrics = jax.lax.cond(
+                    started, judged, no_contest, *heard
+                )
+            else:
+                judges, judges_opt, wanted, metrics = judged(*heard)
+        if weights.mel:
+            metrics["mel"], towards_mel = jax.value_and_grad(
+                lambda fake: mel_distance(wave, fake)
+            )(fake)
+            wanted = wanted + weights.mel * towards_mel
+        (grads,) = pull(wanted)
+        metrics["loss"] = weighted(weights, metrics)
         grads, metrics = mean((grads, metrics))
         metrics["grad_norm"] = optax.tree.norm(grads)
         trained, trained_opt = apply_gradients(
@@ -200,10 +201,11 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         return state | new, metrics
 
     @jax.jit
-    def vocode(params: Params, wave: Array) -> tuple[Array, Array, Array]:
-        mel = log_mel(spec, wave)
-        fake = generator.apply(params, mel)
-        return fake, mel, log_mel(spec, fake)
+    def vocode(
+        params: Params, frozen: Params, wave: Array
+    ) -> tuple[Array, Array, Array]:
+        fake = generator.apply(params, picture(frozen, wave))
+        return fake, log_mel(spec, wave), log_mel(spec, fake)
 
     def evaluate(state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
         del key
@@ -212,7 +214,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         audio: dict[str, np.ndarray] = {}
         pictures: dict[str, np.ndarray] = {}
         for batch in islice(batches, 4):
-            fake, mel, fake_mel = vocode(params, batch["audio"])
+            fake, mel, fake_mel = vocode(params, state["frozen"], batch["audio"])
             errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
             if not audio:
                 for i in range(min(4, len(mel))):
@@ -223,36 +225,3 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         return Evaluation({"mel_l1": float(np.mean(errors))}, audio, pictures)
 
     return Task(init, step, evaluate)
-
-
-def _check(
-    spec: AudioSpec, cfg: HiFiGANConfig, train: TrainConfig, seconds: float
-) -> None:
-    """Refuses settings that contradict each other."""
-    if cfg.n_mels != spec.n_mels:
-        raise UserError(
-            f"config.generator.n_mels is {cfg.n_mels}, but the audio spec has "
-            f"{spec.n_mels} mel bands"
-        )
-    if cfg.hop_length != spec.hop_length:
-        raise UserError(
-            f"config.generator.rates {cfg.rates} multiply to {cfg.hop_length}, but "
-            f"the audio spec's hop_length is {spec.hop_length}"
-        )
-    if spec.framing != "hifigan":
-        raise UserError(
-            f"a vocoder needs one mel frame for each hop: framing 'hifigan', not "
-            f"{spec.framing!r}"
-        )
-    samples = round(seconds * spec.sample_rate)
-    if samples % spec.hop_length:
-        near = round(samples / spec.hop_length) * spec.hop_length
-        raise UserError(
-            f"config.data.seconds is a segment of {samples} samples, not a multiple of "
-            f"hop_length {spec.hop_length}; set it to {near / spec.sample_rate:.8g}"
-        )
-    if train.accumulate > 1:
-        raise UserError(
-            f"the vocoder task takes a batch in one part: config.train.accumulate must "
-            f"be 1, not {train.accumulate}"
-        )

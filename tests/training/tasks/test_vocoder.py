@@ -1,22 +1,25 @@
 """The GAN step against one written out naively, and what must not change in it."""
 
 import copy
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
-from diffusion_audio.nn.conv1d import refresh_spectral
+from diffusion_audio.models.vae import VAEConfig, build_vae
+from diffusion_audio.nn.conv1d import fold, refresh_spectral
 from diffusion_audio.training import gan_losses, parallel
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.task import apply_gradients
 from diffusion_audio.training.tasks import vocoder
+from tests.networks import random_params
 
 CONFIG = {
     "audio": {
@@ -56,10 +59,13 @@ SPEC = AudioSpec.from_config(CONFIG["audio"])
 KEY = jax.random.key(0)
 
 
+VAE = {"channels": (8, 8), "latent": 2, "groups": 4, "blocks": 1}
+
+
 def changed(**groups):
     config = copy.deepcopy(CONFIG)
     for group, values in groups.items():
-        config[group] |= values
+        config[group] = config.get(group, {}) | values
     return config
 
 
@@ -212,11 +218,131 @@ def test_four_devices_make_the_same_step(states, mode):
         ({"audio": {"framing": "centre"}}, "framing 'hifigan', not 'centre'"),
         ({"data": {"seconds": 0.13}}, r"130 samples, not a multiple .* to 0\.128"),
         ({"train": {"accumulate": 2}}, "accumulate must be 1, not 2"),
-        ({"discriminators": {"mrd": {}}}, "unknown discriminator 'mrd'"),
+        ({"discriminators": {"mdr": {}}}, "unknown discriminator 'mdr'; did you mean"),
         ({"generator": {"chanels": 8}}, "unknown key in config.generator 'chanels'"),
         ({"loss": {"mel_weight": 8}}, "unknown key in config.loss 'mel_weight'"),
+        (
+            {"loss": {"mel": 0, "features": 0, "adversarial": 0}},
+            "every loss has weight",
+        ),
+        (
+            {"components": {"vae": {"vae": VAE}}, "data": {"seconds": 0.136}},
+            "17 mel fr",
+        ),
+        (
+            {"components": {"vocoder": {"generator": {"n_mels": 6, "channels": 16}}}},
+            "channels: 8 != 16",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(groups, message):
     with pytest.raises(UserError, match=message):
         vocoder.make(changed(**groups))
+
+
+def test_without_discriminators_their_losses_must_be_off():
+    with pytest.raises(UserError, match="there are no discriminators"):
+        vocoder.make(CONFIG | {"discriminators": {}})
+
+
+@pytest.mark.parametrize(
+    ("weights", "functions", "logged"),
+    [
+        ({"features": 0}, ["feature_loss"], {"adversarial", "discriminator", "mel"}),
+        (
+            {"adversarial": 0},
+            ["adversarial_loss"],
+            {"features", "discriminator", "mel"},
+        ),
+        (
+            {"features": 0, "adversarial": 0},
+            ["feature_loss", "adversarial_loss", "discriminator_loss"],
+            {"mel"},
+        ),
+        ({"mel": 0}, [], {"adversarial", "features", "discriminator"}),
+    ],
+)
+def test_a_loss_of_weight_zero_is_not_computed(monkeypatch, weights, functions, logged):
+    def never(*_):
+        raise AssertionError("computed for nothing")
+
+    for name in functions:
+        monkeypatch.setattr(vocoder, name, never)
+    if "mel" in weights:
+        monkeypatch.setattr(vocoder.VocoderLossConfig, "distance", lambda *_: never)
+    task = vocoder.make(changed(loss=weights | {"discriminator_start": 0}))
+    state = jax.eval_shape(task.init, KEY, batch())
+    step = partial(task.step, mean=identity)
+    _, metrics = jax.eval_shape(step, state, batch(), KEY)  # traced, not compiled
+    assert metrics.keys() - {"loss", "grad_norm", "grad_norm_d"} == logged
+
+
+OPTIONS = {
+    "snake and mrd": {
+        "generator": {"activation": "snakebeta", "antialias": True},
+        "discriminators": {"mrd": {"windows": (32, 16), "channels": 2}},
+    },
+    "istft and multiscale": {
+        "generator": {"rates": (2,), "kernels": (4,), "istft_n_fft": 16},
+        "loss": {"mel_distance": "multiscale", "mel": 15.0, "discriminator_start": 0},
+        "data": {"seconds": 1.2},
+    },
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_trains(name):
+    config = changed(loss={"discriminator_start": 0})
+    for group, values in OPTIONS[name].items():
+        config[group] |= values
+    task = vocoder.make(config)
+    samples = round(1000 * config["data"]["seconds"])
+    audio = {"audio": np.resize(batch()["audio"], (2, samples))}
+    state = jax.jit(task.init)(KEY, audio)
+    new, metrics = jax.jit(task.step, static_argnums=3)(state, audio, KEY, identity)
+    assert all(np.isfinite(value) for value in metrics.values())
+    jax.tree.map(
+        lambda a, b: np.testing.assert_array_less(0, np.abs(a - b).max()),
+        state["params"]["generator"],
+        new["params"]["generator"],
+    )
+    kinds = set(config["discriminators"])
+    assert set(new["params"]["discriminators"]) == kinds
+
+
+def test_a_start_from_folded_weights_is_the_same_generator(states):
+    state = states[0][0]
+    folded = fold(state["params"]["generator"])
+    config = changed(components={"vocoder": {"generator": CONFIG["generator"]}})
+    started = vocoder.make(config).init(jax.random.key(7), batch(), {"vocoder": folded})
+    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    mel = log_mel(SPEC, batch()["audio"])
+    np.testing.assert_allclose(
+        generator.apply(started["params"]["generator"], mel),
+        generator.apply(state["params"]["generator"], mel),
+        atol=1e-6,
+    )
+    assert started["frozen"] == {}
+
+
+def test_fine_tuning_hears_mels_as_the_vae_rebuilds_them():
+    config = changed(
+        components={"vae": {"vae": VAE}},
+        loss={"features": 0, "adversarial": 0},
+        audio={"value_low": -10.0, "value_high": 2.0},
+    )
+    vae = build_vae(VAEConfig(**VAE))
+    params = random_params(vae)
+    task = vocoder.make(config)
+    before = task.init(KEY, batch(), {"vae": params})
+    _, metrics = jax.jit(task.step, static_argnums=3)(before, batch(), KEY, identity)
+    jax.tree.map(np.testing.assert_array_equal, before["frozen"]["vae"], params)
+    spec = AudioSpec.from_config(config["audio"])
+    wave = batch()["audio"]
+    mel = normalize(spec, log_mel(spec, wave))[..., None]
+    mean = vae.apply(params, mel, method="encode").mean
+    rebuilt = denormalize(spec, vae.apply(params, mean, method="decode")[..., 0])
+    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    fake = generator.apply(before["params"]["generator"], rebuilt)
+    expected = gan_losses.mel_loss(gan_losses.full_band(spec), wave, fake)
+    np.testing.assert_allclose(metrics["mel"], expected, rtol=1e-5)

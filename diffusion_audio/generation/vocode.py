@@ -1,0 +1,181 @@
+"""Copy synthesis: audio files to log-mels and back through a vocoder.
+
+What comes out is the best that any model of those mels could sound. Files are cut into
+windows of one size, whichever file they are of, so batches are full, one compiled
+program serves a folder, and memory does not grow with the length of a file.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffusion_audio.aliases import Array, Params
+from diffusion_audio.audio.files import probe, read, write
+from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.folder import SUFFIXES
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.streaming import margin, windows
+from diffusion_audio.training import run
+from diffusion_audio.training.settings import settings
+from diffusion_audio.training.workdir import read_config
+
+
+class Vocoder(NamedTuple):
+    """A trained vocoder, ready for use. Made by `load_vocoder`.
+
+    Attributes:
+        spec: of the mels that it takes.
+        cfg: of the generator.
+        params: without weight norm.
+        resynthesize: (params, audio [B, N]) -> audio [B, N], N a multiple of the hop.
+    """
+
+    spec: AudioSpec
+    cfg: HiFiGANConfig
+    params: Params
+    resynthesize: Callable[[Params, Array], Array]
+
+
+def load_vocoder(directory: str | Path) -> Vocoder:
+    """The vocoder of a run, or of a folder of converted weights.
+
+    Raises:
+        UserError: it is neither, or of another task.
+    """
+    config = read_config(directory)
+    if config.get("task") != "vocoder":
+        raise UserError(
+            f"{directory} is of task {config.get('task')!r}; give a vocoder's run or "
+            "converted weights"
+        )
+    spec = AudioSpec.from_dict(config["audio"])
+    cfg = dataclasses.replace(
+        settings(HiFiGANConfig, config, "generator"), weight_norm=False
+    )
+    parts = {"components": {"vocoder": {"run": str(directory)}}}
+    network = build_hifigan(cfg)
+
+    @jax.jit
+    def resynthesize(params: Params, audio: Array) -> Array:
+        return network.apply(params, log_mel(spec, audio))
+
+    return Vocoder(spec, cfg, run.load_components(parts)["vocoder"], resynthesize)
+
+
+def resynthesize(
+    vocoder: Vocoder,
+    clips: Iterable[tuple[Any, np.ndarray]],
+    *,
+    seconds: float = 4.0,
+    batch_size: int = 4,
+) -> Iterator[tuple[Any, np.ndarray]]:
+    """Clips through log-mels and back, in batches of windows of equal length.
+
+    A clip is followed by silence, longer than what a sample depends on, so that it
+    sounds the same whatever the length of the windows; they overlap by as much, so the
+    result is that of the whole clip at once.
+
+    Args:
+        vocoder: made by `load_vocoder`.
+        clips: names and waveforms [N] at the vocoder's rate, drawn as they are needed.
+        seconds: length of a window; at least what a sample depends on is taken.
+        batch_size: windows of a batch.
+
+    Yields:
+        The names in order, each with its waveform float32 [N].
+    """
+    spec = vocoder.spec
+    hop = spec.hop_length
+    overlap = margin(vocoder.cfg) + math.ceil(spec.n_fft / hop / 2)
+    size = max(round(seconds * spec.sample_rate / hop), 2 * overlap + 1)
+    unfinished: dict[int, tuple[Any, np.ndarray]] = {}
+
+    def pieces() -> Iterator[tuple[int, int, int, int, np.ndarray]]:
+        for number, (name, wave) in enumerate(clips):
+            frames = max(-(-len(wave) // hop) + overlap, size)
+            padded = np.pad(wave, (0, frames * hop - len(wave)))
+            unfinished[number] = (name, np.empty(len(wave), np.float32))
+            for start, keep, stop in windows(frames, size, overlap):
+                if keep * hop >= len(wave):
+                    break  # only silence is left
+                piece = padded[start * hop : (start + size) * hop]
+                yield number, start * hop, keep * hop, stop * hop, piece
+
+    work = pieces()
+    while batch := list(islice(work, batch_size)):
+        audio = np.stack([piece for *_, piece in batch])
+        missing = batch_size - len(batch)  # one shape, one compilation
+        audio = np.pad(audio, ((0, missing), (0, 0)))
+        made = np.asarray(vocoder.resynthesize(vocoder.params, jnp.asarray(audio)))
+        for (number, start, keep, stop, _), wave in zip(batch, made, strict=False):
+            target = unfinished[number][1]
+            part = wave[keep - start : stop - start]
+            target[keep:stop] = part[: max(0, len(target) - keep)]
+            if stop >= len(target):
+                yield unfinished.pop(number)
+
+
+def vocode(
+    model: str | Path,
+    source: str | Path,
+    out: str | Path,
+    *,
+    seconds: float = 4.0,
+    batch_size: int = 4,
+) -> Iterator[Path]:
+    """Copy synthesis of an audio file, or of all in a folder.
+
+    Args:
+        model: a vocoder's run, or converted weights.
+        source: a file, or a folder whose files at any depth are taken.
+        out: a .wav or .flac file; or a folder, where files get their names as .wav.
+        seconds: length of a window, which memory grows with.
+        batch_size: windows of a batch.
+
+    Yields:
+        The paths written, at the vocoder's rate.
+
+    Raises:
+        UserError: a file cannot be used; all headers are looked at before any work.
+    """
+    targets = dict(_targets(Path(source), Path(out)))
+    for path in targets:
+        probe(path)
+    vocoder = load_vocoder(model)
+    rate = vocoder.spec.sample_rate
+    clips = ((path, read(path, rate)) for path in targets)
+    for path, wave in resynthesize(
+        vocoder, clips, seconds=seconds, batch_size=batch_size
+    ):
+        targets[path].parent.mkdir(parents=True, exist_ok=True)
+        write(targets[path], wave, rate)
+        yield targets[path]
+
+
+def _targets(source: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Every file to read, and where its copy goes."""
+    if not source.is_dir():
+        is_file = out.suffix.lower() in (".wav", ".flac")
+        yield source, out if is_file else out / f"{source.stem}.wav"
+        return
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{out} lies in {source}; give a folder elsewhere")
+    files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UserError(f"{source} has no audio file ({', '.join(SUFFIXES)}) in it")
+    seen: dict[Path, Path] = {}
+    for path in files:
+        target = out / path.relative_to(source).with_suffix(".wav")
+        if target in seen:
+            raise UserError(f"{path} and {seen[target]} would both become {target}")
+        seen[target] = path
+        yield path, target

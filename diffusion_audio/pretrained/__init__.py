@@ -1,0 +1,1 @@
+"""Published weights: files of others read, and their names made ours."""

@@ -1,0 +1,90 @@
+"""A folder of vocoder weights: what `convert` writes and a run can stand on.
+
+``config.json`` says task, audio spec and settings as that of a run does; beside it are
+``generator.safetensors`` and, where they are known, ``discriminators.safetensors``, in
+the original's names, so that other programs can read them too.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from diffusion_audio.aliases import Params
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.hifigan import HiFiGANConfig
+from diffusion_audio.pretrained import hifigan, isolated
+from diffusion_audio.pretrained.rules import Arrays
+
+CONFIG = "config.json"
+GENERATOR = "generator.safetensors"
+DISCRIMINATORS = "discriminators.safetensors"
+
+
+def is_weights(directory: str | Path) -> bool:
+    """Whether a directory is one of these, and not that of a run."""
+    return (Path(directory) / GENERATOR).is_file()
+
+
+def write(
+    directory: str | Path,
+    config: Mapping[str, Any],
+    params: Mapping[str, Params],
+) -> None:
+    """Writes a vocoder; each file appears whole or not at all.
+
+    Args:
+        directory: made if need be.
+        config: task, audio and generator, as of a resolved run; discriminators where
+            there are any.
+        params: ``generator``, and ``discriminators`` or not.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    cfg = HiFiGANConfig(**config["generator"])
+    _save(directory / GENERATOR, hifigan.export_generator(cfg, params["generator"]))
+    if "discriminators" in params:
+        arrays = hifigan.export_discriminators(params["discriminators"])
+        _save(directory / DISCRIMINATORS, arrays)
+    temporary = directory / f".{CONFIG}.tmp"
+    temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    os.replace(temporary, directory / CONFIG)
+
+
+def read_generator(
+    directory: str | Path, config: Mapping[str, Any]
+) -> tuple[HiFiGANConfig, Params]:
+    """A folder's generator, in the form that its file has.
+
+    Args:
+        directory: the folder.
+        config: its config.json.
+
+    Raises:
+        UserError: the weights are damaged, or not those of the config.
+    """
+    path = Path(directory) / GENERATOR
+    cfg = HiFiGANConfig(**config["generator"])
+    return hifigan.import_generator(cfg, isolated.read(path), str(path))
+
+
+def read_discriminators(directory: str | Path, config: Mapping[str, Any]) -> Params:
+    """A folder's discriminators, those that its config has settings of."""
+    path = Path(directory) / DISCRIMINATORS
+    return hifigan.import_discriminators(
+        config["discriminators"], isolated.read(path), str(path)
+    )
+
+
+def _save(path: Path, arrays: Arrays) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        safetensors.numpy.save_file(arrays, temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,238 @@
+"""PyTorch's weight files, read without PyTorch and without running them.
+
+Both formats: the zip archive of PyTorch 1.6 and later, and the older stream of pickles
+in which the original HiFi-GAN was published.
+"""
+
+import dataclasses
+import io
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.pretrained import data_pickle
+from diffusion_audio.pretrained.data_pickle import Name
+
+MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the older format
+PROTOCOL = 1001
+MOST_LEAVES = 1 << 18
+DEPTH = 16
+BFLOAT16 = "bfloat16"  # no NumPy type: widened to float32
+
+# What Python's readers raise over a file whose bytes contradict each other.
+DAMAGE = (
+    *(zipfile.BadZipFile, struct.error, EOFError, OSError, RuntimeError),
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+)
+
+STORAGES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+NAMES = frozenset(f"torch.{name}" for name in STORAGES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """A block of numbers in the file.
+
+    Attributes:
+        key: its name there.
+        dtype: NumPy's, or ``bfloat16``.
+        size: how many numbers.
+    """
+
+    key: str
+    dtype: str
+    size: int
+
+    @property
+    def bytes(self) -> int:
+        """Its length in the file."""
+        return self.size * (
+            2 if self.dtype == BFLOAT16 else np.dtype(self.dtype).itemsize
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A view of a storage: shape and strides in numbers."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """All tensors and numbers of a file, nested names joined by dots.
+
+    Raises:
+        UserError: the file is damaged, of another format, or holds more than data.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(4)
+            file.seek(0)
+            return _read_zip(file) if start == b"PK\x03\x04" else _read_stream(file)
+    except UserError:
+        raise
+    except DAMAGE as error:
+        raise UserError("is cut off or damaged") from error
+
+
+def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        roots = [n[: -len("data.pkl")] for n in members if n.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise UserError("is no file of weights: it has no single data.pkl")
+
+        def content(name: str) -> bytes:
+            info = members.get(roots[0] + name)
+            if info is None:
+                raise UserError(f"lacks {name}: cut off or put together by hand")
+            # Weights are stored as they are; compressed, 1 MB could be 1 GB.
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise UserError(f"holds {name} compressed, as PyTorch never does")
+            return archive.read(info)
+
+        if roots[0] + "byteorder" in members and content("byteorder") != b"little":
+            raise UserError("was written on a big-endian machine")
+        value = _unpickle(io.BytesIO(content("data.pkl")))
+        return _arrays(value, lambda storage: content(f"data/{storage.key}"))
+
+
+def _read_stream(file: BinaryIO) -> dict[str, np.ndarray]:
+    if _unpickle(file) != MAGIC or _unpickle(file) != PROTOCOL:
+        raise UserError("is no file of weights that PyTorch wrote")
+    _unpickle(file)  # what machine wrote it
+    value = _unpickle(file)
+    keys = _unpickle(file)
+    sizes = {
+        tensor.storage.key: tensor.storage
+        for _, tensor in _leaves(value)
+        if isinstance(tensor, Tensor)
+    }
+    blocks: dict[str, bytes] = {}
+    for key in keys:
+        if key not in sizes:
+            raise UserError("holds numbers that belong to no tensor")
+        header = file.read(8)
+        if len(header) < 8 or struct.unpack("<q", header)[0] != sizes[key].size:
+            raise UserError("is cut off, or its sizes contradict each other")
+        blocks[key] = file.read(sizes[key].bytes)
+
+    def content(storage: Storage) -> bytes:
+        if storage.key not in blocks:
+            raise UserError("is cut off: a tensor has no numbers")
+        return blocks[storage.key]
+
+    return _arrays(value, content)
+
+
+def _unpickle(stream: Any) -> Any:
+    return data_pickle.load(stream, CONSTRUCTORS, NAMES, _storage)
+
+
+def _storage(identifier: Any) -> Storage:
+    """The storage that a persistent id stands for."""
+    kind, name, key, _, size, *view = identifier
+    if kind != "storage" or not isinstance(name, Name) or any(view):
+        raise UserError("names a storage that is none")
+    return Storage(str(key), STORAGES[name.name], _whole(size))
+
+
+def _tensor(
+    storage: Storage,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: Any,
+) -> Tensor:
+    """A tensor, refused where it reaches beyond its storage."""
+    shape, strides = tuple(map(_whole, shape)), tuple(map(_whole, strides))
+    last = _whole(offset) + sum(
+        (n - 1) * s for n, s in zip(shape, strides, strict=True)
+    )
+    if not isinstance(storage, Storage):
+        raise UserError("has a tensor without a storage")
+    size = math.prod(shape)
+    # Fewer numbers than elements: an expanded view, 4 bytes could be any size.
+    if size > storage.size or (size and last >= storage.size):
+        raise UserError(f"has a tensor of shape {list(shape)} beyond its numbers")
+    return Tensor(storage, offset, shape, strides)
+
+
+CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
+    "collections.OrderedDict": lambda items=(): dict(items),
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+}
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise UserError("has a size that is no whole number")
+    return value
+
+
+def _leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Everything in nested dictionaries and lists, by dotted name."""
+    if depth > DEPTH:
+        raise UserError(f"is nested deeper than {DEPTH}")
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _leaves(item, f"{name}.{key}" if name else str(key), depth + 1)
+    else:
+        yield name, value
+
+
+def _arrays(value: Any, content: Callable[[Storage], bytes]) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for count, (name, leaf) in enumerate(_leaves(value)):
+        if count > MOST_LEAVES or name in arrays:
+            raise UserError("has too many entries, or one twice")
+        if isinstance(leaf, Tensor):
+            arrays[name] = _array(leaf, content(leaf.storage))
+        elif isinstance(leaf, bool | float) or (
+            isinstance(leaf, int) and abs(leaf) < 2**63
+        ):
+            arrays[name] = np.asarray(leaf)
+    return arrays
+
+
+def _array(tensor: Tensor, content: bytes) -> np.ndarray:
+    storage = tensor.storage
+    if len(content) != storage.bytes:
+        raise UserError(
+            f"is cut off: {len(content)} bytes where a tensor needs {storage.bytes}"
+        )
+    if storage.dtype == BFLOAT16:
+        wide = np.frombuffer(content, "<u2").astype("<u4") << 16
+        numbers = wide.view("<f4")
+    else:
+        numbers = np.frombuffer(content, storage.dtype)
+    if not math.prod(tensor.shape):
+        return np.zeros(tensor.shape, numbers.dtype)
+    strides = [stride * numbers.itemsize for stride in tensor.strides]
+    view = np.lib.stride_tricks.as_strided(
+        numbers[tensor.offset :], tensor.shape, strides, writeable=False
+    )
+    return np.array(view, order="C")

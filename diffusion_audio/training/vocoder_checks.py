@@ -1,0 +1,72 @@
+"""What a vocoder's settings must agree on, checked before anything is computed."""
+
+import dataclasses
+
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.hifigan import HiFiGANConfig
+from diffusion_audio.models.vae import VAEConfig
+from diffusion_audio.training.loop import TrainConfig
+
+
+def check_vae(spec: AudioSpec, cfg: VAEConfig, seconds: float) -> None:
+    """Refuses segments that the VAE cannot take."""
+    frames = round(seconds * spec.sample_rate) // spec.hop_length
+    if frames % cfg.factor:
+        fitting = -(-frames // cfg.factor) * cfg.factor * spec.hop_length
+        raise UserError(
+            f"config.data.seconds is a segment of {frames} mel frames, but the VAE "
+            f"takes multiples of {cfg.factor}; set it to "
+            f"{fitting / spec.sample_rate:.8g}"
+        )
+
+
+def check_start(mine: HiFiGANConfig, theirs: HiFiGANConfig) -> None:
+    """Refuses to start from a generator of another shape."""
+    # What may differ without another shape or meaning of the parameters.
+    free = ("weight_norm", "dtype", "init")
+    start = dataclasses.asdict(theirs)
+    wrong = [
+        f"{name}: {value} != {start[name]}"
+        for name, value in dataclasses.asdict(mine).items()
+        if value != start[name] and name not in free
+    ]
+    if wrong:
+        raise UserError(
+            "config.generator is not that of config.components.vocoder, from which "
+            f"it is to start ({'; '.join(wrong)})"
+        )
+
+
+def check(
+    spec: AudioSpec, cfg: HiFiGANConfig, train: TrainConfig, seconds: float
+) -> None:
+    """Refuses settings that contradict each other."""
+    if cfg.n_mels != spec.n_mels:
+        raise UserError(
+            f"config.generator.n_mels is {cfg.n_mels}, but the audio spec has "
+            f"{spec.n_mels} mel bands"
+        )
+    if cfg.hop_length != spec.hop_length:
+        raise UserError(
+            f"config.generator.rates {cfg.rates} multiply to {cfg.hop_length}"
+            f"{' with the inverse STFT' * bool(cfg.istft_n_fft)}, but the audio "
+            f"spec's hop_length is {spec.hop_length}"
+        )
+    if spec.framing != "hifigan":
+        raise UserError(
+            f"a vocoder needs one mel frame for each hop: framing 'hifigan', not "
+            f"{spec.framing!r}"
+        )
+    samples = round(seconds * spec.sample_rate)
+    if samples % spec.hop_length:
+        near = round(samples / spec.hop_length) * spec.hop_length
+        raise UserError(
+            f"config.data.seconds is a segment of {samples} samples, not a multiple of "
+            f"hop_length {spec.hop_length}; set it to {near / spec.sample_rate:.8g}"
+        )
+    if train.accumulate > 1:
+        raise UserError(
+            f"the vocoder task takes a batch in one part: config.train.accumulate must "
+            f"be 1, not {train.accumulate}"
+        )

@@ -1,0 +1,75 @@
+"""The generator's losses put together: which there are, and what they weigh."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax.numpy as jnp
+
+from diffusion_audio.aliases import Array, Metrics
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.training.gan_losses import (
+    full_band,
+    mel_loss,
+    multiscale_mel_loss,
+    soft_mel_loss,
+)
+
+MEL_DISTANCES = ("l1", "soft", "multiscale")
+
+
+@dataclasses.dataclass(frozen=True)
+class VocoderLossConfig:
+    """The generator's losses and their weights; one of weight 0 is not computed.
+
+    Attributes:
+        mel_distance: ``l1``, the paper's, of full-band mels down to its floor;
+            ``soft``, `soft_mel_loss` with the floor of the generator's input; or
+            ``multiscale``, of several resolutions, to be weighed less (DAC: 15).
+        mel: weight of the mel distance.
+        features: of feature matching.
+        adversarial: of the LSGAN term.
+        discriminator_start: updates before it train the generator on the mel loss
+            alone, and the discriminators not at all.
+    """
+
+    mel_distance: str = "l1"
+    mel: float = 45.0
+    features: float = 2.0
+    adversarial: float = 1.0
+    discriminator_start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mel_distance not in MEL_DISTANCES:
+            raise unknown("mel distance", self.mel_distance, MEL_DISTANCES)
+        if not (self.mel or self.judged):
+            raise UserError(
+                "every loss has weight 0; set one of config.loss.mel, features and "
+                "adversarial"
+            )
+
+    @property
+    def judged(self) -> bool:
+        """Whether discriminators take part at all."""
+        return bool(self.features or self.adversarial)
+
+    def distance(self, spec: AudioSpec) -> Callable[[Array, Array], Array]:
+        """The mel distance of waveforms."""
+        if self.mel_distance == "l1":
+            return partial(mel_loss, full_band(spec))
+        if self.mel_distance == "soft":
+            return partial(soft_mel_loss, spec)
+        return partial(multiscale_mel_loss, spec.sample_rate)
+
+
+def weighted(weights: VocoderLossConfig, terms: Metrics) -> Array:
+    """The sum of those loss terms that there are."""
+    return sum(
+        (
+            getattr(weights, name) * terms[name]
+            for name in ("mel", "features", "adversarial")
+            if name in terms
+        ),
+        jnp.zeros(()),
+    )

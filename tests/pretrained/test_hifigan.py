@@ -1,0 +1,226 @@
+"""Published vocoders found, read, exported and stood on."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from diffusion_audio.cli.main import main
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.discriminators import build_discriminators
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
+from diffusion_audio.pretrained import folder, hifigan, published
+from diffusion_audio.training import run
+from diffusion_audio.training.checkpoint import Checkpoints
+from diffusion_audio.training.workdir import claim
+from tests.networks import random_params
+from tests.recipes import tiny
+
+GOLDEN = Path(__file__).parent / "golden"
+EXPECTED = dict(np.load(GOLDEN / "expected.npz"))
+JUDGES = {
+    "mpd": {"periods": (2, 3), "channels": (2, 4)},
+    "msd": {
+        "scales": 2,
+        "channels": (4, 4),
+        "kernels": (5, 3),
+        "strides": (1, 2),
+        "groups": (1, 2),
+    },
+}
+
+
+def assert_same(tree, other):
+    jax.tree.map(np.testing.assert_array_equal, tree, other)
+
+
+@pytest.mark.parametrize("resblock", ["1", "2"])
+@pytest.mark.parametrize("weight_norm", [True, False])
+def test_a_generator_there_and_back(resblock, weight_norm):
+    cfg = HiFiGANConfig(
+        n_mels=4,
+        channels=8,
+        rates=(4, 2),
+        kernels=(8, 3),
+        resblock=resblock,
+        resblock_kernels=(3, 5),
+        dilations=((1, 3), (1,)),
+        weight_norm=weight_norm,
+    )
+    params = random_params(build_hifigan(cfg))
+    arrays = hifigan.export_generator(cfg, params)
+    shape = (8, 4, 8) if weight_norm else None
+    assert arrays.get("ups.0.weight_v", np.zeros(())).shape == (shape or ())
+    assert len(arrays) == len(jax.tree.leaves(params))
+    found, back = hifigan.import_generator(cfg, arrays, "it")
+    assert found == cfg
+    assert_same(back, params)
+
+
+def test_the_gain_of_a_transposed_layer_is_of_its_inputs():
+    cfg = hifigan.generator_config(json.loads((GOLDEN / "config.json").read_text()), "")
+    _, params = hifigan.import_generator(cfg, EXPECTED, "golden")
+    assert params["upsamplers"]["0"]["g"].shape == (1, 4, 1)
+    v, g = EXPECTED["ups.0.weight_v"], EXPECTED["ups.0.weight_g"]
+    weight = v * g / np.sqrt((v**2).sum((1, 2), keepdims=True))
+    kernel = fold(params)["upsamplers"]["0"]["kernel"]
+    np.testing.assert_allclose(kernel, weight.transpose(2, 0, 1), rtol=1e-5)
+
+
+def test_every_spelling_is_the_same():
+    parametrized = {}
+    for name, array in EXPECTED.items():
+        name = name.replace("weight_g", "parametrizations.weight.original0")
+        name = name.replace("weight_v", "parametrizations.weight.original1")
+        parametrized[f"generator.{name.replace('ups.', 'upsampler.')}"] = array
+    assert_same(hifigan.canonical(parametrized), EXPECTED)
+    with pytest.raises(UserError, match="twice, under two spellings"):
+        hifigan.canonical(parametrized | EXPECTED)
+
+
+def test_discriminators_there_and_back():
+    params = random_params(build_discriminators(JUDGES))
+    arrays = hifigan.export_discriminators(params)
+    assert arrays["mpd.discriminators.1.convs.0.weight_v"].shape == (2, 1, 5, 1)
+    assert arrays["msd.discriminators.0.convs.1.weight_orig"].shape == (4, 2, 3)
+    assert arrays["msd.discriminators.0.convs.1.weight_v"].shape == (6,)
+    beside = {"steps": np.asarray(7), "optim_g.state.0.step": np.asarray(1)}
+    back = hifigan.import_discriminators(JUDGES, arrays | beside, "it")
+    assert_same(back, params)
+
+
+@pytest.fixture
+def vocoder(tmp_path):
+    """A folder as HiFi-GAN leaves it, with an older generator in it."""
+    root = tmp_path / "vocoder"
+    root.mkdir()
+    shutil.copy(GOLDEN / "config.json", root / "config.json")
+    shutil.copy(GOLDEN / "stream.pt", root / "g_00000012")
+    (root / "g_00000002").write_bytes(b"older, and broken")
+    return root
+
+
+def test_convert_and_back(vocoder, tmp_path, capsys):
+    out, again = tmp_path / "ours", tmp_path / "again"
+    assert main(["convert", str(vocoder), f"--out={out}"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert_same(safetensors.numpy.load_file(out / folder.GENERATOR), EXPECTED)
+    assert main(["convert", str(out), f"--out={again}"]) == 0
+    for name in (folder.GENERATOR, folder.CONFIG):
+        assert (out / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_a_run_stands_on_converted_weights(vocoder, tmp_path):
+    out = tmp_path / "ours"
+    assert main(["convert", str(vocoder), f"--out={out}"]) == 0
+    config = {
+        "task": "diffusion",
+        "audio": json.loads((out / "config.json").read_text())["audio"],
+        "components": {"vocoder": str(out)},
+    }
+    resolved = run.resolve(config)
+    part = resolved["components"]["vocoder"]
+    assert part["generator"]["weight_norm"] is False
+    frozen = run.load_components(resolved)["vocoder"]
+    like = build_hifigan(run.settings(HiFiGANConfig, part, "generator"))
+    assert like.apply(frozen, np.zeros((1, 3, 4), "f4")).shape == (1, 6)
+    config["audio"] = config["audio"] | {"fmin": 20.0}
+    with pytest.raises(UserError, match=r"use different audio specs.*fmin"):
+        run.resolve(config)
+
+
+def test_our_run_for_other_programs_and_back(tmp_path):
+    work, out = tmp_path / "run", tmp_path / "out"
+    resolved = run.resolve(tiny("vocoder", "tones"))
+    claim(work, resolved)
+    rng = np.random.default_rng(0)
+    state = jax.tree.map(
+        lambda leaf: rng.uniform(size=leaf.shape).astype(leaf.dtype),
+        jax.eval_shape(run.make_task(resolved).init, jax.random.key(0), {}),
+    )
+    checkpoints = Checkpoints(work / "checkpoints")
+    checkpoints.save(1, state, {})
+    checkpoints.close()
+    assert main(["convert", str(work), f"--out={out}"]) == 0
+    config = json.loads((out / "config.json").read_text())
+    _, generator = folder.read_generator(out, config)
+    assert_same(generator, state["ema"]["generator"])
+    judges = folder.read_discriminators(out, config)
+    assert_same(judges, state["params"]["discriminators"])
+
+
+SPEECHT5 = {
+    "model_in_dim": 64,
+    "sampling_rate": 16000,
+    "upsample_initial_channel": 32,
+    "upsample_rates": [5, 4, 2, 2, 2],
+    "upsample_kernel_sizes": [16, 16, 8, 4, 4],
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1]],
+    "leaky_relu_slope": 0.1,
+    "normalize_before": False,
+}
+
+
+def test_a_speecht5_folder_needs_the_audio_that_it_does_not_say(tmp_path):
+    cfg = hifigan.generator_config(SPEECHT5, "config.json")
+    cfg = dataclasses.replace(cfg, weight_norm=False)
+    params = random_params(build_hifigan(cfg))
+    arrays = hifigan.export_generator(cfg, params)
+    arrays = {name.replace("ups.", "upsampler."): a for name, a in arrays.items()}
+    arrays |= {"mean": np.zeros(64, "f4"), "scale": np.ones(64, "f4")}
+    safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(SPEECHT5))
+    with pytest.raises(UserError, match=r"give --audio=audioldm_16k$"):
+        published.read(tmp_path)
+    with pytest.raises(UserError, match="sample_rate 22050 != 16000"):
+        published.read(tmp_path, "hifigan_22k")
+    found = published.read(tmp_path, "audioldm_16k")
+    assert_same(found.params["generator"], params)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"normalize_before": True}, "asks for normalize_before"),
+        ({"leaky_relu_slope": 0.2}, "leaky_relu_slope 0.2"),
+        ({"upsample_rates": 7}, "wrong type"),
+        ({"upsample_rates": [5, 4]}, "differ in number"),
+    ],
+)
+def test_configs_that_ask_for_another_model_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        hifigan.generator_config(SPEECHT5 | change, "config.json")
+    with pytest.raises(UserError, match="lacks channels, dilations"):
+        hifigan.generator_config({"num_mels": 80}, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda root: root.joinpath("config.json").unlink(), "config.json lacks"),
+        (lambda root: root.joinpath("config.json").write_text("["), "not valid JSON"),
+        (lambda root: root.joinpath("config.json").write_text("[]"), "is no config"),
+        (
+            lambda root: root.joinpath("g_00000012").unlink(),
+            "neither a whole safetensors file nor one of PyTorch",
+        ),
+        (shutil.rmtree, "no such file or folder"),
+        (
+            lambda root: [p.unlink() for p in root.glob("g_*")],
+            "has no vocoder in it: expected model.safetensors",
+        ),
+    ],
+)
+def test_convert_with_mistakes(vocoder, tmp_path, capsys, spoil, line):
+    spoil(vocoder)
+    assert main(["convert", str(vocoder), f"--out={tmp_path / 'out'}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert line in err
