@@ -70,6 +70,7 @@ def _paper(config: ConfigDict, audio: str, mels: int, hop: int, segment: int) ->
             "decay": "exponential",
             "decay_rate": 0.9999988,  # 0.999 an epoch of LJSpeech
             "weight_decay": 0.01,
+            "decay_biases": True,
             "clip_norm": 0.0,
         }
     )

@@ -23,6 +23,7 @@ from diffusion_audio.evaluation.judge import Judge, asked_classes
 from diffusion_audio.evaluation.metrics import (
     RESOLUTIONS,
     health,
+    log_spectral_distance,
     mel_l1,
     multi_resolution_stft,
 )
@@ -107,6 +108,11 @@ MEASURES: dict[str, Measure] = {
         "Multi-resolution STFT to the real clip",
         "spectral convergence + L1 of log magnitudes; (fft, hop, window) "
         f"{RESOLUTIONS}",
+        reference=True,
+    ),
+    "log_spectral_distance": Measure(
+        "Log-spectral distance to the real clip",
+        "ssr_eval's, frames of 46 ms every 10 ms, eps 1e-12, float64",
         reference=True,
     ),
     "faults": Measure(
@@ -199,6 +205,7 @@ def measure(
         "kl_generated_reference": kl_divergence(posteriors, theirs),
         "mel_l1": mel_l1(spec, *pair),
         "multi_resolution_stft": multi_resolution_stft(*pair),
+        "log_spectral_distance": log_spectral_distance(*pair, spec.sample_rate),
         "faults": np.array([bool(fault) for fault in health(pair[1]).faults()]),
     }
     by_set = {

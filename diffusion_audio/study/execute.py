@@ -86,8 +86,7 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     # Runs differ in numbers more than in programs: what is compiled once serves all.
     jax.config.update("jax_compilation_cache_dir", str(runs.absolute() / ".compiled"))
-    tools = [*plan.classifier.with_parts(), *plan.vocoder.with_parts()]
-    needed = tools + [t for cell in cells for t in cell.training.with_parts()]
+    needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
     left: dict[str, Training] = {}
     for training in needed:
         if not training.finished(runs):
@@ -112,7 +111,7 @@ def listen(
     experiment = plan.experiment
     return hear(
         cell.training.directory(runs),
-        vocoder=plan.vocoder.directory(runs),
+        vocoder=plan.vocoder.directory(runs) if plan.vocoder else None,
         classifier=plan.classifier.directory(runs),
         sampling=cell.sampling,
         split=experiment.split,

@@ -1,23 +1,53 @@
-"""One system heard: its sounds for the prompts, and every measure of them."""
+"""One system heard: its sounds for the prompts, and every measure of them.
+
+A diffusion model is heard by what it makes for captions, a vocoder by the copies it
+makes of their real clips.
+"""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.source import open_source
 from diffusion_audio.evaluation.judge import load_judge
-from diffusion_audio.evaluation.measures import draw_reference, measure, protocols
+from diffusion_audio.evaluation.measures import (
+    Reference,
+    draw_reference,
+    measure,
+    protocols,
+)
 from diffusion_audio.evaluation.protocol import Protocol, params_hash
 from diffusion_audio.generation import load
+from diffusion_audio.generation.vocode import load_vocoder, resynthesize
 from diffusion_audio.training.latent_diffusion import SamplingConfig
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.workdir import read_config
 
 BATCH = 48
+
+Sound = Callable[[Reference, int], Iterator[np.ndarray]]
+"""Waves [N] of a reference's captions in order, with a seed."""
+
+
+class Voice(NamedTuple):
+    """A system that can be heard.
+
+    Attributes:
+        spec: of its mels.
+        seconds: length of its sounds.
+        vocoder: hash of what makes waveforms of mels.
+        sound: makes them.
+    """
+
+    spec: AudioSpec
+    seconds: float
+    vocoder: str
+    sound: Sound
 
 
 class Heard(NamedTuple):
@@ -43,7 +73,7 @@ class Heard(NamedTuple):
 def hear(
     run_dir: str | Path,
     *,
-    vocoder: str | Path,
+    vocoder: str | Path | None,
     classifier: str | Path,
     sampling: Mapping[str, Any],
     split: str,
@@ -51,49 +81,84 @@ def hear(
     sampling_seeds: tuple[int, ...],
     progress: Callable[[int], None] = lambda done: None,
 ) -> Heard:
-    """Generates for captions of a split, and measures.
+    """Generates for captions of a split, or copies their clips, and measures.
 
     Args:
-        run_dir: work directory of a diffusion run.
-        vocoder: that of the vocoder's run.
+        run_dir: work directory of a diffusion run, or of a vocoder's.
+        vocoder: that of the vocoder's run; None where the first is one.
         classifier: that of the judge's run.
-        sampling: the group ``sampling`` of a config.
+        sampling: the group ``sampling`` of a diffusion config.
         split: of the run's data set.
         prompts: how many captions.
         sampling_seeds: one sound of each caption a seed.
         progress: called with the number of clips done.
     """
     config = read_config(run_dir)
-    pipeline = dataclasses.replace(
-        load(run_dir, vocoder),
-        sampling=settings(SamplingConfig, {"sampling": sampling}, "sampling"),
-    )
-    spec = pipeline.model.spec
+    if vocoder is None:
+        voice = _copying(run_dir, read_config(classifier)["data"]["seconds"])
+    else:
+        voice = _generating(run_dir, vocoder, sampling)
+    spec = voice.spec
     judge = load_judge(classifier, spec)
-    samples = round(pipeline.seconds * spec.sample_rate)
+    samples = round(voice.seconds * spec.sample_rate)
     source = open_source(config["data"]["source"], split, spec.sample_rate)
     reference = draw_reference(source, prompts, samples, judge)
-    captions = reference.captions
-    waves = []
+    waves: list[np.ndarray] = []
     for seed in sampling_seeds:
-        for i in range(0, len(captions), BATCH):
-            batch = captions[i : i + BATCH]
-            padded = batch + [""] * (BATCH - len(batch))  # one shape, one compilation
-            key = jax.random.fold_in(jax.random.key(seed), i)
-            waves.append(pipeline(padded, key=key)[: len(batch)])
-            progress(sum(map(len, waves)))
-    sounds = np.concatenate(waves).reshape(len(sampling_seeds), len(captions), -1)
+        for wave in voice.sound(reference, seed):
+            waves.append(wave)
+            progress(len(waves))
+    sounds = np.stack(waves).reshape(len(sampling_seeds), -1, samples)
     return Heard(
         values=measure(reference, sounds, judge, spec),
         protocols=protocols(
             reference,
             judge,
             spec,
-            vocoder=params_hash(pipeline.frozen["vocoder"]),
+            vocoder=voice.vocoder,
             sampling_seeds=tuple(sampling_seeds),
         ),
-        captions=captions,
+        captions=reference.captions,
         waves=sounds,
         real=reference.audio,
         sample_rate=spec.sample_rate,
     )
+
+
+def _generating(
+    run_dir: str | Path, vocoder: str | Path, sampling: Mapping[str, Any]
+) -> Voice:
+    """A diffusion run, heard through a vocoder."""
+    pipeline = dataclasses.replace(
+        load(run_dir, vocoder),
+        sampling=settings(SamplingConfig, {"sampling": sampling}, "sampling"),
+    )
+
+    def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
+        captions = reference.captions
+        for i in range(0, len(captions), BATCH):
+            batch = captions[i : i + BATCH]
+            padded = batch + [""] * (BATCH - len(batch))  # one shape, one compilation
+            key = jax.random.fold_in(jax.random.key(seed), i)
+            yield from pipeline(padded, key=key)[: len(batch)]
+
+    return Voice(
+        pipeline.model.spec,
+        pipeline.seconds,
+        params_hash(pipeline.frozen["vocoder"]),
+        sound,
+    )
+
+
+def _copying(run_dir: str | Path, seconds: float) -> Voice:
+    """A vocoder's run, heard by its copies of real clips; seeds change nothing."""
+    vocoder = load_vocoder(run_dir)
+
+    def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
+        del seed
+        clips = enumerate(reference.audio)
+        for _, wave in resynthesize(vocoder, clips, seconds=seconds, batch_size=16):
+            yield wave
+
+    # What is compared is the vocoder itself, so it is no part of how.
+    return Voice(vocoder.spec, seconds, "the system under test", sound)

@@ -98,18 +98,23 @@ class Plan(NamedTuple):
     Attributes:
         experiment: what is asked.
         cells: systems x seeds, the baseline first.
-        vocoder: the run that all are heard through.
+        vocoder: the run that all are heard through, or None.
         classifier: the run that judges.
     """
 
     experiment: Experiment
     cells: tuple[Cell, ...]
-    vocoder: Training
+    vocoder: Training | None
     classifier: Training
+
+    def tools(self) -> list[Training]:
+        """The runs that all systems are heard with."""
+        tools = [self.classifier] + ([self.vocoder] if self.vocoder else [])
+        return [run for tool in tools for run in tool.with_parts()]
 
     def trainings(self) -> list[Training]:
         """Every run, each once and after those it stands on."""
-        every = [*self.classifier.with_parts(), *self.vocoder.with_parts()]
+        every = self.tools()
         every += [t for cell in self.cells for t in cell.training.with_parts()]
         first: dict[str, Training] = {}
         for training in every:
@@ -123,10 +128,12 @@ def make_plan(experiment: Experiment) -> Plan:
     Raises:
         UserError: the spec asks for something impossible.
     """
-    vocoder = _component("vocoder", experiment.vocoder)
+    vocoder = None
+    if experiment.vocoder:
+        vocoder = _component("vocoder", experiment.vocoder)
     classifier = _component("classifier", experiment.classifier)
     heard_by = {
-        "vocoder": vocoder.id,
+        "vocoder": vocoder.id if vocoder else "",
         "classifier": classifier.id,
         "split": experiment.split,
         "prompts": experiment.prompts,
@@ -135,11 +142,18 @@ def make_plan(experiment: Experiment) -> Plan:
     cells = []
     for system, config in configs(experiment).items():
         plain = _plain(config)
+        sampling = plain.get("sampling", {})
+        if (plain["task"] == "vocoder") == bool(vocoder):
+            raise UserError(
+                f"the experiment's vocoder is {experiment.vocoder!r}, but its systems "
+                f'are of task {plain["task"]!r}; give vocoder="" where they are '
+                "vocoders, and a recipe where they are not"
+            )
         for seed in experiment.seeds:
             training = _training(f"{system}, seed {seed}", plain | {"seed": seed})
-            content = heard_by | {"run": training.id, "sampling": plain["sampling"]}
+            content = heard_by | {"run": training.id, "sampling": sampling}
             cell = identity(content, "study.measure")
-            cells.append(Cell(system, seed, training, plain["sampling"], cell))
+            cells.append(Cell(system, seed, training, sampling, cell))
     return Plan(experiment, tuple(cells), vocoder, classifier)
 
 
@@ -161,12 +175,13 @@ def expected_seconds(plan: Plan, runs: Path) -> tuple[float, list[str]]:
         if taken := seconds(training, runs):
             rates.setdefault(training.task, []).append(taken / training.steps)
     total, unknown = 0.0, []
+    asked = {cell.training.id for cell in plan.cells}
     for training in plan.trainings():
         if training.finished(runs):
             continue
         if known := rates.get(training.task):
             total += training.steps * sum(known) / len(known)
-        elif training.task == "diffusion":
+        elif training.id in asked:
             total += 60 * plan.experiment.minutes
         else:
             unknown.append(training.name)

@@ -118,7 +118,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
             "spec": results.spec,
             "metrics": list(results.metrics),
             "protocols": {name: p.to_dict() for name, p in protocols.items()},
-            "tools": {"vocoder": plan.vocoder.id, "classifier": plan.classifier.id},
+            "tools": {tool.task: tool.id for tool in plan.tools()},
             "runs": records,
         },
     )

@@ -54,7 +54,8 @@ class Experiment:
         components: name -> recipe of a network that is trained once and stood on,
             such as ``{"vae": "configs/vae.py:tones"}``; a variant may override
             ``components.vae`` by another recipe, or by ``""`` to do without.
-        vocoder: recipe of the vocoder that all variants are heard through.
+        vocoder: recipe of the vocoder that all variants are heard through; ``""`` where
+            the variants are vocoders themselves, heard as they copy real clips.
         classifier: recipe of the judge and embedding, trained on real clips only.
         seeds: of training; every variant is trained with each.
         split: of the data set, whose captions are prompts and whose clips are the

@@ -22,6 +22,8 @@ class OptimizerConfig:
         decay_rate: factor per update of the exponential decay. HiFi-GAN's 0.999
             per epoch on LJSpeech is 0.9999988 per update.
         weight_decay: decoupled weight decay, on matrices and kernels only.
+        decay_biases: let it act on biases and scales too, as PyTorch's AdamW does
+            unless told otherwise, and so HiFi-GAN.
         b1: decay of the first moment.
         b2: decay of the second moment.
         eps: added to the root of the second moment.
@@ -33,6 +35,7 @@ class OptimizerConfig:
     decay: str = "constant"
     decay_rate: float = 1.0
     weight_decay: float = 0.0
+    decay_biases: bool = False
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
@@ -71,7 +74,7 @@ def make_optimizer(cfg: OptimizerConfig, steps: int) -> optax.GradientTransforma
         b2=cfg.b2,
         eps=cfg.eps,
         weight_decay=cfg.weight_decay,
-        mask=_decayed,
+        mask=_trained if cfg.decay_biases else _decayed,
     )
     if not cfg.clip_norm:
         return adamw
@@ -81,3 +84,10 @@ def make_optimizer(cfg: OptimizerConfig, steps: int) -> optax.GradientTransforma
 def _decayed(params: optax.Params) -> optax.Params:
     """True for kernels, false for biases and scales."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _trained(params: optax.Params) -> optax.Params:
+    """True for all but spectral norm's singular vectors, which have no gradient."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: "spectral_" not in jax.tree_util.keystr(path), params
+    )

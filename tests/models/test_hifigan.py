@@ -177,7 +177,7 @@ def test_spectra_of_a_head_become_their_waveform():
     params["conv_post"]["bias"] = bias
     wave = jax.jit(network.apply)(params, jnp.zeros((1, 4, 5)))[0]
     time = jnp.arange(4.0 * 32)
-    # Frames are 4 samples apart, a whole period of bin 4 of 16: all in one phase.
-    np.testing.assert_allclose(
-        wave[16:-16], jnp.cos(jnp.pi / 2 * time)[16:-16] / 1.5, atol=1e-4
-    )
+    # Frames are 4 samples apart, a whole period of bin 4 of 16: all in one phase. Four
+    # Hann windows that overlap add up to 2, their squares to 1.5.
+    expected = 2 / 1.5 * jnp.cos(jnp.pi / 2 * time)
+    np.testing.assert_allclose(wave[16:-16], expected[16:-16], atol=1e-4)

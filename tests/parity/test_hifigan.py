@@ -1,7 +1,7 @@
 """HiFi-GAN against PyTorch: transformers' generator, the paper's discriminators.
 
 The discriminators and the second kind of residual block, which transformers does not
-have, are written out here from the paper, with PyTorch's own layers and norms.
+have, are written out in `hifigan_torch`.
 """
 
 import jax
@@ -16,6 +16,16 @@ from diffusion_audio.models.discriminators import (
 )
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.nn.conv1d import refresh_spectral
+from tests.parity.hifigan_torch import (
+    GeneratorV3,
+    Period,
+    Scale,
+    assert_close,
+    generator_params,
+    layer,
+    layers,
+    randomize,
+)
 
 pytestmark = [
     pytest.mark.parity,
@@ -26,77 +36,7 @@ pytestmark = [
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-nn, functional = torch.nn, torch.nn.functional
-
-
-def array(tensor):
-    return np.asarray(tensor.detach().numpy())
-
-
-def assert_close(ours, theirs):
-    theirs = array(theirs)
-    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
-
-
-def layer(module):
-    """One PyTorch convolution, whatever its norm, as a dict of ours."""
-    transposed = isinstance(module, nn.ConvTranspose1d)
-    axes = (2, 0, 1) if transposed else (2, 1, 0)
-
-    def kernel(tensor):
-        if tensor.ndim == 4:  # MPD's kernels are [out, in, width, 1]
-            tensor = tensor[..., 0]
-        return array(tensor).transpose(axes)
-
-    params = {"bias": array(module.bias)}
-    if hasattr(module, "weight_orig"):
-        k = kernel(module.weight_orig)
-        v = array(module.weight_v).reshape(k.shape[1], k.shape[0]).T.reshape(-1)
-        return params | {
-            "kernel": k,
-            "spectral_u": array(module.weight_u),
-            "spectral_v": v,
-        }
-    if hasattr(module, "parametrizations"):
-        weight = module.parametrizations.weight
-        return params | {"g": kernel(weight.original0), "v": kernel(weight.original1)}
-    if hasattr(module, "weight_g"):
-        return params | {"g": kernel(module.weight_g), "v": kernel(module.weight_v)}
-    return params | {"kernel": kernel(module.weight)}
-
-
-def layers(modules):
-    return {str(i): layer(module) for i, module in enumerate(modules)}
-
-
-def generator_params(model, upsamplers, per_stage, dilated, plain):
-    blocks = {
-        str(i): {
-            str(j): {
-                "dilated": layers(dilated(block)),
-                **({"plain": layers(plain(block))} if plain(block) else {}),
-            }
-            for j, block in enumerate(model.resblocks[i * per_stage :][:per_stage])
-        }
-        for i in range(len(upsamplers))
-    }
-    return {
-        "conv_pre": layer(model.conv_pre),
-        "upsamplers": layers(upsamplers),
-        "blocks": blocks,
-        "conv_post": layer(model.conv_post),
-    }
-
-
-def randomize(model):
-    """Values of a size that keeps every layer away from zero and from saturation."""
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            scale = 0.05 if name.endswith("bias") else 1 + 0.3 * torch.rand(())
-            if name.endswith("bias"):
-                value.copy_(scale * torch.randn_like(value))
-            else:
-                value.mul_(scale)
+nn = torch.nn
 
 
 @pytest.mark.parametrize("weight_norm", [False, True])
@@ -133,52 +73,6 @@ def test_generator_is_speecht5_hifigan(rates, kernels, weight_norm):
     assert_close(ours, theirs[:, : ours.shape[1]])  # theirs has a tail for odd k - u
 
 
-class ResBlock2(nn.Module):
-    def __init__(self, channels, width, dilations, norm):
-        super().__init__()
-        self.convs = nn.ModuleList(
-            norm(
-                nn.Conv1d(
-                    channels, channels, width, dilation=d, padding=d * (width - 1) // 2
-                )
-            )
-            for d in dilations
-        )
-
-    def forward(self, x):
-        for conv in self.convs:
-            x = x + conv(functional.leaky_relu(x, 0.1))
-        return x
-
-
-class GeneratorV3(nn.Module):
-    """The paper's generator with its second kind of residual block."""
-
-    def __init__(self, cfg, norm):
-        super().__init__()
-        self.conv_pre = norm(nn.Conv1d(cfg.n_mels, cfg.channels, 7, padding=3))
-        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
-        width = cfg.channels
-        for u, k in zip(cfg.rates, cfg.kernels, strict=True):
-            pad = (k - u) // 2
-            self.ups.append(
-                norm(nn.ConvTranspose1d(width, width // 2, k, u, padding=pad))
-            )
-            width //= 2
-            for r, d in zip(cfg.resblock_kernels, cfg.dilations, strict=True):
-                self.resblocks.append(ResBlock2(width, r, d, norm))
-        self.conv_post = norm(nn.Conv1d(width, 1, 7, padding=3))
-        self.parallel = len(cfg.resblock_kernels)
-
-    def forward(self, x):
-        x = self.conv_pre(x)
-        for i, up in enumerate(self.ups):
-            x = up(functional.leaky_relu(x, 0.1))
-            fusion = self.resblocks[i * self.parallel :][: self.parallel]
-            x = sum(block(x) for block in fusion) / self.parallel
-        return torch.tanh(self.conv_post(functional.leaky_relu(x)))[:, 0]
-
-
 @pytest.mark.parametrize("weight_norm", [False, True])
 def test_generator_with_the_second_residual_block(weight_norm):
     torch.manual_seed(0)
@@ -200,52 +94,6 @@ def test_generator_with_the_second_residual_block(weight_norm):
     with torch.no_grad():
         theirs = model(torch.from_numpy(mel).mT)
     assert_close(jax.jit(build_hifigan(cfg).apply)(params, mel), theirs)
-
-
-class Period(nn.Module):
-    def __init__(self, period, channels):
-        super().__init__()
-        norm = nn.utils.weight_norm
-        self.period, self.convs = period, nn.ModuleList()
-        before = 1
-        for i, after in enumerate(channels):
-            stride = 1 if i == len(channels) - 1 else 3
-            self.convs.append(
-                norm(nn.Conv2d(before, after, (5, 1), (stride, 1), padding=(2, 0)))
-            )
-            before = after
-        self.conv_post = norm(nn.Conv2d(before, 1, (3, 1), padding=(1, 0)))
-
-    def forward(self, x):
-        x = functional.pad(x[:, None], (0, -x.shape[-1] % self.period), "reflect")
-        x = x.reshape(len(x), 1, -1, self.period)
-        features = []
-        for conv in self.convs:
-            x = functional.leaky_relu(conv(x), 0.1)
-            features.append(x)
-        return [*features, self.conv_post(x)]
-
-
-class Scale(nn.Module):
-    def __init__(self, cfg, norm):
-        super().__init__()
-        self.convs = nn.ModuleList()
-        before = 1
-        for c, k, s, g in zip(
-            cfg.channels, cfg.kernels, cfg.strides, cfg.groups, strict=True
-        ):
-            self.convs.append(
-                norm(nn.Conv1d(before, c, k, s, groups=g, padding=k // 2))
-            )
-            before = c
-        self.conv_post = norm(nn.Conv1d(before, 1, 3, padding=1))
-
-    def forward(self, x):
-        features = []
-        for conv in self.convs:
-            x = functional.leaky_relu(conv(x), 0.1)
-            features.append(x)
-        return [*features, self.conv_post(x)]
 
 
 WAVE = np.random.default_rng(0).normal(size=(2, 1501)).astype(np.float32)

@@ -1,0 +1,58 @@
+"""HiFi-GAN taken apart: its losses and discriminators, and what came after it."""
+
+from diffusion_audio.study.spec import Experiment, Published
+
+PAPER = "Kong et al. 2020, table 2 (V3, 500k steps, LJSpeech)"
+MPD = {"periods": (2, 3, 5), "channels": (8, 16, 32)}
+MSD = {
+    "scales": 1,
+    "channels": (8, 16, 32),
+    "kernels": (15, 41, 5),
+    "strides": (1, 4, 1),
+    "groups": (1, 4, 1),
+}
+MRD = {"windows": (512, 128), "channels": 8}
+
+experiment = Experiment(
+    question="What does each part of HiFi-GAN's training and generator bring?",
+    base="configs/vocoder.py:tones",
+    baseline="full",
+    variants={
+        "no MPD": {"discriminators": {"msd": MSD}},
+        "no MSD": {"discriminators": {"mpd": MPD}},
+        "no MRF": {
+            "generator.resblock_kernels": (7,),
+            "generator.dilations": ((1, 3),),
+        },
+        "no feature matching": {"loss.features": 0.0},
+        "no mel loss": {"loss.mel": 0.0},
+        "mel loss alone": {"loss.features": 0.0, "loss.adversarial": 0.0},
+        "multi-scale mel": {"loss.mel_distance": "multiscale", "loss.mel": 15.0},
+        "STFT judge for MSD": {"discriminators": {"mpd": MPD, "mrd": MRD}},
+        "Snake": {"generator.activation": "snakebeta", "generator.antialias": True},
+        "iSTFT head": {
+            "generator.rates": (16, 4),
+            "generator.kernels": (32, 8),
+            "generator.istft_n_fft": 16,
+        },
+    },
+    metrics={
+        "multi_resolution_stft": "lower",
+        "mel_l1": "lower",
+        "log_spectral_distance": "lower",
+        "adherence": "higher",
+        "frechet_extrapolated": "lower",
+        "faults": "lower",
+    },
+    # The judges take part from the first step, or most variants would be the same.
+    common={"train.steps": 3000, "loss.discriminator_start": 0},
+    vocoder="",
+    published=(
+        Published("baseline", "MOS", 4.10, PAPER),
+        Published("no MPD", "MOS", 2.28, PAPER),
+        Published("no MSD", "MOS", 3.74, PAPER),
+        Published("no MRF", "MOS", 3.92, PAPER),
+        Published("no mel loss", "MOS", 3.25, PAPER),
+    ),
+    minutes=8.0,
+)
