@@ -122,8 +122,8 @@ def test_several_discriminators_judge_as_one():
     params = jax.jit(network.init)(jax.random.key(0))
     assert set(params) == {"mpd", "msd"}
     assert len(jax.jit(network.apply)(params, jnp.ones((1, 24)))) == 3
-    with pytest.raises(UserError, match="unknown discriminator 'mrd'"):
-        build_discriminators({"mrd": {}})
+    with pytest.raises(UserError, match="unknown discriminator 'mdr'"):
+        build_discriminators({"mdr": {}})
 
 
 @pytest.mark.parametrize(

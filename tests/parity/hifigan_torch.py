@@ -267,4 +267,4 @@ def update(generator, judges, optim_g, optim_d, wave, heard, compared):
         "adversarial": adversarial,
         "loss": g_loss,
     }
-    return {name: float(value) for name, value in losses.items()}
+    return {name: value.item() for name, value in losses.items()}
