@@ -1,0 +1,35 @@
+"""What the network predicts, and what an error weighs."""
+
+from diffusion_audio.study.spec import Experiment
+
+experiment = Experiment(
+    question="Which prediction and which weighting of the loss learn fastest?",
+    base="configs/diffusion.py:tones",
+    baseline="epsilon, simple",
+    variants={
+        "x0": {"loss.prediction": "x0"},
+        "v": {"loss.prediction": "v"},
+        "epsilon, min-SNR 5": {"loss.weighting": {"name": "min_snr", "gamma": 5.0}},
+        "v, min-SNR 5": {
+            "loss.prediction": "v",
+            "loss.weighting": {"name": "min_snr", "gamma": 5.0},
+        },
+        "epsilon, P2": {"loss.weighting": {"name": "p2", "k": 1.0, "gamma": 1.0}},
+        "v, sigmoid": {
+            "loss.prediction": "v",
+            "loss.weighting": {"name": "sigmoid", "bias": -3.0},
+        },
+    },
+    metrics={
+        "adherence": "higher",
+        "all_right": "higher",
+        "adherence/pitch": "higher",
+        "frechet_extrapolated": "lower",
+        "kernel": "lower",
+        "kl_reference_generated": "lower",
+        "mel_l1": "lower",
+        "faults": "lower",
+    },
+    common={"train.steps": 1000, "listen.prompts": ()},
+    components={"vae": "configs/vae.py:tones"},
+)
