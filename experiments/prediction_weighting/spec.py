@@ -5,19 +5,19 @@ from diffusion_audio.study.spec import Experiment
 experiment = Experiment(
     question="Which prediction and which weighting of the loss learn fastest?",
     base="configs/diffusion.py:tones",
-    baseline="epsilon, simple",
+    baseline="v, simple",
     variants={
-        "x0": {"loss.prediction": "x0"},
-        "v": {"loss.prediction": "v"},
-        "epsilon, min-SNR 5": {"loss.weighting": {"name": "min_snr", "gamma": 5.0}},
-        "v, min-SNR 5": {
-            "loss.prediction": "v",
+        "epsilon, simple": {"loss.prediction": "epsilon"},
+        "x0, simple": {"loss.prediction": "x0"},
+        "v, min-SNR 5": {"loss.weighting": {"name": "min_snr", "gamma": 5.0}},
+        "v, sigmoid": {"loss.weighting": {"name": "sigmoid", "bias": -3.0}},
+        "epsilon, min-SNR 5": {
+            "loss.prediction": "epsilon",
             "loss.weighting": {"name": "min_snr", "gamma": 5.0},
         },
-        "epsilon, P2": {"loss.weighting": {"name": "p2", "k": 1.0, "gamma": 1.0}},
-        "v, sigmoid": {
-            "loss.prediction": "v",
-            "loss.weighting": {"name": "sigmoid", "bias": -3.0},
+        "epsilon, P2": {
+            "loss.prediction": "epsilon",
+            "loss.weighting": {"name": "p2", "k": 1.0, "gamma": 1.0},
         },
     },
     metrics={
