@@ -34,7 +34,7 @@ def frechet_distance(reference: np.ndarray, made: np.ndarray) -> float:
     a, b = _checked(reference, made, least=2)
     centred = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b)]
     traces = sum(np.square(x).sum() for x in centred)
-    roots = [np.linalg.qr(x, mode="r") for x in centred]
+    roots = [np.asarray(np.linalg.qr(x, mode="r")) for x in centred]
     root = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     means = np.square(a.mean(0) - b.mean(0)).sum()
     return float(means + traces - 2 * root)
