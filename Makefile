@@ -43,7 +43,7 @@ demo: $(VENV)/.core
 	  --classifier=$(RUNS)/classifier --out=$(RUNS) $(SIZE)
 
 test: $(VENV)/.test
-	@$(PYTEST) -n $(WORKERS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.test
 	@$(PYTEST) -m "slow and not parity"

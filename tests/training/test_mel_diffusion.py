@@ -11,6 +11,7 @@ from diffusion_audio.training.latent_diffusion import build
 from tests.recipes import folder_of_audio, tiny
 
 
+@pytest.mark.slow
 def test_a_run_without_a_vae(tmp_path):
     config = tiny("diffusion", folder_of_audio(tmp_path / "audio"), steps=1)
     config.data.cache_latents = True
