@@ -14,15 +14,6 @@ experiment = Experiment(
         for steps, solvers in ((10, FEW), (25, SOLVERS))
         for solver in solvers
     },
-    metrics={
-        "adherence": "higher",
-        "all_right": "higher",
-        "kernel": "lower",
-        "frechet_extrapolated": "lower",
-        "kl_reference_generated": "lower",
-        "mel_l1": "lower",
-        "faults": "lower",
-    },
     common={
         "sampling.steps": 200,
         "sampling.spacing": "trailing",
