@@ -42,8 +42,9 @@ demo: $(VENV)/.core
 	@$(BIN)/diffusion-audio evaluate --model=$(RUNS)/diffusion \
 	  --classifier=$(RUNS)/classifier --out=$(RUNS) $(SIZE)
 
+# The fast tests compile more than they compute.
 test: $(VENV)/.test
-	@$(PYTEST) -n $(WORKERS)
+	@XLA_FLAGS=--xla_backend_optimization_level=0 $(PYTEST) -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.test
 	@$(PYTEST) -m "slow and not parity"

@@ -23,6 +23,7 @@ published CLAP, T5, GPT-2 and CLIP.
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from configs import common, objectives
 
@@ -196,11 +197,11 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "final": "data",
         "guidance": 3.0,
         "guidance_rescale": 0.0,
-        "guidance_interval": None,
-        "eta": None,
-        "churn": None,
-        "variance": None,
-        "order": None,
+        "guidance_interval": placeholder(tuple),
+        "eta": placeholder(float),
+        "churn": placeholder(float),
+        "variance": placeholder(str),
+        "order": placeholder(int),
     }
     config.listen = {
         "prompts": (

@@ -121,6 +121,7 @@ def test_a_prompt_beside_others_sounds_the_same(runs):
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_report_of_a_set_without_attributes(runs, tmp_path):
     page = write_report(runs / "diffusion", tmp_path, captions=2, examples=1)
     results = json.loads((tmp_path / "results.json").read_text())

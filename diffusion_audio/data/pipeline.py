@@ -43,13 +43,15 @@ class Skipped:
         """Count a bad clip.
 
         Raises:
-            UserError: if there are more than the budget allows.
+            UserError: if there are more than the budget allows, or no good one.
         """
         with self._lock:
             if index in self._kinds:
                 return
             self._kinds[index] = error.kind
             _log.warning("skipping a bad clip of %s: %s", self._name, error)
+            if len(self._kinds) == self._clips:
+                raise UserError(f"every clip of {self._name} is bad; the last: {error}")
             if len(self._kinds) > self._allowed:
                 raise UserError(
                     f"{len(self._kinds)} of the {self._clips} clips of {self._name} "

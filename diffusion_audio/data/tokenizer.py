@@ -87,7 +87,8 @@ class Tokenizer:
                 shown = text if len(text) <= 60 else text[:57] + "..."
                 raise UserError(
                     f"a caption of {len(tokens)} tokens, {shown!r}, is longer than "
-                    f"the {self.max_tokens} this tokenizer allows: shorten it"
+                    f"the {self.max_tokens} this tokenizer allows: shorten it, or "
+                    "train with a larger config.tokenizer.max_tokens"
                 )
             row[:] = tokens
         return ids

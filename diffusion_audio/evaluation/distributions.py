@@ -20,8 +20,9 @@ def frechet_distance(reference: np.ndarray, made: np.ndarray) -> float:
     ``|m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^.5 C2 C1^.5)^.5`` in float64. The last
     trace is that of the singular values of ``A1 A2^T`` for centred data ``A / sqrt(n -
     1)``, which are the roots of that matrix's eigenvalues: always real, and right for
-    fewer clips than dimensions. It is biased upwards, the more so the fewer the clips:
-    compare at equal n, or see `frechet_extrapolated`.
+    fewer clips than dimensions. ``R`` of ``A = QR`` has the same ones and is small.
+    It is biased upwards, the more so the fewer the clips: compare at equal n, or see
+    `frechet_extrapolated`.
 
     Args:
         reference: [n, D], n of 2 or more.
@@ -33,7 +34,8 @@ def frechet_distance(reference: np.ndarray, made: np.ndarray) -> float:
     a, b = _checked(reference, made, least=2)
     centred = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b)]
     traces = sum(np.square(x).sum() for x in centred)
-    root = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
+    roots = [np.asarray(np.linalg.qr(x, mode="r")) for x in centred]
+    root = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     means = np.square(a.mean(0) - b.mean(0)).sum()
     return float(means + traces - 2 * root)
 

@@ -76,8 +76,10 @@ class Pipeline:
             latents: noise to start from [B, H, W, C]; drawn from ``key`` where None.
 
         Raises:
-            UserError: a prompt is too long, or a number is impossible.
+            UserError: a prompt is too long, a number is impossible, or there is no
+                vocoder.
         """
+        self.model.require_vocoder()
         mels = self.log_mels(
             prompts,
             key=key,
@@ -117,6 +119,9 @@ class Pipeline:
                 f"of {self._samples(duration)} samples; expected shape "
                 f"{(len(prompts), *shape)}"
             )
+        guidance = cfg.guidance if guidance is None else guidance
+        if not np.isfinite(guidance):
+            raise UserError(f"guidance must be a finite number, not {guidance}")
         self.model.sampler(cfg)  # refuses what cannot be, before anything compiles
         mels = self._generate(
             self.params,
@@ -125,7 +130,7 @@ class Pipeline:
             latents,
             jnp.asarray(self.tokenizer.encode(list(prompts))),
             jnp.asarray(self.tokenizer.encode([negative_prompt])[0]),
-            jnp.float32(cfg.guidance if guidance is None else guidance),
+            jnp.float32(guidance),
             purpose_key(key, "solver"),
         )
         if not np.isfinite(mels).all():

@@ -243,7 +243,8 @@ class VAE(nnx.Module):
         if picture.shape[1] % factor or picture.shape[2] % factor:
             raise UserError(
                 f"VAE: expected frames and bands divisible by {factor}, got "
-                f"{picture.shape[1]} x {picture.shape[2]}; pad or crop the mel"
+                f"{picture.shape[1]} x {picture.shape[2]}; pad or crop "
+                "the mel, in training by config.data.seconds"
             )
         x = to_patches(picture.astype(jnp.dtype(self.cfg.dtype)), self.cfg.patch)
         x = self.encoder(x)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from diffusion_audio.data.source import open_source
+from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.adherence import Adherence, adherence
 from diffusion_audio.evaluation.comparison import (
     GRIFFIN_LIM_ITERATIONS,
@@ -104,6 +105,13 @@ def write_report(
     if split is None:
         split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
     source = open_source(name, split, spec.sample_rate)
+    pipeline.model.require_vocoder()
+    for label in judge.names if judge else ():
+        if label not in source.attributes:
+            raise UserError(
+                f"{classifier} judges {label}, which {source.name} does not say of its "
+                "clips; leave --classifier out, or give one that was trained on it"
+            )
     view = ProgressView("evaluate", 2 * min(captions, len(source)))
     try:
         sounds = compare(pipeline, source, captions, seed, view.update)

@@ -22,6 +22,18 @@ SPEC = "spec.py"
 LEAST_CLIPS = 16  # of a system; see `evaluation.distributions.frechet_extrapolated`
 OWN_KEYS = ("seed",)  # what the spec sets by itself
 
+# Does it say what was asked, does it sound like the set, is the signal sound.
+METRICS: Mapping[str, Better] = {
+    "adherence": "higher",
+    "all_right": "higher",
+    "adherence/pitch": "higher",
+    "frechet_extrapolated": "lower",
+    "kernel": "lower",
+    "kl_reference_generated": "lower",
+    "mel_l1": "lower",
+    "faults": "lower",
+}
+
 
 class Published(NamedTuple):
     """A number that others reported.
@@ -49,7 +61,8 @@ class Experiment:
         baseline: what the base is called in tables.
         variants: name -> dotted overrides of the base; the difference is the ablation.
             A change under ``sampling.`` alone needs no training of its own.
-        metrics: name -> which direction is better; the first decides.
+        metrics: name -> which direction is better; the first decides. ``METRICS``
+            where not given.
         common: dotted overrides of every run, the baseline's too.
         components: name -> recipe of a network that is trained once and stood on,
             such as ``{"vae": "configs/vae.py:tones"}``; a variant may override
@@ -72,7 +85,9 @@ class Experiment:
     base: str
     baseline: str
     variants: Mapping[str, Mapping[str, Any]]
-    metrics: Mapping[str, Better]
+    metrics: Mapping[str, Better] = dataclasses.field(
+        default_factory=lambda: dict(METRICS)
+    )
     common: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     components: Mapping[str, str] = dataclasses.field(default_factory=dict)
     vocoder: str = "configs/vocoder.py:tones"

@@ -93,12 +93,20 @@ class LatentDiffusion:
         Raises:
             UserError: the run was trained without a vocoder.
         """
+        return self.require_vocoder().apply(frozen["vocoder"], mel)
+
+    def require_vocoder(self) -> Network:
+        """The vocoder, for what is going to need one.
+
+        Raises:
+            UserError: there is none.
+        """
         if self.vocoder is None:
             raise UserError(
-                "this run has no vocoder; train with --config.vocoder=RUN_DIR or give "
-                "one with --vocoder=RUN_DIR"
+                "this run has no vocoder; train with "
+                "--config.components.vocoder=RUN_DIR or give one with --vocoder=RUN_DIR"
             )
-        return self.vocoder.apply(frozen["vocoder"], mel)
+        return self.vocoder
 
     def latent_shape(self, samples: int) -> tuple[int, int, int]:
         """Shape [H, W, C] of the latents whose audio covers ``samples`` samples."""

@@ -147,16 +147,16 @@ def train(
                     _log(log, view, step, metrics)
                     pending = None
                     clock.lap("step")
+                if due or stop:  # before an evaluation, which may fail
+                    position = {"batches": batches.get_state()}
+                    if checkpoints.save(step, state, position):
+                        saved = step
+                    clock.lap("checkpoint")
                 if evaluate:
                     held = (place_batch(batch, mesh) for batch in evaluation_batches())
                     evaluation = task.evaluate(state, held, key)
                     log.evaluation(step, evaluation)
                     clock.lap("evaluate")
-                if due or stop:
-                    position = {"batches": batches.get_state()}
-                    if checkpoints.save(step, state, position):
-                        saved = step
-                    clock.lap("checkpoint")
                 if stop and step < cfg.steps:
                     checkpoints.finish()
                     raise Interrupted(

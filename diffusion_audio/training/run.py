@@ -49,7 +49,7 @@ class DataConfig:
         labels: attributes whose values become labels [B, A], for the classifier.
         skip_budget: share of bad files beyond which a run stops.
         cache_latents: encode the set once and train on that; every clip is then one
-            latent of its first ``seconds``.
+            latent, of one crop of ``seconds``.
     """
 
     source: str = "tones"
@@ -108,6 +108,9 @@ def train(
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
     tokenizer = _tokenizer(resolved, workdir, source)
+    if tokenizer is not None:  # one too long is found now, not hours later
+        for text in (*source.captions(), *held.captions(), *_listened(resolved)):
+            tokenizer.encode([text])
     task = make_task(resolved, tokenizer)
     options = {
         "batch_size": data.batch_size,
@@ -253,6 +256,11 @@ def _abstract_batch(config: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
         length = config["tokenizer"]["max_tokens"]
         batch["tokens"] = jax.ShapeDtypeStruct((1, length), jnp.int32)
     return batch
+
+
+def _listened(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The prompts that evaluations let one hear."""
+    return tuple(config.get("listen", {}).get("prompts", ()))
 
 
 def _values(source: Any, attribute: str) -> tuple[str, ...]:

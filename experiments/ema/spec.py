@@ -12,16 +12,6 @@ experiment = Experiment(
         "0.98": {"ema.decay": 0.98},
         "0.999": {"ema.decay": 0.999},
     },
-    metrics={
-        "adherence": "higher",
-        "all_right": "higher",
-        "adherence/pitch": "higher",
-        "frechet_extrapolated": "lower",
-        "kernel": "lower",
-        "kl_reference_generated": "lower",
-        "mel_l1": "lower",
-        "faults": "lower",
-    },
     common={"train.steps": 1000, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

@@ -19,16 +19,6 @@ experiment = Experiment(
         for scale in (1.0, 3.0, 6.0)
         if (dropout, scale) != (0.1, 3.0)
     },
-    metrics={
-        "adherence": "higher",
-        "all_right": "higher",
-        "adherence/pitch": "higher",
-        "frechet_extrapolated": "lower",
-        "kernel": "lower",
-        "kl_reference_generated": "lower",
-        "mel_l1": "lower",
-        "faults": "lower",
-    },
     common={"train.steps": 1000, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

@@ -20,16 +20,6 @@ experiment = Experiment(
             "unet.out_channels": 256,
         },
     },
-    metrics={
-        "adherence": "higher",
-        "all_right": "higher",
-        "adherence/pitch": "higher",
-        "frechet_extrapolated": "lower",
-        "kernel": "lower",
-        "kl_reference_generated": "lower",
-        "mel_l1": "lower",
-        "faults": "lower",
-    },
     common={"train.steps": 1000, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

@@ -24,16 +24,6 @@ experiment = Experiment(
             }
         },
     },
-    metrics={
-        "adherence": "higher",
-        "all_right": "higher",
-        "adherence/pitch": "higher",
-        "frechet_extrapolated": "lower",
-        "kernel": "lower",
-        "kl_reference_generated": "lower",
-        "mel_l1": "lower",
-        "faults": "lower",
-    },
     common={"train.steps": 1000, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from absl import flags
 
@@ -38,6 +40,20 @@ def parse(*argv):
     rest = config.define(values, argv)
     values.set_gnu_getopt()
     return values(["program", *rest])[1:], values.config
+
+
+def test_options_that_are_off_in_a_recipe_can_be_turned_on():
+    recipe = Path(__file__).parents[2] / "configs" / "diffusion.py"
+    wanted = {
+        "eta": 0.5,
+        "churn": 1.0,
+        "variance": "beta",
+        "order": 3,
+        "guidance_interval": (0.2, 5.0),
+    }
+    words = [f"--config.sampling.{key}={value}" for key, value in wanted.items()]
+    _, values = parse(f"--config={recipe}:tones", *words)
+    assert {key: values.sampling[key] for key in wanted} == wanted
 
 
 def test_a_file_without_presets(path):

@@ -168,6 +168,12 @@ def test_beyond_the_budget_the_run_stops() -> None:
         take(iterator, 10)
 
 
+def test_a_source_without_any_good_clip_ends_in_an_error() -> None:
+    iterator = make(Numbers(1, {0: "missing"}), batch_size=1)
+    with pytest.raises(UserError, match="every clip of numbers is bad"):
+        next(iterator)
+
+
 def test_a_mistake_that_is_not_a_bad_file_is_not_skipped() -> None:
     class Broken(Numbers):
         def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:

@@ -4,13 +4,17 @@ The network time of these grids is log(sigma / alpha), from which a denoiser has
 level, between the states of a grid too.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.integrate
 
 from diffusion_audio.diffusion.grid import Grid
+from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.diffusion.prediction import target
+from diffusion_audio.diffusion.sampling import sample
 
+KEY = jax.random.key(1)
 MEAN = np.array([1.5, -0.5])
 COVARIANCE = np.array([[0.5, 0.3], [0.3, 0.4]])
 # A mixture in one dimension: weights, means, standard deviations.
@@ -101,3 +105,20 @@ def _alpha(frame, ratio):
     if frame == "preserving":
         return 1 / jnp.sqrt(1 + ratio**2)
     return jnp.ones_like(ratio) if frame == "exploding" else 1 / (1 + ratio)
+
+
+def normal(seed, n, size=2):
+    return example_noise(example_keys(jax.random.key(seed), jnp.arange(n)), (size,))
+
+
+def walk(solver, denoise, x):
+    """As ``sample``, not compiled as a whole, which for few steps takes longer."""
+    state = solver.init(x)
+    for i in jnp.arange(solver.evaluations):
+        keys = example_keys(jax.random.fold_in(KEY, i), jnp.arange(len(x)))
+        x, state = solver.step(denoise, x, state, i, keys)
+    return np.asarray(x)
+
+
+def run(solver, denoise, x, key=KEY):
+    return np.asarray(jax.jit(lambda x: sample(solver, denoise, x, key))(x))

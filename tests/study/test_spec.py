@@ -59,8 +59,11 @@ def test_a_group_is_replaced_as_a_whole():
             {"x": {"ema.decay": 0.5}, "y": {"ema.decay": 0.5}},
             "'y' is the same config as variant 'x'",
         ),
-        ({"x": {"train.steps": "many"}}, "variant x: .*train.steps is 1600"),
-        ({"x": {"sampling": 3}}, "is a group, not a value; set sampling.eta"),
+        ({"x": {"train.steps": "many"}}, "variant x: .*train.steps is [0-9]+"),
+        (
+            {"x": {"sampling": 3}},
+            "is a group, not a value; set sampling\\..*sampling.eta",
+        ),
         ({"x": {"seed": 3}}, "seed is set by the experiment's seeds"),
         ({"x": {"train.steps.more": 3}}, "is a value"),
     ],

@@ -16,7 +16,7 @@ experiment = Experiment(
     common={{
         "listen.prompts": (),
         "data.cache_latents": False,
-        "tokenizer.max_tokens": 48,
+        "tokenizer.max_tokens": 96,
     }},
     variants={{
         "no dropout": {{"loss.condition_dropout": 0.0}},

@@ -22,7 +22,13 @@ ONE = ParallelConfig(data=1)
 
 
 def run(
-    workdir: Path, steps: int = 12, stream=None, frozen=dict, parallel=ONE, **options
+    workdir: Path,
+    steps: int = 12,
+    stream=None,
+    frozen=dict,
+    parallel=ONE,
+    evaluation_stream=toy.Stream,
+    **options,
 ):
     workdir.mkdir(exist_ok=True)
     cfg = loop.TrainConfig(steps=steps, log_every=3, checkpoint_every=4, **options)
@@ -35,7 +41,7 @@ def run(
         workdir=workdir,
         frozen=frozen,
         batches=stream,
-        evaluation_batches=toy.Stream,
+        evaluation_batches=evaluation_stream,
         sample_rate=16_000,
     )
     return state, stream, seconds
@@ -176,6 +182,18 @@ def test_a_broken_number_stops_the_run_and_keeps_the_last_good_step(tmp_path):
         run(tmp_path / "run", stream=toy.Stream(broken_at=6))
     state, _, _ = run(tmp_path / "run")
     assert np.isfinite(state["params"]["w"]).all()
+
+
+def test_the_last_step_is_saved_before_an_evaluation_that_fails(tmp_path):
+    class Broken(toy.Stream):
+        def __next__(self):
+            raise UserError("no held-out clip is good")
+
+    with pytest.raises(UserError, match="no held-out clip"):
+        run(tmp_path, 2, evaluation_stream=Broken)
+    directory = checkpoint.Checkpoints(tmp_path / "checkpoints")
+    assert directory.newest_good() == 2
+    directory.close()
 
 
 def test_full_disk_keeps_training_and_says_so_at_the_end(tmp_path, monkeypatch):

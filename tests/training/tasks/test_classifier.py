@@ -10,6 +10,7 @@ from diffusion_audio.data.tones import ATTRIBUTES, plan, synthesize
 from diffusion_audio.errors import UserError
 from diffusion_audio.training.tasks.classifier import (
     AugmentConfig,
+    _loss,
     augmented_mel,
     classifier,
     make,
@@ -137,6 +138,15 @@ def test_the_evaluation_counts_what_the_ears_hear(trained):
     right = right == batch["labels"]
     expected = [*right.mean(axis=0), right.all(axis=1).mean()]
     assert list(shown.values()) == pytest.approx(expected)
+
+
+def test_a_clip_without_an_attribute_teaches_nothing_of_it():
+    scores = (jnp.asarray([[0.0, 3.0], [5.0, -5.0]]), jnp.asarray([[1.0, 0.0]] * 2))
+    one, _ = _loss(scores, jnp.asarray([[1, 0], [-1, 0]]))
+    other = (scores[0].at[1].set(jnp.asarray([-9.0, 9.0])), scores[1])
+    same, metrics = _loss(other, jnp.asarray([[1, 0], [-1, 0]]))
+    assert float(one) == float(same)
+    assert float(metrics["accuracy/all"]) == 1.0
 
 
 def test_labels_and_classes_must_agree():

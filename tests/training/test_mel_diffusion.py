@@ -1,0 +1,32 @@
+"""Diffusion without a VAE: on patches of the mel itself, from a latent cache too."""
+
+import jax
+import numpy as np
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.generation import load
+from diffusion_audio.training import run
+from diffusion_audio.training.latent_diffusion import build
+from tests.recipes import folder_of_audio, tiny
+
+
+@pytest.mark.slow
+def test_a_run_without_a_vae(tmp_path):
+    config = tiny("diffusion", folder_of_audio(tmp_path / "audio"), steps=1)
+    config.data.cache_latents = True
+    config.patches.size = 2  # 4 channels, as the tiny UNet has
+    config.listen.prompts = ()
+    run.train(config, tmp_path / "run")
+    assert set(run.read(tmp_path / "run").state["frozen"]) == {"latent_scale"}
+    pipeline = load(tmp_path / "run")
+    mels = pipeline.log_mels(["a tone"], key=jax.random.key(0), steps=2)
+    assert mels.shape == (1, 32, 64)
+    assert np.isfinite(mels).all()
+
+
+def test_channels_must_be_those_of_the_patches():
+    config = tiny("diffusion", "tones")
+    config.patches.size = 4
+    with pytest.raises(UserError, match="patches without a VAE have 16"):
+        build(run.resolve(config))
