@@ -51,6 +51,17 @@ class MRDConfig:
                 f"MRD: windows must be multiples of {2 * HOPS} samples, got "
                 f"{self.windows}"
             )
+        for window in self.windows:
+            if any(low == high for low, high in pairwise(_bins(edges, window))):
+                raise UserError(
+                    f"MRD: a window of {window} samples is too short for a bin in each "
+                    f"of the bands {edges}"
+                )
+
+
+def _bins(edges: tuple[float, ...], window: int) -> list[int]:
+    """The Fourier bins at which bands begin and end."""
+    return [int(edge * (window // 2 + 1)) for edge in edges]
 
 
 class MRD(nnx.Module):
@@ -58,7 +69,7 @@ class MRD(nnx.Module):
 
     def __init__(self, cfg: MRDConfig, rngs: nnx.Rngs) -> None:
         self.windows = cfg.windows
-        self.parts = nnx.List([_Resolution(cfg, rngs) for _ in cfg.windows])
+        self.parts = nnx.List([_Resolution(cfg, window, rngs) for window in cfg.windows])
 
     def __call__(self, wave: Array) -> list[list[Array]]:
         """Waveforms [B, N] to the maps [B, T, F, C] of each resolution's layers."""
@@ -75,8 +86,8 @@ class MRD(nnx.Module):
 class _Resolution(nnx.Module):
     """A stack of convolutions for each band, and a last one over all of them."""
 
-    def __init__(self, cfg: MRDConfig, rngs: nnx.Rngs) -> None:
-        self.edges = cfg.edges
+    def __init__(self, cfg: MRDConfig, window: int, rngs: nnx.Rngs) -> None:
+        self.bins = _bins(cfg.edges, window)
         width = cfg.channels
 
         def stack() -> nnx.List[_Conv2d]:
@@ -92,9 +103,8 @@ class _Resolution(nnx.Module):
         self.conv_post = _Conv2d((width, 1), (3, 3), 1, cfg.dtype, rngs)
 
     def __call__(self, x: Array) -> list[Array]:
-        bins = [int(edge * x.shape[2]) for edge in self.edges]
         maps, ends = [], []
-        for (low, high), stack in zip(pairwise(bins), self.bands, strict=True):
+        for (low, high), stack in zip(pairwise(self.bins), self.bands, strict=True):
             band = x[:, :, low:high]
             for conv in stack:
                 band = jax.nn.leaky_relu(conv(band), SLOPE)

@@ -170,6 +170,7 @@ def test_mrd_judges_bands_apart():
         ({"windows": ()}, "multiples of 8"),
         ({"edges": (0.0, 0.6, 0.5, 1.0)}, "rise from 0 to 1"),
         ({"edges": (0.1, 1.0)}, "rise from 0 to 1"),
+        ({"windows": (512, 16)}, "16 samples is too short"),
     ],
 )
 def test_mrd_settings_that_cannot_work_are_refused(settings, message):

@@ -280,7 +280,7 @@ def test_a_loss_of_weight_zero_is_not_computed(monkeypatch, weights, functions, 
 OPTIONS = {
     "snake and mrd": {
         "generator": {"activation": "snakebeta", "antialias": True},
-        "discriminators": {"mrd": {"windows": (32, 16), "channels": 2}},
+        "discriminators": {"mrd": {"windows": (64, 32), "channels": 2}},
     },
     "istft and multiscale": {
         "generator": {"rates": (2,), "kernels": (4,), "istft_n_fft": 16},
