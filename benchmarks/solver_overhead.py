@@ -1,9 +1,10 @@
 """What a sampler costs beside its network: ours against diffusers' scheduler loop.
 
 The same small network, float32 on the CPU, the same solver and timesteps. What the
-network alone costs (as many calls of it, one after the other, in the same framework)
-is measured beside it and taken off; repeats of all four alternate, so that a slow
-moment of the machine meets them all.
+network and the random numbers alone cost (as many calls of it, and as many draws where
+the solver adds noise, one after the other, in the same framework) is measured beside it
+and taken off; repeats of all four alternate, so that a slow moment of the machine meets
+them all.
 
     python benchmarks/solver_overhead.py
 """
@@ -41,6 +42,7 @@ SOLVERS = {
     "dpmpp_3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
+STOCHASTIC = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
 WEIGHTS = [
     np.random.default_rng(0).normal(size=size).astype(np.float32) / size[0] ** 0.5
     for size in ((SHAPE[-1], WIDTH), (WIDTH, SHAPE[-1]))
@@ -68,7 +70,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def ours(name: str) -> tuple[Callable[[], object], Callable[[], object], Callable]:
-    """Our sampler, its network calls alone, and the compiled function."""
+    """Our sampler, its network and noise alone, and the compiled function."""
     solver = make_solver(name, make_grid(make_schedule("linear"), STEPS))
 
     @jax.jit
@@ -76,9 +78,12 @@ def ours(name: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
         return sample(solver, network, x, key)
 
     @jax.jit
-    def alone(x: jax.Array) -> jax.Array:
-        def body(x: jax.Array, t: jax.Array) -> tuple[jax.Array, None]:
-            return network(x, jnp.full(x.shape[:1], t)), None
+    def alone(x: jax.Array, key: jax.Array) -> jax.Array:
+        def body(x: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+            x = network(x, jnp.full(x.shape[:1], i))
+            if name in STOCHASTIC:
+                x = x + jax.random.normal(jax.random.fold_in(key, i), x.shape)
+            return x, None
 
         return jax.lax.scan(body, x, jnp.arange(solver.evaluations))[0]
 
@@ -90,14 +95,15 @@ def ours(name: str) -> tuple[Callable[[], object], Callable[[], object], Callabl
         return whole(x, key).block_until_ready()
 
     def run_alone() -> object:
-        x = jax.random.normal(next(keys), SHAPE)
-        return alone(x).block_until_ready()
+        key = next(keys)
+        x = jax.random.normal(key, SHAPE)
+        return alone(x, key).block_until_ready()
 
     return run, run_alone, whole
 
 
 def theirs(name: str) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The loop of diffusers, and its network calls alone."""
+    """The loop of diffusers, and its network and noise alone."""
     scheduler_name, options = SOLVERS[name]
     scheduler = getattr(diffusers, scheduler_name)(
         beta_schedule="linear", beta_start=1e-4, beta_end=0.02, **options
@@ -119,6 +125,8 @@ def theirs(name: str) -> tuple[Callable[[], object], Callable[[], object]]:
         x = torch.randn(SHAPE)
         for _ in range(calls):
             x = torch_network(x)
+            if name in STOCHASTIC:
+                x = x + torch.randn(SHAPE)
         return x
 
     return run, run_alone

@@ -59,6 +59,20 @@ def target(prediction: str, x0: Array, eps: Array, alpha: Array, sigma: Array) -
     return a * x0 + b * eps
 
 
+def reading(
+    prediction: str, alpha: Array, sigma: Array
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """How x_0 and eps are read from x_t and a prediction.
+
+    Returns:
+        (c, d) of ``x_0 = c x_t + d prediction``, and those of eps; shaped like alpha.
+    """
+    a, b = combination(prediction, alpha, sigma)
+    # Cramer's rule; divided first, so that x / x is 1 for what was predicted.
+    d = determinant(prediction, alpha, sigma)
+    return (b / d, -sigma / d), (-a / d, alpha / d)
+
+
 def to_x0_eps(
     prediction: str, output: Array, x: Array, alpha: Array, sigma: Array
 ) -> tuple[Array, Array]:
@@ -74,11 +88,9 @@ def to_x0_eps(
         alpha: factor on the data in x_t, broadcast to ``x``.
         sigma: factor on the noise, likewise.
     """
-    a, b = combination(prediction, alpha, sigma)
-    # Cramer's rule; divided first, so that x / x is 1 for what was predicted.
-    d = determinant(prediction, alpha, sigma)
-    x0 = (b / d) * x - (sigma / d) * output
-    eps = (alpha / d) * output - (a / d) * x
+    of_x0, of_eps = reading(prediction, alpha, sigma)
+    x0 = of_x0[0] * x + of_x0[1] * output
+    eps = of_eps[0] * x + of_eps[1] * output
     return x0, eps
 
 

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from diffusion_audio.aliases import Array, Key
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.noise import example_noise
-from diffusion_audio.diffusion.prediction import PREDICTIONS, to_x0_eps
+from diffusion_audio.diffusion.prediction import PREDICTIONS, reading
 from diffusion_audio.diffusion.reverse import split_variance
-from diffusion_audio.diffusion.schedule import per_example
 from diffusion_audio.errors import UserError, unknown
 
 Denoiser = Callable[[Array, Array], Array]
@@ -77,11 +77,11 @@ class Lift(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is remembered: a state, and predictions, the latest first, [k, B, ...]."""
+    """What is remembered: a state, and predictions, the latest first."""
 
     kept: Array
-    x0: Array
-    eps: Array
+    x0: tuple[Array, ...]
+    eps: tuple[Array, ...]
 
 
 Spread = Callable[[Array, Array], Array]
@@ -124,27 +124,29 @@ def recurrence(
     n = len(levels.t)
     if new.noise is not None and not np.any(new.noise):
         new = new._replace(noise=None)
-    kept = Sum(x=np.ones(n)) if kept is None else kept
-    x0_depth = max(_width(new.x0), _width(kept.x0), 1)
-    eps_depth = max(_width(new.eps), _width(kept.eps), 1)
+    sums = (new,) if kept is None else (new, kept)
+    x0_depth = max(1, *(_width(parts.x0) for parts in sums))
+    eps_depth = max(1, *(_width(parts.eps) for parts in sums))
+    readings = reading(prediction, levels.alpha, levels.sigma)
     whole = np.issubdtype(levels.t.dtype, np.integer)
 
     def init(x: Array) -> State:
-        past = [jnp.zeros((k - 1, *x.shape), x.dtype) for k in (x0_depth, eps_depth)]
-        return State(x, *past)
+        nothing = jnp.zeros_like(x)
+        return State(x, (nothing,) * (x0_depth - 1), (nothing,) * (eps_depth - 1))
 
     def step(
         denoise: Denoiser, x: Array, state: State, i: Array, keys: Key
     ) -> tuple[Array, State]:
-        def at(table: np.ndarray) -> Array:
-            return jnp.asarray(table, x.dtype)[i]
+        def at(table: np.ndarray, dtype: Any = x.dtype) -> Array:
+            row = lax.dynamic_index_in_dim(jnp.asarray(table, dtype), i)
+            return row[0]
 
         z = jnp.zeros_like(x)
         if lift is not None or new.noise is not None:
             z = example_noise(keys, x.shape[1:]).astype(x.dtype)
         if lift is not None:
             x = at(lift.x) * x + at(lift.noise) * z
-        t = jnp.asarray(levels.t, jnp.int32 if whole else x.dtype)[i]
+        t = at(levels.t, jnp.int32 if whole else x.dtype)
         output = denoise(x, jnp.full(x.shape[:1], t)).astype(x.dtype)
         if spread is not None:
             output, raw = split_variance(output)
@@ -154,25 +156,24 @@ def recurrence(
                 f"solver: expected a prediction of shape {x.shape}, got "
                 f"{output.shape}; check the denoiser"
             )
-        alpha, sigma = at(levels.alpha), at(levels.sigma)
-        x0, eps = to_x0_eps(prediction, output, x, alpha, sigma)
+        x0, eps = (at(c) * x + at(d) * output for c, d in readings)
         if clip is not None:
             x0 = jnp.clip(x0, -clip, clip)
-            eps = (x - alpha * x0) / sigma
-        x0s = jnp.concatenate([x0[None], state.x0])
-        epss = jnp.concatenate([eps[None], state.eps])
-        at_hand = (x[None], state.kept[None], x0s, epss, z[None])
+            eps = (x - at(levels.alpha) * x0) / at(levels.sigma)
+        x0s, epss = (x0, *state.x0), (eps, *state.eps)
+        at_hand = ((x,), (state.kept,), x0s, epss, (z,))
 
         def total(parts: Sum) -> Array:
-            terms = []
-            for table, values in zip(parts, at_hand, strict=True):
-                if table is not None:
-                    weights = at(table.reshape(n, -1))  # [k], of the first k values
-                    values = values[: len(weights)]
-                    terms.append((per_example(weights, values) * values).sum(axis=0))
+            terms = [
+                at(column) * value
+                for table, values in zip(parts, at_hand, strict=True)
+                if table is not None
+                for column, value in zip(table.reshape(n, -1).T, values, strict=False)
+            ]
             return sum(terms[1:], start=terms[0])
 
-        return total(new), State(total(kept), x0s[:-1], epss[:-1])
+        keep = x if kept is None else total(kept)
+        return total(new), State(keep, x0s[:-1], epss[:-1])
 
     return Solver(n, init, step, np.arange(n) if stops is None else stops)
 
