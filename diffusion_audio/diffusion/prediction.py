@@ -10,15 +10,21 @@ velocity    eps - x_0               Liu et al. 2023 (rectified flow)
 Each is a x_0 + b eps, so a prediction and x_t are two equations for the two unknowns.
 """
 
+from typing import TypeVar
+
+import numpy as np
+
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import unknown
 
 PREDICTIONS = ("epsilon", "x0", "v", "velocity")
 
+Level = TypeVar("Level", Array, np.ndarray)
+
 
 def combination(
-    prediction: str, alpha: Array, sigma: Array
-) -> tuple[Array | float, Array | float]:
+    prediction: str, alpha: Level, sigma: Level
+) -> tuple[Level | float, Level | float]:
     """The numbers (a, b) of ``prediction = a x_0 + b eps``.
 
     Raises:
@@ -26,7 +32,7 @@ def combination(
     """
     if prediction not in PREDICTIONS:
         raise unknown("prediction", prediction, PREDICTIONS)
-    known: dict[str, tuple[Array | float, Array | float]] = {
+    known: dict[str, tuple[Level | float, Level | float]] = {
         "epsilon": (0.0, 1.0),
         "x0": (1.0, 0.0),
         "v": (-sigma, alpha),
@@ -35,7 +41,7 @@ def combination(
     return known[prediction]
 
 
-def determinant(prediction: str, alpha: Array, sigma: Array) -> Array:
+def determinant(prediction: str, alpha: Level, sigma: Level) -> Level:
     """Of x_t and the prediction as two equations in x_0 and eps.
 
     At one x_t the error of a prediction is to that of another as their determinants:
@@ -60,8 +66,8 @@ def target(prediction: str, x0: Array, eps: Array, alpha: Array, sigma: Array) -
 
 
 def reading(
-    prediction: str, alpha: Array, sigma: Array
-) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    prediction: str, alpha: Level, sigma: Level
+) -> tuple[tuple[Level, Level], tuple[Level, Level]]:
     """How x_0 and eps are read from x_t and a prediction.
 
     Returns:
