@@ -106,7 +106,7 @@ def zero_terminal(betas: np.ndarray) -> np.ndarray:
 
 
 def log_snrs(betas: np.ndarray) -> np.ndarray:
-    """Log of alpha_bar / (1 - alpha_bar) after each step; VDM (2021), eq. 4.
+    """Log of alpha_bar / (1 - alpha_bar) after each step; VDM (2021), eq. 5.
 
     Finite, so that one can interpolate: alpha_bar = 0 counts as the least float32.
     """

@@ -15,7 +15,9 @@ EDGE = 1e-7  # float32 tells 1 - EDGE from 1
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class RectifiedFlow:
-    """x_t = (1 - t) x_0 + t eps for t in [0, 1]; Liu et al. 2023, eq. 1.
+    """x_t = (1 - t) x_0 + t eps for t in [0, 1]; Esser et al. 2024, eq. 13.
+
+    The straight line of Liu et al. 2023, eq. 1, whose time runs from noise to data.
 
     Attributes:
         shift: of time towards noise, for data larger than usual: a share u of the

@@ -73,7 +73,7 @@ class Grid:
 
     @property
     def log_snr(self) -> np.ndarray:
-        """Log of alpha^2 / sigma^2 of each state, [n + 1]; VDM (2021), eq. 4."""
+        """Log of alpha^2 / sigma^2 of each state, [n + 1]; VDM (2021), eq. 5."""
         with np.errstate(divide="ignore"):
             return -2 * np.log(self.ratio)
 

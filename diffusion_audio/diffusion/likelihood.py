@@ -121,7 +121,7 @@ def ode_likelihood(
     """The density under the probability-flow ODE; Song et al. 2021 (SDE), section 4.3.
 
     In y = x / alpha and s = sigma / alpha the ODE of every process is dy/ds = eps
-    (Karras et al. 2022, section 4: dx/dsigma), so along it log p(y) changes by
+    (Karras et al. 2022, section 3: dx/dsigma), so along it log p(y) changes by
     -tr(d eps / dy) ds, and p is known at the end, where x is N(0, I). The trace is
     estimated by z . (d eps / dy) z with z of random signs (Hutchinson 1990), the same z
     all the way; the path is taken by Runge and Kutta's fourth-order steps, even in

@@ -95,7 +95,7 @@ class Schedule:
         return self._read(table, lambda u: jnp.sqrt(jax.nn.sigmoid(-u)), t)
 
     def log_snr(self, t: Array) -> Array:
-        """Log of alpha^2 / sigma^2, finite; Kingma et al. 2021 (VDM), eq. 4."""
+        """Log of alpha^2 / sigma^2, finite; Kingma et al. 2021 (VDM), eq. 5."""
         return self._read(self.log_snrs, lambda u: u, t)
 
     def _read(self, table: np.ndarray, of_log_snr: Any, t: Array) -> Array:

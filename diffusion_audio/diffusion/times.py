@@ -47,8 +47,9 @@ def uniform(batch_size: int) -> TimeSampler:
 def stratified(batch_size: int) -> TimeSampler:
     """One draw for the whole batch, its examples spread evenly from it.
 
-    The low-discrepancy sampler of Kingma et al. 2021 (VDM): u = (u_0 + i / B) mod 1.
-    Each u is uniform, and the mean over a batch varies less than with separate draws.
+    The low-discrepancy sampler of Kingma et al. 2021 (VDM), appendix I.1:
+    u = (u_0 + i / B) mod 1. Each u is uniform, and the mean over a batch varies less
+    than with separate draws.
     """
 
     def draw(key: Key, indices: Array) -> Array:

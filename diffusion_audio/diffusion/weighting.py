@@ -42,7 +42,7 @@ def min_snr(gamma: float = 5.0) -> Weighting:
 
 
 def p2(k: float = 1.0, gamma: float = 1.0) -> Weighting:
-    """1 / (k + SNR)^gamma on eps; Choi et al. 2022, eq. 8."""
+    """1 / (k + SNR)^gamma on eps; Choi et al. 2022 (P2)."""
     positive("p2 weighting", k=k, gamma=gamma)
     return Weighting("epsilon", lambda snr: (k + snr) ** -gamma)
 

@@ -1,6 +1,6 @@
 """A discriminator of complex spectrograms at several resolutions, band by band.
 
-As of DAC (Kumar et al. 2023, section 3.3) and Vocos (Siuzdak 2024), after UnivNet's:
+As of DAC (Kumar et al. 2023, section 3.4) and Vocos (Siuzdak 2024), after UnivNet's:
 each resolution is cut into bands that convolutions of their own look at, so that loud
 low frequencies do not drown the high ones. It takes the place of MSD.
 """

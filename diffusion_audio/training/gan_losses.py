@@ -64,7 +64,7 @@ def soft_mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
 
 
 def multiscale_mel_loss(sample_rate: int, real: Array, fake: Array) -> Array:
-    """`mel_loss` at seven resolutions, summed: DAC (Kumar et al. 2023), section 3.4.
+    """`mel_loss` at seven resolutions, summed: DAC (Kumar et al. 2023), section 3.5.
 
     From 5 bands of windows of 32 samples, which place a click, to 320 bands of 2048,
     which tell tones apart. The small ones have a band or two that no bin falls into;

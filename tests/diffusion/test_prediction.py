@@ -45,7 +45,7 @@ def test_definitions():
     x0, eps, alpha, sigma = inputs()
     np.testing.assert_array_equal(target("epsilon", x0, eps, alpha, sigma), eps)
     np.testing.assert_array_equal(target("x0", x0, eps, alpha, sigma), x0)
-    # v is the rotation of (x0, eps) by 90 degrees further; Salimans & Ho, figure 1.
+    # v is the rotation of (x0, eps) by 90 degrees further; Salimans & Ho, app. D.
     v = target("v", x0, eps, alpha, sigma)
     x = alpha * x0 + sigma * eps
     np.testing.assert_allclose(x**2 + v**2, x0**2 + eps**2, rtol=2e-5)

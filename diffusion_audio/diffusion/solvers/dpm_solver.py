@@ -14,7 +14,7 @@ from diffusion_audio.diffusion.solvers.recurrence import (
 from diffusion_audio.errors import UserError
 
 FEW = 15
-"""Under so many steps the last ones fall back to a lower order; section 5."""
+"""Under so many steps the last ones fall back to a lower order: the authors' code."""
 
 
 def dpmpp_2m(
@@ -42,9 +42,12 @@ def dpmpp_2m(
 def dpmpp_2m_sde(
     grid: Grid, prediction: str = "epsilon", *, clip: float | None = None
 ) -> Solver:
-    """SDE-DPM-Solver++(2M); eq. 18 and section 5.
+    """SDE-DPM-Solver++(2M), of the paper's second version.
 
-    The reverse SDE in the place of the flow, solved to the same order in x_0.
+    The reverse SDE in the place of the flow, solved to the same order in x_0:
+
+        x' = sigma' / sigma exp(-h) x + sigma' sqrt(1 - exp(-2h)) z
+             + alpha' (1 - exp(-2h)) (x_0 + h / (2 h_0) (x_0 - x_0'))
 
     Args:
         grid: where to stop on the way.

@@ -11,7 +11,7 @@ from diffusion_audio.diffusion.solvers.recurrence import (
 )
 from diffusion_audio.errors import UserError
 
-# Of the latest eps first; eq. 12 and, for the steps before, its lower orders.
+# Of the latest eps first; order 4 and, for the steps before it, the lower ones.
 ADAMS_BASHFORTH = {
     2: np.array([3, -1]) / 2,
     3: np.array([23, -16, 5]) / 12,
@@ -22,10 +22,10 @@ ADAMS_BASHFORTH = {
 def pndm(
     grid: Grid, prediction: str = "epsilon", *, clip: float | None = None
 ) -> Solver:
-    """Pseudo linear multistep (PLMS); Liu et al. 2022, eq. 9 and 12.
+    """Pseudo linear multistep (PLMS); Liu et al. 2022, eq. 9 and algorithm 2.
 
     A fourth-order Adams-Bashforth mean of eps put into the step of DDIM (eq. 9),
-    second order in all (section 3.4). The paper begins with Runge-Kutta steps of four
+    second order in all (property 3.2). The paper begins with Runge-Kutta steps of four
     evaluations; this, like the samplers of latent diffusion, Stable Diffusion and
     AudioLDM, with one step of two evaluations (the mean of eps at both its ends),
     then Adams-Bashforth of order 2 and 3: n + 1 evaluations for n steps.

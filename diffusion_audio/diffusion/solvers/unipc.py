@@ -22,7 +22,7 @@ def unipc(
     order: int = 2,
     clip: float | None = None,
 ) -> Solver:
-    """Unified predictor-corrector, multistep, in x_0, with B2(h); algorithms 5 and 6.
+    """Unified predictor-corrector, multistep, in x_0, with B_2(h); theorem 3.1.
 
     Each evaluation serves twice: it corrects the state that it saw (UniC, order + 1),
     from which the next is predicted (UniP, order). The last state goes uncorrected
@@ -64,7 +64,7 @@ def unipc(
 
 
 def _bh2(grid: Grid, i: int, order: int, corrector: bool) -> np.ndarray:
-    """Weights of x_0 in the step from state i, over alpha; eq. 3 and 9, theorem 3.1.
+    """Weights of x_0 in the step from state i, over alpha; theorem 3.1, with x_0.
 
     Args:
         grid: of the walk.
@@ -82,7 +82,7 @@ def _bh2(grid: Grid, i: int, order: int, corrector: bool) -> np.ndarray:
         nodes = np.append(1.0, nodes)
     b_h = np.expm1(-h)
     if len(nodes) <= 1:
-        rho = np.full(len(nodes), 0.5)  # without solving; below eq. 5
+        rho = np.full(len(nodes), 0.5)  # without solving, as published
     else:
         phi, right = b_h / -h - 1, []
         for k in range(1, len(nodes) + 1):
