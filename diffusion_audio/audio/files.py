@@ -1,20 +1,21 @@
 """Audio files: check the header, decode, mix to mono, resample; write without wrap.
 
-libsndfile takes truncated WAV files, a thousand channels, NaN samples and
-compressed silence of any length without complaint, so the checks are here, and
-those that can be are made before it sees the file.
+libsndfile takes a thousand channels, NaN samples and compressed silence of any length
+without complaint, so the checks are here, and those that can be are made before it
+sees the file.
 """
 
 import dataclasses
-import io
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
+from diffusion_audio.audio.headers import AudioFileError as AudioFileError
+from diffusion_audio.audio.headers import sniff
 from diffusion_audio.errors import UserError
 
 RATES = (4_000, 192_000)  # Hz
@@ -22,27 +23,6 @@ MAX_CHANNELS = 8
 MAX_SECONDS = 1800.0  # of one clip decoded whole: 89 kB of FLAC can be 115 MB
 BLOCK = 1 << 18  # frames decoded at a time: memory follows the data, not the header
 PRE_ROLL = 8 * 1152  # frames decoded and dropped: MP3 is silent for 3 after a seek
-
-# What libsndfile may be asked to parse. IMA and MS ADPCM, and its older formats,
-# are left out: they are where most of its memory errors were found.
-WAV_CODES = {1: "PCM", 3: "FLOAT", 6: "ALAW", 7: "ULAW"}
-WAV_EXTENSIBLE = 0xFFFE
-# A data size that says "unknown": what ffmpeg and sox write into a pipe (sox rounds
-# its value down to whole sample frames).
-UNKNOWN_SIZES = (0xFFFFFFFF, *range(0x7FFFF000 - 64, 0x7FFFF001))
-
-
-class AudioFileError(UserError):
-    """An audio file that cannot be used.
-
-    Attributes:
-        kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
-            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``.
-    """
-
-    def __init__(self, kind: str, path: str | os.PathLike[str], problem: str):
-        self.kind = kind
-        super().__init__(f"{str(path)!r}: {problem}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,15 +101,10 @@ def read(
                 f"{wanted / info.sample_rate:.0f} s to decode, at most "
                 f"{MAX_SECONDS:.0f} s are allowed: read a part of it, or cut the file",
             )
-        wave = _decode(path, file, start, wanted)
-    # The length of an MP3 without an index is an estimate, so a little may lack.
-    if len(wave) < wanted * (0.95 if info.format.startswith("MP3") else 1):
-        raise AudioFileError(
-            "truncated",
-            path,
-            f"ends after {(start + len(wave)) / info.sample_rate:.2f} s of the "
-            f"{info.seconds:.2f} s its header promises: cut off, or damaged there",
+        wave = np.concatenate(
+            [np.zeros(0, np.float32), *_decode(path, file, start, wanted)]
         )
+    _require_whole(path, info, start, len(wave), wanted)
     if info.sample_rate != sample_rate:
         wave = soxr.resample(wave, info.sample_rate, sample_rate, quality="HQ")
     if max_seconds is not None:
@@ -139,15 +114,52 @@ def read(
     return wave
 
 
+def blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[np.ndarray]:
+    """As `read`, block by block: a file of any length in bounded memory.
+
+    Yields:
+        [n] float32; one after the other they are the whole file.
+
+    Raises:
+        AudioFileError: as ``read``, once what cannot be used is reached.
+    """
+    with _open(path) as file:
+        info = _info(file)
+        got = 0
+        stream = soxr.ResampleStream(info.sample_rate, sample_rate, 1, quality="HQ")
+        for block in _decode(path, file, 0, info.frames):
+            got += len(block)
+            yield stream.resample_chunk(block)
+        _require_whole(path, info, 0, got, info.frames)
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
 def write(path: str | os.PathLike[str], wave: np.ndarray, sample_rate: int) -> None:
-    """Writes mono audio as 16-bit WAV or FLAC, by the suffix.
+    """Writes mono audio as 16-bit WAV or FLAC, by the suffix; see `write_blocks`.
+
+    Args:
+        path: where to; its directory must exist.
+        wave: [N] floats, full scale 1.
+        sample_rate: Hz.
+
+    Raises:
+        AudioFileError: if a sample is NaN or infinite, or the rate absurd.
+        UserError: for another suffix or shape, or if the file cannot be written.
+    """
+    write_blocks(path, [wave], sample_rate)
+
+
+def write_blocks(
+    path: str | os.PathLike[str], waves: Iterable[np.ndarray], sample_rate: int
+) -> None:
+    """Writes the blocks of one waveform as they come.
 
     Samples beyond full scale are clipped, never wrapped. The file appears complete
     or not at all.
 
     Args:
         path: where to; its directory must exist.
-        wave: [N] floats, full scale 1.
+        waves: [n] floats each, full scale 1.
         sample_rate: Hz.
 
     Raises:
@@ -160,24 +172,32 @@ def write(path: str | os.PathLike[str], wave: np.ndarray, sample_rate: int) -> N
         raise UserError(
             f"{str(path)!r}: can write .wav and .flac files, not {path.suffix!r}"
         )
-    wave = np.asarray(wave)
+    _check_rate(path, sample_rate)
+    coding = formats[path.suffix.lower()]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.touch()  # says why not, where libsndfile does not
+        with soundfile.SoundFile(
+            temporary, "w", sample_rate, 1, subtype="PCM_16", format=coding
+        ) as file:
+            for wave in waves:
+                file.write(_pcm(path, np.asarray(wave)))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    except soundfile.SoundFileError as error:
+        raise UserError(f"cannot write {str(path)!r}: is the disk full?") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _pcm(path: Path, wave: np.ndarray) -> np.ndarray:
+    """Samples as 16-bit integers."""
     if wave.ndim != 1 or not wave.size:
         raise UserError(f"{str(path)!r}: expected samples [N], got shape {wave.shape}")
     if not np.isfinite(wave).all():
         raise AudioFileError("non-finite", path, "will not write NaN or infinity")
-    _check_rate(path, sample_rate)
-    scaled = np.rint(np.clip(wave.astype(np.float64), -1, 1) * 32767)
-    samples, coding = scaled.astype(np.int16), formats[path.suffix.lower()]
-    encoded = io.BytesIO()
-    soundfile.write(encoded, samples, sample_rate, "PCM_16", format=coding)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(encoded.getbuffer())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    return np.rint(np.clip(wave.astype(np.float64), -1, 1) * 32767).astype(np.int16)
 
 
 def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:
@@ -187,7 +207,7 @@ def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:
         raise AudioFileError("missing", path, "no such file")
     try:
         with path.open("rb") as raw:
-            _sniff(path, raw)
+            sniff(path, raw)
         file = soundfile.SoundFile(path)
     except OSError as error:
         raise AudioFileError("unreadable", path, error.strerror or "") from error
@@ -225,9 +245,8 @@ def _check_rate(path: Path, sample_rate: int) -> None:
 
 def _decode(
     path: str | os.PathLike[str], file: soundfile.SoundFile, start: int, wanted: int
-) -> np.ndarray:
+) -> Iterator[np.ndarray]:
     """Up to ``wanted`` frames from ``start`` as mono; fewer where decoding stops."""
-    blocks: list[np.ndarray] = []
     lead = min(start, PRE_ROLL)
     wanted += lead
     try:
@@ -238,74 +257,21 @@ def _decode(
                 break
             if not np.isfinite(block).all():
                 raise AudioFileError("non-finite", path, "holds NaN or infinity")
-            blocks.append(block.mean(axis=1))
             wanted -= len(block)
+            yield block.mean(axis=1)[lead:]
+            lead = max(0, lead - len(block))
     except soundfile.SoundFileError:
         pass  # the caller sees that samples lack and says where
-    return np.concatenate(blocks or [np.zeros(0, np.float32)])[lead:]
 
 
-def _sniff(path: Path, raw: BinaryIO) -> None:
-    """Refuses what is not one of the known formats, by its first bytes."""
-    size = os.fstat(raw.fileno()).st_size
-    head = raw.read(12)
-    if not head:
-        raise AudioFileError("empty", path, "holds no bytes")
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-        _check_wav(path, raw, size)
-    elif head[:4] == b"OggS":
-        _check_ogg(path, raw, size)
-    elif not (
-        head[:4] == b"fLaC"
-        or head[:3] == b"ID3"
-        or (head[0] == 0xFF and head[1:2] >= b"\xe0")
-    ):
-        raise AudioFileError("unreadable", path, "not a WAV, FLAC, OGG or MP3 file")
-
-
-def _check_wav(path: Path, raw: BinaryIO, size: int) -> None:
-    """Refuses a WAV whose data chunk is longer than the file, or oddly coded."""
-    position, long_size, code = 12, 0, 0
-    for _ in range(1000):  # chunks: a header of empty ones must not take for ever
-        raw.seek(position)
-        head = raw.read(8)
-        if len(head) < 8:
-            raise AudioFileError("truncated", path, "ends before its samples: cut off")
-        name, length = head[:4], int.from_bytes(head[4:], "little")
-        if name == b"data":
-            if code not in WAV_CODES:
-                raise AudioFileError(
-                    "unreadable",
-                    path,
-                    f"WAV coding {code} is not supported: convert it to PCM",
-                )
-            declared = long_size if long_size and length == 0xFFFFFFFF else length
-            there = size - position - 8
-            if declared > there and declared not in UNKNOWN_SIZES:
-                raise AudioFileError(
-                    "truncated",
-                    path,
-                    f"its header promises {declared} bytes of samples, it has {there}",
-                )
-            return
-        if name == b"ds64":
-            long_size = int.from_bytes(raw.read(16)[8:], "little")
-        if name == b"fmt ":
-            body = raw.read(26)
-            code = int.from_bytes(body[:2], "little")
-            if code == WAV_EXTENSIBLE:
-                code = int.from_bytes(body[24:26], "little")
-        position += 8 + length + length % 2
-    raise AudioFileError("unreadable", path, "a thousand chunks and no samples")
-
-
-def _check_ogg(path: Path, raw: BinaryIO, size: int) -> None:
-    """Refuses an OGG that ends within a page: libsndfile would just stop before."""
-    start = max(0, size - 2 * 65307)  # a page has at most 65307 bytes
-    raw.seek(start)
-    tail = raw.read()
-    page = tail.rfind(b"OggS")
-    segments = tail[page + 26 : page + 27]
-    lengths = tail[page + 27 : page + 27 + sum(segments)]
-    if page < 0 or not segments or len(tail) < page + 27 + len(lengths) + sum(lengths):
-        raise AudioFileError("truncated", path, "ends within a page: cut off")
+def _require_whole(
+    path: str | os.PathLike[str], info: AudioInfo, start: int, got: int, wanted: int
+) -> None:
+    # The length of an MP3 without an index is an estimate, so a little may lack.
+    if got < wanted * (0.95 if info.format.startswith("MP3") else 1):
+        raise AudioFileError(
+            "truncated",
+            path,
+            f"ends after {(start + got) / info.sample_rate:.2f} s of the "
+            f"{info.seconds:.2f} s its header promises: cut off, or damaged there",
+        )

@@ -10,9 +10,11 @@ from diffusion_audio.audio.files import (
     MAX_SECONDS,
     AudioFileError,
     AudioInfo,
+    blocks,
     probe,
     read,
     write,
+    write_blocks,
 )
 from diffusion_audio.errors import UserError
 
@@ -247,18 +249,42 @@ def test_write_refuses(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", ["pathlib.Path.write_bytes", "os.replace"])
-def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch, step):
+@pytest.mark.parametrize(
+    ("step", "error", "message"),
+    [
+        ("os.replace", OSError(28, "No space left on device"), "No space left"),
+        ("soundfile.SoundFile.write", soundfile.LibsndfileError(2), "disk full"),
+    ],
+)
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch, step, error, message):
     path = tmp_path / "a.wav"
     write(path, sine(), RATE)
     before = path.read_bytes()
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(step, full)
-    with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+    with pytest.raises(UserError, match=f"cannot write .*: .*{message}"):
         write(path, sine(hertz=880), RATE)
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.parametrize("rate", [RATE, 8000, 22_050])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_blocks_are_the_whole_file(tmp_path, monkeypatch, rate, name):
+    monkeypatch.setattr("diffusion_audio.audio.files.BLOCK", 1000)
+    path = tmp_path / name
+    write(path, sine(), RATE)
+    pieces = list(blocks(path, rate))
+    assert len(pieces) > 3
+    np.testing.assert_allclose(np.concatenate(pieces), read(path, rate), atol=1e-6)
+
+
+def test_written_in_blocks_is_written_at_once(tmp_path):
+    wave = sine()
+    write(tmp_path / "a.wav", wave, RATE)
+    write_blocks(tmp_path / "b.wav", np.array_split(wave, 7), RATE)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
