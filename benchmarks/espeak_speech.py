@@ -1,11 +1,11 @@
-"""A folder of synthetic speech, for training vocoders where no recordings are at hand.
+r"""A folder of synthetic speech, for training vocoders where no recordings are at hand.
 
 Random sentences of a small vocabulary, spoken by the voices of espeak-ng (a package of
 most systems) at random speeds and pitches; with a transcript each in metadata.csv. The
 same seed gives the same files.
 
     python benchmarks/espeak_speech.py DIR --clips=600
-    diffusion-audio train --config=configs/vocoder.py:folder --workdir=runs/speech \\
+    diffusion-audio train --config=configs/vocoder.py:folder --workdir=runs/speech \
         --config.data.source=folder:DIR
 """
 

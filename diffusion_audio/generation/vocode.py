@@ -1,14 +1,16 @@
 """Copy synthesis: audio files to log-mels and back through a vocoder.
 
-What comes out is the best that any model of those mels could sound. Files are cut into
-windows of one size, whichever file they are of, so batches are full, one compiled
-program serves a folder, and memory does not grow with the length of a file.
+What comes out is the best that any model of those mels could sound. Files are read,
+cut into windows of one size and written block by block, so batches are full whichever
+files they are of, one compiled program serves a folder, and memory does not grow with
+the length of a file.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array, Params
-from diffusion_audio.audio.files import probe, read, write
+from diffusion_audio.audio.files import blocks, probe, write_blocks
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.folder import SUFFIXES
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
-from diffusion_audio.models.streaming import margin, windows
+from diffusion_audio.models.streaming import margin
 from diffusion_audio.training import run
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.workdir import read_config
@@ -73,55 +75,73 @@ def load_vocoder(directory: str | Path) -> Vocoder:
 
 def resynthesize(
     vocoder: Vocoder,
-    clips: Iterable[tuple[Any, np.ndarray]],
+    clips: Iterable[tuple[Any, Iterable[np.ndarray]]],
     *,
     seconds: float = 4.0,
     batch_size: int = 4,
-) -> Iterator[tuple[Any, np.ndarray]]:
+) -> Iterator[tuple[Any, Iterator[np.ndarray]]]:
     """Clips through log-mels and back, in batches of windows of equal length.
 
-    A clip is followed by silence, longer than what a sample depends on, so that it
-    sounds the same whatever the length of the windows; they overlap by as much, so the
-    result is that of the whole clip at once.
+    A clip sounds as if silence followed it, and as if it was one window: windows
+    overlap by what a sample depends on.
 
     Args:
         vocoder: made by `load_vocoder`.
-        clips: names and waveforms [N] at the vocoder's rate, drawn as they are needed.
+        clips: names, no two alike in a row, and waveforms at the vocoder's rate in
+            blocks [n], drawn as they are needed.
         seconds: length of a window; at least what a sample depends on is taken.
         batch_size: windows of a batch.
 
     Yields:
-        The names in order, each with its waveform float32 [N].
+        The names in order, each with the blocks [n] of its waveform, float32; to be
+        taken before the next name.
     """
     spec = vocoder.spec
     hop = spec.hop_length
     overlap = margin(vocoder.cfg) + math.ceil(spec.n_fft / hop / 2)
     size = max(round(seconds * spec.sample_rate / hop), 2 * overlap + 1)
-    unfinished: dict[int, tuple[Any, np.ndarray]] = {}
+    work = (
+        (name, window, kept)
+        for name, blocks in clips
+        for window, kept in cut(blocks, size * hop, overlap * hop)
+    )
 
-    def pieces() -> Iterator[tuple[int, int, int, int, np.ndarray]]:
-        for number, (name, wave) in enumerate(clips):
-            frames = max(-(-len(wave) // hop) + overlap, size)
-            padded = np.pad(wave, (0, frames * hop - len(wave)))
-            unfinished[number] = (name, np.empty(len(wave), np.float32))
-            for start, keep, stop in windows(frames, size, overlap):
-                if keep * hop >= len(wave):
-                    break  # only silence is left
-                piece = padded[start * hop : (start + size) * hop]
-                yield number, start * hop, keep * hop, stop * hop, piece
+    def made() -> Iterator[tuple[Any, np.ndarray]]:
+        while batch := list(islice(work, batch_size)):
+            audio = np.stack([window for _, window, _ in batch])
+            missing = batch_size - len(batch)  # one shape, one compilation
+            audio = np.pad(audio, ((0, missing), (0, 0)))
+            waves = np.asarray(vocoder.resynthesize(vocoder.params, jnp.asarray(audio)))
+            for (name, _, kept), wave in zip(batch, waves, strict=False):
+                yield name, wave[kept]
 
-    work = pieces()
-    while batch := list(islice(work, batch_size)):
-        audio = np.stack([piece for *_, piece in batch])
-        missing = batch_size - len(batch)  # one shape, one compilation
-        audio = np.pad(audio, ((0, missing), (0, 0)))
-        made = np.asarray(vocoder.resynthesize(vocoder.params, jnp.asarray(audio)))
-        for (number, start, keep, stop, _), wave in zip(batch, made, strict=False):
-            target = unfinished[number][1]
-            part = wave[keep - start : stop - start]
-            target[keep:stop] = part[: max(0, len(target) - keep)]
-            if stop >= len(target):
-                yield unfinished.pop(number)
+    for name, pieces in groupby(made(), key=itemgetter(0)):
+        yield name, (piece for _, piece in pieces)
+
+
+def cut(
+    blocks: Iterable[np.ndarray], size: int, overlap: int
+) -> Iterator[tuple[np.ndarray, slice]]:
+    """Windows [size] of a stream of samples, and what of each is to be kept.
+
+    What is kept of all is the stream. Windows begin where it does and overlap, so that
+    ``overlap`` samples are to both sides of what is kept, or else the beginning; after
+    the end there is silence.
+    """
+    waiting = iter(blocks)
+    held, ended, start = np.zeros(0, np.float32), False, 0
+    while True:
+        while len(held) < size and not ended:
+            block = next(waiting, None)
+            ended = block is None
+            held = held if block is None else np.concatenate([held, block])
+        stop = min(size - overlap, len(held) if ended else size)
+        if start < stop:
+            window = held[:size]
+            yield np.pad(window, (0, size - len(window))), slice(start, stop)
+        if ended and len(held) <= size - overlap:
+            return
+        held, start = held[size - 2 * overlap :], overlap
 
 
 def vocode(
@@ -152,12 +172,12 @@ def vocode(
         probe(path)
     vocoder = load_vocoder(model)
     rate = vocoder.spec.sample_rate
-    clips = ((path, read(path, rate)) for path in targets)
-    for path, wave in resynthesize(
+    clips = ((path, blocks(path, rate)) for path in targets)
+    for path, waves in resynthesize(
         vocoder, clips, seconds=seconds, batch_size=batch_size
     ):
         targets[path].parent.mkdir(parents=True, exist_ok=True)
-        write(targets[path], wave, rate)
+        write_blocks(targets[path], waves, rate)
         yield targets[path]
 
 

@@ -156,9 +156,10 @@ def _copying(run_dir: str | Path, seconds: float) -> Voice:
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
         del seed
-        clips = enumerate(reference.audio)
-        for _, wave in resynthesize(vocoder, clips, seconds=seconds, batch_size=16):
-            yield wave
+        clips = ((i, [wave]) for i, wave in enumerate(reference.audio))
+        made = resynthesize(vocoder, clips, seconds=seconds, batch_size=16)
+        for _, waves in made:
+            yield np.concatenate(list(waves))
 
     # What is compared is the vocoder itself, so it is no part of how.
     return Voice(vocoder.spec, seconds, "the system under test", sound)

@@ -1,6 +1,7 @@
 """Copy synthesis of files through converted weights."""
 
 import dataclasses
+import tracemalloc
 
 import jax
 import numpy as np
@@ -11,7 +12,12 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
-from diffusion_audio.generation.vocode import load_vocoder, resynthesize
+from diffusion_audio.generation.vocode import (
+    cut,
+    load_vocoder,
+    resynthesize,
+    vocode,
+)
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.pretrained import folder
 from tests.networks import random_params
@@ -50,7 +56,11 @@ def clips():
 def test_windows_of_many_clips_are_each_clip_at_once(weights, clips):
     path, params = weights
     vocoder = load_vocoder(path)
-    made = dict(resynthesize(vocoder, enumerate(clips), seconds=0.05, batch_size=3))
+    blocks = ((i, np.array_split(clip, 5)) for i, clip in enumerate(clips))
+    made = {
+        i: np.concatenate(list(waves))
+        for i, waves in resynthesize(vocoder, blocks, seconds=0.05, batch_size=3)
+    }
     assert [len(made[i]) for i in range(3)] == list(LENGTHS)
     wholes = np.stack([np.pad(clip, (0, 4800 - len(clip))) for clip in clips])
     waves = jax.jit(build_hifigan(CFG).apply)(params, log_mel(SPEC, wholes))
@@ -58,6 +68,40 @@ def test_windows_of_many_clips_are_each_clip_at_once(weights, clips):
         wave = waves[i, : len(clip)]
         np.testing.assert_allclose(made[i], wave, atol=1e-5)
         assert np.std(wave) > 1e-3
+
+
+@pytest.mark.parametrize("length", [1, 39, 40, 41, 60, 61, 100, 137])
+def test_what_is_kept_of_windows_is_the_stream(length):
+    stream = np.arange(1.0, length + 1)
+    kept = []
+    for window, part in cut(np.array_split(stream, 3), 50, 10):
+        assert window.shape == (50,)
+        before, after = part.start, 50 - part.stop
+        assert before == (10 if kept else 0)
+        assert after >= 10
+        kept.append(window[part])
+    np.testing.assert_array_equal(np.concatenate(kept), stream)
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_windows_not_of_the_file(weights, tmp_path):
+    path, _ = weights
+
+    def most(seconds):
+        with soundfile.SoundFile(tmp_path / "long.wav", "w", 8000, 1) as file:
+            for _ in range(seconds):
+                file.write(np.zeros(8000))
+        tracemalloc.start()
+        for _ in vocode(path, tmp_path / "long.wav", tmp_path / "out.wav"):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    most(10)  # what is compiled and cached
+    short, long = most(60), most(600)
+    assert soundfile.info(tmp_path / "out.wav").frames == 600 * 8000
+    assert long < short + 600 * 8000  # not a quarter of one copy as float32
 
 
 def test_a_file_and_a_folder(weights, clips, tmp_path, capsys):
