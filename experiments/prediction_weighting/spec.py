@@ -20,6 +20,6 @@ experiment = Experiment(
             "loss.weighting": {"name": "p2", "k": 1.0, "gamma": 1.0},
         },
     },
-    common={"train.steps": 1000, "listen.prompts": ()},
+    common={"train.steps": 600, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )
