@@ -69,7 +69,9 @@ class MRD(nnx.Module):
 
     def __init__(self, cfg: MRDConfig, rngs: nnx.Rngs) -> None:
         self.windows = cfg.windows
-        self.parts = nnx.List([_Resolution(cfg, window, rngs) for window in cfg.windows])
+        self.parts = nnx.List(
+            [_Resolution(cfg, window, rngs) for window in cfg.windows]
+        )
 
     def __call__(self, wave: Array) -> list[list[Array]]:
         """Waveforms [B, N] to the maps [B, T, F, C] of each resolution's layers."""
