@@ -123,8 +123,9 @@ def markdown(results: Results) -> str:
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
         f"({VERDICT_LEVEL:g} in all). Commit {', '.join(commits)}; {first['device']}; "
-        f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. Where a number comes from: "
-        f"`diffusion-audio experiment explain experiments/{results.name}`."
+        f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. "
+        "Where a number comes from: `diffusion-audio experiment explain "
+        f"experiments/{results.name}`."
     )
     lines = [
         *summary(results),
