@@ -18,6 +18,12 @@ def _loss(**settings) -> dict:
 
 # Sampling starts where training ended: Lin et al. 2023, section 3.3.
 FROM_PURE_NOISE = {"sampling.spacing": "trailing"}
+# Where nothing of the data is left, predicted noise says nothing of it.
+FROM_A_LITTLE_LATER = {
+    "sampling.solver": "ddim",
+    "sampling.steps": 50,
+    "sampling.spacing": "leading",
+}
 FLOW = {"schedule": {"name": "rectified_flow", "shift": 1.0}}
 
 # preset: dotted keys and what they become
@@ -35,7 +41,7 @@ CHANGES = {
     | _loss(prediction="velocity", times={"name": "logit_normal"})
     | FROM_PURE_NOISE,
     # What the network predicts.
-    "epsilon": _loss(prediction="epsilon"),
+    "epsilon": _loss(prediction="epsilon") | FROM_A_LITTLE_LATER,
     "x0": _loss(prediction="x0"),
     "v": _loss(prediction="v"),
     "learned_variance": _loss(learned_variance=True),

@@ -27,7 +27,6 @@ METRICS: Mapping[str, Better] = {
     "adherence": "higher",
     "all_right": "higher",
     "adherence/pitch": "higher",
-    "frechet_extrapolated": "lower",
     "kernel": "lower",
     "kl_reference_generated": "lower",
     "mel_l1": "lower",

@@ -29,25 +29,33 @@ def interval(metric: str, low: float, high: float, signed: bool = False) -> str:
 def verdict(results: Results, metric: str, variant: str, contrast: Contrast) -> str:
     """One sentence that says what is known of a variant."""
     baseline = results.systems[0]
-    difference = number(metric, contrast.difference, signed=True)
-    ends = interval(metric, contrast.low, contrast.high, signed=True)
-    what = f"{MEASURES[metric].title}: {difference} {ends}, p = {contrast.p:.2g}"
+    what = f"{MEASURES[metric].title}: {_evidence(metric, contrast)}"
     if contrast.verdict != "not distinguishable":
         return f"{variant} is {contrast.verdict} than {baseline} ({what})."
     if contrast.difference == 0 and contrast.spread == (0, 0):
         return f"{variant} and {baseline} are equal in every run ({what})."
     smallest = number(metric, contrast.detectable)
-    needed = contrast.seeds_needed
-    more = (
-        f"a difference of the size seen would take {needed} seeds"
-        if needed
-        else f"no number of seeds up to {MOST_SEEDS} would tell a difference of the "
-        "size seen, at these prompts"
-    )
     return (
         f"{variant} is not distinguishable from {baseline} ({what}); the smallest "
         f"difference that {contrast.seeds} seeds find with {100 * POWER:.0f} % power "
-        f"is {smallest}, and {more}."
+        f"is {smallest}, and {_needed(contrast)}."
+    )
+
+
+def _evidence(metric: str, contrast: Contrast) -> str:
+    """A difference, its interval and p."""
+    difference = number(metric, contrast.difference, signed=True)
+    ends = interval(metric, contrast.low, contrast.high, signed=True)
+    return f"{difference} {ends}, p = {contrast.p:.2g}"
+
+
+def _needed(contrast: Contrast) -> str:
+    """How many seeds it would take."""
+    if contrast.seeds_needed:
+        return f"a difference of the size seen would take {contrast.seeds_needed} seeds"
+    return (
+        f"no number of seeds up to {MOST_SEEDS} would tell a difference of the size "
+        "seen, at these prompts"
     )
 
 
@@ -58,6 +66,31 @@ def verdicts(results: Results) -> list[str]:
         verdict(results, metric, variant, contrast)
         for variant, contrast in results.contrasts(metric).items()
     ]
+
+
+def summary(results: Results) -> list[str]:
+    """The verdicts by the metric that decides, variants of one verdict together."""
+    metric = next(iter(results.metrics))
+    baseline = results.systems[0]
+    groups: dict[str, list[tuple[str, Contrast]]] = {}
+    for variant, contrast in results.contrasts(metric).items():
+        groups.setdefault(contrast.verdict, []).append((variant, contrast))
+    lines = [f"By the metric that decides, {MEASURES[metric].title.lower()}:", ""]
+    for found in ("better", "worse", "not distinguishable"):
+        if found not in groups:
+            continue
+        members = sorted(groups[found], key=lambda item: -item[1].difference)
+        listed = "; ".join(f"{name} ({_evidence(metric, c)})" for name, c in members)
+        word = "from" if found.startswith("not") else "than"
+        line = f"* **{found}** {word} {baseline}: {listed}."
+        if found == "not distinguishable":
+            widest = max(contrast.detectable for _, contrast in members)
+            line += (
+                f" The smallest differences that {members[0][1].seeds} seeds find with "
+                f"{100 * POWER:.0f} % power are up to {number(metric, widest)}."
+            )
+        lines.append(line)
+    return lines
 
 
 def markdown(results: Results) -> str:
@@ -83,18 +116,19 @@ def markdown(results: Results) -> str:
             cells.append(cell)
         rows.append(f"| {system} | {' | '.join(cells)} |")
     commits = sorted({record["commit"][:12] for record in results.runs})
-    seconds = sum(r["seconds"]["train"] for r in results.runs)
+    trained = {record["run"]: record["seconds"]["train"] for record in results.runs}
     notes = (
         f"{seeds} training seeds x {results.spec['prompts']} prompts x "
         f"{len(results.spec['sampling_seeds'])} sounds. First line: mean and 95 % "
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
         f"({VERDICT_LEVEL:g} in all). Commit {', '.join(commits)}; {first['device']}; "
-        f"{seconds / 60:.0f} min of training. Where a number comes from: "
-        f"`diffusion-audio experiment explain experiments/{results.name}`."
+        f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. "
+        "Where a number comes from: `diffusion-audio experiment explain "
+        f"experiments/{results.name}`."
     )
     lines = [
-        *(f"* {sentence}" for sentence in verdicts(results)),
+        *summary(results),
         "",
         f"| | {' | '.join(heads)} |",
         f"|---|{'---|' * len(heads)}",

@@ -12,6 +12,6 @@ experiment = Experiment(
         "0.98": {"ema.decay": 0.98},
         "0.999": {"ema.decay": 0.999},
     },
-    common={"train.steps": 1000, "listen.prompts": ()},
+    common={"train.steps": 600, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

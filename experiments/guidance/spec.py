@@ -19,6 +19,6 @@ experiment = Experiment(
         for scale in (1.0, 3.0, 6.0)
         if (dropout, scale) != (0.1, 3.0)
     },
-    common={"train.steps": 1000, "listen.prompts": ()},
+    common={"train.steps": 600, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

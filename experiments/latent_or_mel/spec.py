@@ -20,6 +20,6 @@ experiment = Experiment(
             "unet.out_channels": 256,
         },
     },
-    common={"train.steps": 1000, "listen.prompts": ()},
+    common={"train.steps": 600, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

@@ -24,6 +24,6 @@ experiment = Experiment(
             }
         },
     },
-    common={"train.steps": 1000, "listen.prompts": ()},
+    common={"train.steps": 600, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
 )

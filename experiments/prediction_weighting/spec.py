@@ -20,6 +20,13 @@ experiment = Experiment(
             "loss.weighting": {"name": "p2", "k": 1.0, "gamma": 1.0},
         },
     },
-    common={"train.steps": 1000, "listen.prompts": ()},
+    # Sampling starts where predicted noise still says something of the data.
+    common={
+        "train.steps": 600,
+        "sampling.solver": "ddim",
+        "sampling.steps": 50,
+        "sampling.spacing": "leading",
+        "listen.prompts": (),
+    },
     components={"vae": "configs/vae.py:tones"},
 )

@@ -22,7 +22,7 @@ experiment = Experiment(
     baseline="ddim, 200",
     variants={
         f"{solver}, {steps}": {"sampling.solver": solver, "sampling.steps": steps}
-        for steps in (5, 10, 25)
+        for steps in (3, 5, 10, 25)
         for solver in FAST
     }
     | {

@@ -61,6 +61,10 @@ def test_verdicts_follow_from_the_intervals():
     results = make_results(("a", "b", "c", "d"))
     contrasts = results.contrasts("adherence")
     sentences = wording.verdicts(results)
+    better, worse, same = wording.summary(results)[2:]
+    assert better.startswith("* **better** than a: c (")
+    assert worse.startswith("* **worse** than a: d (")
+    assert same.startswith("* **not distinguishable** from a: b (")
     assert "b is not distinguishable from a" in sentences[0]
     assert "would take" in sentences[0] or "no number of seeds" in sentences[0]
     assert sentences[1].startswith("c is better than a")
