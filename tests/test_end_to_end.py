@@ -37,7 +37,8 @@ def test_a_run_writes_what_it_promises(runs):
         record = json.loads((runs / task / "provenance.json").read_text())
         assert record["config_hash"]
         assert record["data"]["fingerprint"]
-        assert {"setup", "compile", "step", "evaluate"} <= record["seconds"].keys()
+        (session,) = record["sessions"]
+        assert {"data", "compile", "step", "evaluate"} <= session["seconds"].keys()
         assert read_metrics(runs / task)[-1]["split"] == "eval"
 
 

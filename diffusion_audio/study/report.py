@@ -1,11 +1,9 @@
 """The report of one text-to-audio model: judged, measured, put on a page."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from scipy.stats import bootstrap
 
@@ -34,8 +32,10 @@ from diffusion_audio.study.page import (
     Table,
     render,
 )
+from diffusion_audio.training import session
 from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.progress import ProgressView
+from diffusion_audio.training.session import PROVENANCE
 from diffusion_audio.training.workdir import (
     config_hash,
     provenance,
@@ -294,8 +294,7 @@ def _runs(
     if classifier:
         runs["classifier"] = Path(classifier)
     runs["diffusion"] = Path(model)
-    made = "provenance.json"
-    return {name: path for name, path in runs.items() if (path / made).is_file()}
+    return {n: path for n, path in runs.items() if (path / PROVENANCE).is_file()}
 
 
 def _curves(runs: dict[str, Path]) -> list[Run]:
@@ -313,16 +312,15 @@ def _provenance(
     runs: dict[str, Path], command: str | None, seconds: dict[str, float]
 ) -> Provenance:
     now = provenance()
-    spent = {}
-    for name, path in runs.items():
-        record = json.loads((path / "provenance.json").read_text())
-        spent[f"train {name}"] = sum(record.get("seconds", {}).values())
+    made = {name: session.sessions(path) for name, path in runs.items()}
+    made_with = session.origin([*(s for every in made.values() for s in every), now])
+    spent = {f"train {name}": session.seconds(every) for name, every in made.items()}
     return Provenance(
         command=command or now["command"],
-        commit=now["commit"],
-        dirty=now["uncommitted_changes"],
-        device=f"{jax.device_count()} x {now['devices'][0]}, {now['processor']}",
+        commit=made_with["commit"],
+        dirty=made_with["uncommitted_changes"],
+        device=made_with["device"],
         configs={name: config_hash(read_config(path)) for name, path in runs.items()},
-        versions=now["packages"] | {"python": now["python"]},
+        versions=made_with["versions"],
         seconds=spent | seconds,
     )

@@ -22,15 +22,10 @@ from diffusion_audio.training import ema, loop
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.parallel import ParallelConfig
 from diffusion_audio.training.progress import MakeView, ProgressView
+from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
-from diffusion_audio.training.workdir import (
-    claim,
-    config_hash,
-    provenance,
-    read_config,
-    write_json,
-)
+from diffusion_audio.training.workdir import claim, config_hash, read_config
 
 TASKS = ("vae", "vocoder", "diffusion", "classifier")
 TOKENIZER = "tokenizer.json"
@@ -96,14 +91,12 @@ def train(
     from diffusion_audio.data.source import open_source
 
     workdir = Path(workdir)
-    clock = loop.Stopwatch()
     resolved = resolve(config)
     spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
     parallel = settings(ParallelConfig, resolved, "parallel")
     claim(workdir, resolved)
-    record = provenance() | {"config_hash": config_hash(resolved)}
-    write_json(workdir / "provenance.json", record)
+    session = Session(workdir, {"config_hash": config_hash(resolved)})
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
@@ -121,15 +114,17 @@ def train(
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
     }
-    clock.lap("data")
+    session.clock.lap("data")
     if data.cache_latents:
         source = _latent_cache(resolved, workdir, source, options)
-        clock.lap("encode")
+        session.clock.lap("encode")
+    fingerprint = {"source": source.name, "fingerprint": source.fingerprint()}
+    session.about["data"] = fingerprint
 
     def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
         return batches(held, seed=0, **options)
 
-    state, seconds = loop.train(
+    return loop.train(
         task,
         settings(loop.TrainConfig, resolved, "train"),
         parallel,
@@ -139,15 +134,10 @@ def train(
         batches=batches(source, seed=resolved["seed"], **options),
         evaluation_batches=evaluation_batches,
         sample_rate=spec.sample_rate,
+        session=session,
         name=resolved["task"],
         progress=progress,
     )
-    record |= {
-        "data": {"source": source.name, "fingerprint": source.fingerprint()},
-        "seconds": clock.seconds | seconds,
-    }
-    write_json(workdir / "provenance.json", record)
-    return state
 
 
 def resolve(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
