@@ -53,7 +53,7 @@ def test_the_diffusion_run_stands_alone(runs, tmp_path):
     assert trained.config["components"]["vae"]["vae"]["channels"] == [8]
 
 
-def test_generated_files(runs, tmp_path):
+def test_generated_files(runs, tmp_path, capsys):
     options = {"seed": 1, "steps": 2, "guidance": 2.0, "num_candidates": 2}
     prompts = ["a low tone", "<b>a</b> ../x"]
     paths = generate(runs / "diffusion", prompts, tmp_path / "a", **options)
@@ -64,6 +64,7 @@ def test_generated_files(runs, tmp_path):
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
     index = json.loads((tmp_path / "a" / "index.json").read_text())
     assert [row["prompt"] for row in index["files"]][::2] == prompts
+    assert capsys.readouterr().err.count("generate 4/4") == 2
 
 
 def test_other_lengths_and_own_latents(runs):
@@ -122,9 +123,24 @@ def test_a_prompt_beside_others_sounds_the_same(runs):
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-4)
 
 
+def test_the_batch_size_changes_no_sound(runs):
+    """Noise of the start and of a stochastic solver goes by prompt, not by batch."""
+    pipeline = load(runs / "diffusion")
+    prompts = ["a low tone", "a high tone", "a tone"]
+    options = {"key": jax.random.key(5), "solver": "ddpm", "steps": 3}
+    whole = pipeline(prompts, **options)
+    cut = pipeline(prompts, batch_size=2, **options)  # the second is filled up
+    assert pipeline._generate._cache_size() == 2  # one program a size
+    np.testing.assert_allclose(whole, cut, atol=1e-4)
+    assert not np.allclose(whole[0], pipeline([prompts[0]] * 3, **options)[2], 0.01)
+    with pytest.raises(UserError, match="batch_size must be 1 or more"):
+        pipeline(prompts, batch_size=0, **options)
+
+
 @pytest.mark.slow
 def test_report_of_a_set_without_attributes(runs, tmp_path):
-    page = write_report(runs / "diffusion", tmp_path, captions=2, examples=1)
+    options = {"captions": 2, "examples": 1, "batch_size": 1}
+    page = write_report(runs / "diffusion", tmp_path, **options)
     results = json.loads((tmp_path / "results.json").read_text())
     assert page.name == "report.html"
     assert "Griffin-Lim" in page.read_text()

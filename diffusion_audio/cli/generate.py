@@ -71,6 +71,7 @@ def main(argv: list[str]) -> int:
         "directory of a vocoder's run or of converted weights; None is the model's own",
         flag_values=values,
     )
+    options.batch_size(values)
     prompts = options.parse(
         values,
         argv,
@@ -94,6 +95,7 @@ def main(argv: list[str]) -> int:
         duration=values.duration,
         num_candidates=values.num_candidates,
         vocoder=values.vocoder,
+        batch_size=values.batch_size,
     )
     for path in paths:
         print(path)

@@ -51,6 +51,17 @@ def parse(
     return words
 
 
+def batch_size(values: flags.FlagValues) -> None:
+    """Defines the flag of the verbs that make many sounds."""
+    flags.DEFINE_integer(
+        "batch_size",
+        16,
+        "sounds made at a time; memory grows with it, the sounds are the same",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
 def _help(values: flags.FlagValues, usage: str, about: str) -> str:
     lines = [f"usage: {usage}", "", about.strip(), ""]
     for name in sorted(values):

@@ -7,9 +7,9 @@ the FAD nor the FD of papers.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
 
@@ -17,10 +17,9 @@ from diffusion_audio.aliases import Array, Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocol import params_hash
+from diffusion_audio.generation.batches import in_batches, joined
 from diffusion_audio.training import ema, run
 from diffusion_audio.training.tasks.classifier import classifier, embedder
-
-BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +38,13 @@ class Judge:
     hear: Callable[[Params, Array], tuple[Array, ...]]
     embed: Callable[[Params, Array], Array]
 
-    def __call__(self, audio: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, audio: np.ndarray) -> tuple[np.ndarray, ...]:
         """Logits [n, K] of each attribute for waveforms [n, N]."""
-        return _in_batches(self.hear, self.params, audio)
+        return joined(in_batches(partial(self.hear, self.params), audio))
 
     def embeddings(self, audio: np.ndarray) -> np.ndarray:
         """Embeddings [n, D] of waveforms [n, N]."""
-        return _in_batches(lambda *x: (self.embed(*x),), self.params, audio)[0]
+        return joined(in_batches(partial(self.embed, self.params), audio))
 
     def posteriors(self, audio: np.ndarray) -> np.ndarray:
         """Posteriors [n, K] over all combinations of attributes, for waveforms [n, N].
@@ -62,20 +61,6 @@ class Judge:
     def weights(self) -> str:
         """Short hash of the parameters."""
         return params_hash(self.params)
-
-
-def _in_batches(
-    network: Callable[[Params, Array], tuple[Array, ...]],
-    params: Params,
-    audio: np.ndarray,
-) -> list[np.ndarray]:
-    """A network's outputs for waveforms [n, N], in batches of one size."""
-    padded = np.pad(audio, ((0, -len(audio) % BATCH), (0, 0)))
-    parts = [
-        network(params, jnp.asarray(padded[i : i + BATCH]))
-        for i in range(0, len(padded), BATCH)
-    ]
-    return [np.concatenate(pieces)[: len(audio)] for pieces in zip(*parts, strict=True)]
 
 
 def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:

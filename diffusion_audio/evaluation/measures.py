@@ -29,6 +29,7 @@ from diffusion_audio.evaluation.metrics import (
 )
 from diffusion_audio.evaluation.posteriors import EPS, inception_score, kl_divergence
 from diffusion_audio.evaluation.protocol import Protocol, array_hash, text_hash
+from diffusion_audio.generation.batches import in_batches, joined
 
 JUDGE = "the project's own classifier of captioned attributes, trained on real clips"
 
@@ -196,17 +197,23 @@ def measure(
     embedded = judge.embeddings(flat)
     posteriors = judge.posteriors(flat)
     theirs = np.tile(reference.posteriors, (sounds, 1))
-    pair = jnp.asarray(real), jnp.asarray(flat)
+
+    def distances(real: np.ndarray, made: np.ndarray) -> dict[str, Any]:
+        pair = jnp.asarray(real), jnp.asarray(made)
+        return {
+            "mel_l1": mel_l1(spec, *pair),
+            "multi_resolution_stft": multi_resolution_stft(*pair),
+            "log_spectral_distance": log_spectral_distance(*pair, spec.sample_rate),
+            "faults": np.array([bool(fault) for fault in health(pair[1]).faults()]),
+        }
+
     by_clip = {
         "adherence": right.mean(1),
         "all_right": right.all(1),
         **{f"adherence/{name}": right[:, i] for i, name in enumerate(judge.names)},
         "kl_reference_generated": kl_divergence(theirs, posteriors),
         "kl_generated_reference": kl_divergence(posteriors, theirs),
-        "mel_l1": mel_l1(spec, *pair),
-        "multi_resolution_stft": multi_resolution_stft(*pair),
-        "log_spectral_distance": log_spectral_distance(*pair, spec.sample_rate),
-        "faults": np.array([bool(fault) for fault in health(pair[1]).faults()]),
+        **joined(in_batches(distances, real, flat)),
     }
     by_set = {
         "frechet": frechet_distance(reference.every, embedded),

@@ -8,7 +8,9 @@ import jax
 
 from diffusion_audio.audio.files import write
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.pipeline import load
+from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.workdir import config_hash, read_config, write_json
 
 
@@ -25,6 +27,8 @@ def generate(
     duration: float | None = None,
     num_candidates: int = 1,
     vocoder: str | Path | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: MakeView = ProgressView,
 ) -> list[Path]:
     """Writes one WAV file per prompt and candidate, and ``index.json`` beside them.
 
@@ -42,6 +46,8 @@ def generate(
         duration: seconds; the length of training clips where None.
         num_candidates: sounds per prompt, each from its own noise.
         vocoder: work directory of a vocoder's run, in place of the run's own.
+        batch_size: sounds that are made at a time, which memory grows with.
+        progress: makes the view of how many are made.
 
     Returns:
         The paths, prompt by prompt.
@@ -55,7 +61,7 @@ def generate(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     repeated = [prompt for prompt in prompts for _ in range(num_candidates)]
-    waves = pipeline(
+    batches = pipeline.batches(
         repeated,
         key=jax.random.key(seed),
         solver=solver,
@@ -63,14 +69,21 @@ def generate(
         guidance=guidance,
         negative_prompt=negative_prompt,
         duration=duration,
+        batch_size=batch_size,
     )
+    waves = (wave for batch in batches for wave in batch)
     paths, index = [], []
-    for position, (prompt, wave) in enumerate(zip(repeated, waves, strict=True)):
-        digest = hashlib.sha256(prompt.encode()).hexdigest()[:8]
-        path = out / f"{position:05d}_{digest}.wav"
-        write(path, wave, pipeline.model.spec.sample_rate)
-        paths.append(path)
-        index.append({"file": path.name, "prompt": prompt, "position": position})
+    view = progress("generate", len(repeated), 0)
+    try:
+        for position, (prompt, wave) in enumerate(zip(repeated, waves, strict=True)):
+            digest = hashlib.sha256(prompt.encode()).hexdigest()[:8]
+            path = out / f"{position:05d}_{digest}.wav"
+            write(path, wave, pipeline.model.spec.sample_rate)
+            paths.append(path)
+            index.append({"file": path.name, "prompt": prompt, "position": position})
+            view.update(len(paths))
+    finally:
+        view.close()
     made_by = {
         "model": str(model),
         "config_hash": config_hash(read_config(model)),

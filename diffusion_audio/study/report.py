@@ -12,12 +12,14 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.adherence import Adherence, adherence
 from diffusion_audio.evaluation.comparison import (
     GRIFFIN_LIM_ITERATIONS,
+    STAGES,
     Comparison,
     compare,
     vocoder_table,
 )
 from diffusion_audio.evaluation.judge import asked_classes, load_judge
 from diffusion_audio.generation import Pipeline, load
+from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.nn.functional import count
 from diffusion_audio.study.page import (
     Clip,
@@ -74,6 +76,7 @@ def write_report(
     captions: int = 144,
     examples: int = 12,
     seed: int = 0,
+    batch_size: int = BATCH_SIZE,
     command: str | None = None,
 ) -> Path:
     """Evaluates a diffusion run and writes ``results.json`` and ``report.html``.
@@ -86,6 +89,7 @@ def write_report(
         captions: how many captions to make sounds of.
         examples: how many of them are on the page.
         seed: of generation.
+        batch_size: sounds that are made at a time, which memory grows with.
         command: what was typed, for the page; this process's own where None.
 
     Returns:
@@ -112,12 +116,15 @@ def write_report(
                 f"{classifier} judges {label}, which {source.name} does not say of its "
                 "clips; leave --classifier out, or give one that was trained on it"
             )
-    view = ProgressView("evaluate", 2 * min(captions, len(source)))
+    view = ProgressView("evaluate", STAGES * min(captions, len(source)))
+    options: Any = {"batch_size": batch_size}
     try:
-        sounds = compare(pipeline, source, captions, seed, view.update)
+        sounds = compare(
+            pipeline, source, captions, seed, advance=view.advance, **options
+        )
     finally:
         view.close()
-    copies = vocoder_table(pipeline, sounds.real, seed)
+    copies = vocoder_table(pipeline, sounds.real, seed, **options)
     judged: dict[str, Adherence] = {}
     if judge is not None:
         values = {name: tuple(source.attributes[name]) for name in judge.names}

@@ -10,6 +10,7 @@ import soundfile
 from diffusion_audio import generation
 from diffusion_audio.cli.main import main
 from diffusion_audio.data import source
+from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.study import report
 from diffusion_audio.training import loop, run
 
@@ -79,6 +80,7 @@ def test_generate(call, capsys):
         "duration": 1.0,
         "num_candidates": 1,
         "vocoder": None,
+        "batch_size": BATCH_SIZE,
     }
     assert capsys.readouterr().out == "out/0.wav\nout/1.wav\n"
 
