@@ -60,10 +60,18 @@ def test_generated_files(runs, tmp_path, capsys):
     assert len(paths) == 4
     waves = [soundfile.read(path)[0] for path in paths]
     assert all(len(wave) == 8192 and np.isfinite(wave).all() for wave in waves)
-    again = generate(runs / "diffusion", prompts, tmp_path / "b", **options)
-    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
     index = json.loads((tmp_path / "a" / "index.json").read_text())
     assert [row["prompt"] for row in index["files"]][::2] == prompts
+    # All that was not said is in the index, and makes the same files again.
+    names = ("seed", "negative_prompt", "duration", "num_candidates", "batch_size")
+    asked = {name: index["sampling"][name] for name in ("solver", "steps", "guidance")}
+    asked |= {name: index[name] for name in (*names, "vocoder")}
+    again = generate(index["model"], prompts, tmp_path / "b", **asked)
+    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
+    assert (index["step"], index["duration"]) == (3, 0.512)
+    own = load(runs / "diffusion").sampling
+    assert index["sampling"] == dataclasses.asdict(own) | {"steps": 2, "guidance": 2.0}
+    assert {"commit", "packages", "devices"} <= index.keys()
     assert capsys.readouterr().err.count("generate 4/4") == 2
 
 

@@ -1,5 +1,6 @@
 """Prompts to audio files, with what made them written beside."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,12 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.pipeline import load
 from diffusion_audio.training.progress import MakeView, ProgressView
-from diffusion_audio.training.workdir import config_hash, read_config, write_json
+from diffusion_audio.training.workdir import (
+    config_hash,
+    provenance,
+    read_config,
+    write_json,
+)
 
 
 def generate(
@@ -32,7 +38,8 @@ def generate(
 ) -> list[Path]:
     """Writes one WAV file per prompt and candidate, and ``index.json`` beside them.
 
-    File names hold the position and a hash of the prompt, never the prompt.
+    The index says all that is needed to make the files again. File names hold the
+    position and a hash of the prompt, never the prompt.
 
     Args:
         model: work directory of a diffusion run.
@@ -84,15 +91,19 @@ def generate(
             view.update(len(paths))
     finally:
         view.close()
+    config = read_config(model)
     made_by = {
         "model": str(model),
-        "config_hash": config_hash(read_config(model)),
+        "config_hash": config_hash(config),
+        "step": pipeline.step,
+        "vocoder": str(vocoder or config["components"]["vocoder"]["run"]),
+        "sampling": dataclasses.asdict(pipeline.drawing(solver, steps, guidance)),
         "seed": seed,
-        "solver": solver or pipeline.sampling.solver,
-        "steps": steps or pipeline.sampling.steps,
-        "guidance": pipeline.sampling.guidance if guidance is None else guidance,
         "negative_prompt": negative_prompt,
+        "duration": pipeline.seconds if duration is None else duration,
+        "num_candidates": num_candidates,
+        "batch_size": batch_size,
         "files": index,
     }
-    write_json(out / "index.json", made_by)
+    write_json(out / "index.json", provenance() | made_by)
     return paths

@@ -40,6 +40,7 @@ class Pipeline:
         tokenizer: of the captions.
         sampling: the run's own solver, steps and guidance.
         seconds: length of what the run was trained on.
+        step: of the checkpoint that it was read from.
     """
 
     model: LatentDiffusion
@@ -48,6 +49,7 @@ class Pipeline:
     tokenizer: Tokenizer
     sampling: SamplingConfig
     seconds: float
+    step: int
 
     def __call__(
         self,
@@ -121,9 +123,7 @@ class Pipeline:
             def hear(mels: Array) -> np.ndarray:
                 return self.vocode(mels)[:, :samples]
 
-        cfg = self.sampling if solver is None else self.sampling.of_solver(solver)
-        if steps is not None:
-            cfg = dataclasses.replace(cfg, steps=steps)
+        cfg = self.drawing(solver, steps, guidance)
         shape = self.model.latent_shape(samples)
         if latents is not None and latents.shape != (len(prompts), *shape):
             raise UserError(
@@ -131,9 +131,8 @@ class Pipeline:
                 f"of {samples} samples; expected shape "
                 f"{(len(prompts), *shape)}"
             )
-        guidance = cfg.guidance if guidance is None else guidance
-        if not np.isfinite(guidance):
-            raise UserError(f"guidance must be a finite number, not {guidance}")
+        if not np.isfinite(cfg.guidance):
+            raise UserError(f"guidance must be a finite number, not {cfg.guidance}")
         self.model.sampler(cfg)  # refuses what cannot be, before anything compiles
         empty = jnp.asarray(self.tokenizer.encode([negative_prompt])[0])
 
@@ -143,11 +142,11 @@ class Pipeline:
             mels = self._generate(
                 self.params,
                 self.frozen,
-                cfg,
+                dataclasses.replace(cfg, guidance=1.0),  # traced, not compiled in
                 z,
                 tokens,
                 empty,
-                jnp.float32(guidance),
+                jnp.float32(cfg.guidance),
                 purpose_key(key, "solver"),
                 index,
             )
@@ -162,6 +161,18 @@ class Pipeline:
         rows = (tokens, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
         yield from in_batches(draw, *rows, *start, size=batch_size)
+
+    def drawing(
+        self,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> SamplingConfig:
+        """How sounds are drawn: the run's own way, but for what is given."""
+        cfg = self.sampling if solver is None else self.sampling.of_solver(solver)
+        changes = {"steps": steps, "guidance": guidance}
+        given: Any = {k: value for k, value in changes.items() if value is not None}
+        return dataclasses.replace(cfg, **given)
 
     def reconstruct(self, audio: np.ndarray) -> np.ndarray:
         """Waveforms [B, N] through VAE and vocoder: the best the model could sound."""
@@ -249,4 +260,5 @@ def load(run_dir: str | Path, vocoder: str | Path | None = None) -> Pipeline:
         tokenizer=trained.tokenizer,
         sampling=settings(SamplingConfig, config, "sampling"),
         seconds=config["data"]["seconds"],
+        step=int(state["step"]),
     )
