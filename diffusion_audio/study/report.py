@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from diffusion_audio.data.source import open_source
-from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.adherence import Adherence, adherence
 from diffusion_audio.evaluation.comparison import (
     GRIFFIN_LIM_ITERATIONS,
@@ -17,7 +16,7 @@ from diffusion_audio.evaluation.comparison import (
     compare,
     vocoder_table,
 )
-from diffusion_audio.evaluation.judge import asked_classes, load_judge
+from diffusion_audio.evaluation.judge import load_judge
 from diffusion_audio.generation import Pipeline, load
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.nn.functional import count
@@ -110,12 +109,8 @@ def write_report(
         split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
     source = open_source(name, split, spec.sample_rate)
     pipeline.model.require_vocoder()
-    for label in judge.names if judge else ():
-        if label not in source.attributes:
-            raise UserError(
-                f"{classifier} judges {label}, which {source.name} does not say of its "
-                "clips; leave --classifier out, or give one that was trained on it"
-            )
+    if judge is not None:
+        judge.require(source)
     view = ProgressView("evaluate", STAGES * min(captions, len(source)))
     options: Any = {"batch_size": batch_size}
     try:
@@ -127,10 +122,9 @@ def write_report(
     copies = vocoder_table(pipeline, sounds.real, seed, **options)
     judged: dict[str, Adherence] = {}
     if judge is not None:
-        values = {name: tuple(source.attributes[name]) for name in judge.names}
-        asked = asked_classes(sounds.attributes, values)
+        asked = judge.asked(source, sounds.attributes)
         judged = {
-            system: adherence(judge(getattr(sounds, system)), asked, values)
+            system: adherence(judge(getattr(sounds, system)), asked, judge.values)
             for system in SYSTEMS
         }
     results = {

@@ -18,7 +18,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import fold
 from diffusion_audio.pretrained import folder
-from diffusion_audio.training import ema, loop
+from diffusion_audio.training import ema, labels, loop
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.parallel import ParallelConfig
 from diffusion_audio.training.progress import MakeView, ProgressView
@@ -41,7 +41,8 @@ class DataConfig:
         evaluation_split: of the source; training never sees it.
         seconds: length of an example; clips are cropped or padded to it.
         batch_size: examples of a batch, over all devices and processes.
-        labels: attributes whose values become labels [B, A], for the classifier.
+        labels: attributes whose values a classifier learns; their values are kept
+            in its run (`labels`).
         skip_budget: share of bad files beyond which a run stops.
         cache_latents: encode the set once and train on that; every clip is then one
             latent, of one crop of ``seconds``.
@@ -109,7 +110,11 @@ def train(
         "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
         "tokenizer": tokenizer,
-        "labels": {name: _values(source, name) for name in data.labels} or None,
+        "labels": (
+            labels.settle(workdir, resolved, source)
+            if resolved["task"] == "classifier"
+            else None
+        ),
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
@@ -251,13 +256,6 @@ def _abstract_batch(config: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
 def _listened(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The prompts that evaluations let one hear."""
     return tuple(config.get("listen", {}).get("prompts", ()))
-
-
-def _values(source: Any, attribute: str) -> tuple[str, ...]:
-    """The values an attribute can take, in the order of their class numbers."""
-    if attribute not in source.attributes:
-        raise unknown(f"attribute of {source.name}", attribute, source.attributes)
-    return source.attributes[attribute]
 
 
 def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
