@@ -147,13 +147,16 @@ def test_the_batch_size_changes_no_sound(runs):
 
 @pytest.mark.slow
 def test_report_of_a_set_without_attributes(runs, tmp_path):
+    run.train(tiny("vocoder", f"folder:{runs / 'audio'}", steps=1), tmp_path / "other")
     options = {"captions": 2, "examples": 1, "batch_size": 1}
+    options |= {"vocoder": tmp_path / "other"}
     page = write_report(runs / "diffusion", tmp_path, **options)
     results = json.loads((tmp_path / "results.json").read_text())
     assert page.name == "report.html"
     assert "Griffin-Lim" in page.read_text()
     assert set(results["vocoder"]) == {"vocoder", "griffin_lim"}
     assert results["adherence"] == {}
+    assert results["parts"]["vocoder"] == str(tmp_path / "other")
 
 
 def test_a_long_prompt_is_refused(runs, tmp_path):

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         "examples", 12, "how many are on the page", lower_bound=1, flag_values=values
     )
     flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
-    options.batch_size(values)
+    options.sounds(values)
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 
     from diffusion_audio.study.report import write_report
@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
         values.model,
         values.out,
         classifier=values.classifier,
+        vocoder=values.vocoder,
         split=values.split,
         captions=values.captions,
         examples=values.examples,

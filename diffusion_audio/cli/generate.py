@@ -65,13 +65,7 @@ def main(argv: list[str]) -> int:
         lower_bound=1,
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "vocoder",
-        None,
-        "directory of a vocoder's run or of converted weights; None is the model's own",
-        flag_values=values,
-    )
-    options.batch_size(values)
+    options.sounds(values)
     prompts = options.parse(
         values,
         argv,

@@ -51,8 +51,14 @@ def parse(
     return words
 
 
-def batch_size(values: flags.FlagValues) -> None:
-    """Defines the flag of the verbs that make many sounds."""
+def sounds(values: flags.FlagValues) -> None:
+    """Defines the flags of the verbs that make sounds of captions."""
+    flags.DEFINE_string(
+        "vocoder",
+        None,
+        "directory of a vocoder's run or of converted weights; None is the model's own",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "batch_size",
         16,

@@ -60,7 +60,7 @@ MEASURES = {
 SYSTEMS = {
     "real": ("Real clips", "the judge's ceiling"),
     "rebuilt": ("VAE + vocoder", "what the model could sound"),
-    "generated": ("Generated", "by the run's vocoder"),
+    "generated": ("Generated", "by the vocoder"),
     "inverted": ("Generated", "by Griffin-Lim"),
     "untrained": ("Untrained model", "the floor"),
 }
@@ -71,6 +71,7 @@ def write_report(
     out: str | Path,
     *,
     classifier: str | Path | None = None,
+    vocoder: str | Path | None = None,
     split: str | None = None,
     captions: int = 144,
     examples: int = 12,
@@ -81,9 +82,10 @@ def write_report(
     """Evaluates a diffusion run and writes ``results.json`` and ``report.html``.
 
     Args:
-        model: work directory of the diffusion run, which has a vocoder.
+        model: work directory of the diffusion run.
         out: directory to write to.
         classifier: work directory of the judge's run; without it, nothing is judged.
+        vocoder: a vocoder's run or converted weights, in place of the run's own.
         split: of the run's data set; ``held_out`` for tones, else its evaluation one.
         captions: how many captions to make sounds of.
         examples: how many of them are on the page.
@@ -100,8 +102,10 @@ def write_report(
     started = time.monotonic()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    pipeline = load(model)
+    pipeline = load(model, vocoder)
     config = read_config(model)
+    if vocoder is not None:
+        config["components"]["vocoder"] = {"run": str(vocoder)}
     spec = pipeline.model.spec
     judge = load_judge(classifier, spec) if classifier else None
     name = config["data"]["source"]
@@ -128,7 +132,9 @@ def write_report(
             for system in SYSTEMS
         }
     results = {
-        "split": f"{source.name}",
+        "split": source.name,
+        "model": str(model),
+        "parts": {name: part["run"] for name, part in config["components"].items()},
         "captions": len(sounds.captions),
         "sampling": config["sampling"],
         "seed": seed,
@@ -259,7 +265,7 @@ def _tables(
         Table(
             "Copy synthesis: from a real clip's mel back to a waveform",
             (
-                Column(names["vocoder"], "HiFi-GAN of this run"),
+                Column(names["vocoder"], "HiFi-GAN"),
                 Column(names["griffin_lim"], f"{GRIFFIN_LIM_ITERATIONS} iterations"),
             ),
             tuple(

@@ -105,11 +105,14 @@ def test_generate_with_mistakes(call, capsys, argv, line):
 
 def test_evaluate(call, capsys):
     calls = call(report, "write_report", Path("out/report.html"))
-    assert main(["evaluate", "--model=runs/a", "--out=out", "--captions=8"]) == 0
+    argv = ["--model=runs/a", "--out=out", "--captions=8", "--vocoder=runs/v"]
+    assert main(["evaluate", *argv]) == 0
     [(args, keywords)] = calls
     assert args == ("runs/a", "out")
     assert keywords["captions"] == 8
     assert keywords["classifier"] is None
+    assert keywords["vocoder"] == "runs/v"
+    assert keywords["batch_size"] == BATCH_SIZE
     assert capsys.readouterr().out == "out/report.html\n"
 
 
