@@ -149,11 +149,14 @@ def test_the_batch_size_changes_no_sound(runs):
 def test_report_of_a_set_without_attributes(runs, tmp_path):
     run.train(tiny("vocoder", f"folder:{runs / 'audio'}", steps=1), tmp_path / "other")
     options = {"captions": 2, "examples": 1, "batch_size": 1}
-    options |= {"vocoder": tmp_path / "other"}
+    options |= {"vocoder": tmp_path / "other", "split": "train"}
     page = write_report(runs / "diffusion", tmp_path, **options)
     results = json.loads((tmp_path / "results.json").read_text())
     assert page.name == "report.html"
-    assert "Griffin-Lim" in page.read_text()
+    text = page.read_text()
+    assert "Griffin-Lim" in text
+    assert "captions it was trained on</h1>" in text
+    assert "never saw" not in text
     assert set(results["vocoder"]) == {"vocoder", "griffin_lim"}
     assert results["adherence"] == {}
     assert results["parts"]["vocoder"] == str(tmp_path / "other")

@@ -1,6 +1,6 @@
 """Measures a trained text-to-audio run and writes a page to read and listen to.
 
-Makes sounds of captions the run never saw, has them judged by a classifier of real
+Makes sounds of captions of a split, has them judged by a classifier of real
 clips where one is given, compares the vocoder with Griffin-Lim, and writes
 results.json and report.html; prints the page's path.
 """

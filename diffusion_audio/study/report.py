@@ -146,9 +146,11 @@ def write_report(
     }
     write_json(out / "results.json", results)
     runs = _runs(config, model, classifier)
+    trained_on = split == config["data"]["train_split"]
+    known = "was trained on" if trained_on else "never saw"
     report = Report(
-        title="Text to audio: what the model makes of captions it never saw",
-        summary=_summary(config, pipeline, sounds, judged, copies),
+        title=f"Text to audio: what the model makes of captions it {known}",
+        summary=_summary(config, pipeline, sounds, judged, copies, known),
         provenance=_provenance(runs, command, {"evaluate": time.monotonic() - started}),
         sample_rate=spec.sample_rate,
         headlines=_headlines(judged),
@@ -170,13 +172,14 @@ def _summary(
     sounds: Comparison,
     judged: dict[str, Adherence],
     copies: dict[str, dict[str, np.ndarray]],
+    known: str,
 ) -> str:
     sampling = config["sampling"]
     text = (
         f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
         f"was trained for {config['train']['steps']} steps on "
         f"{config['data']['source']} and asked for {len(sounds.captions)} captions "
-        f"of a split it never saw ({sampling['solver'].upper()}, "
+        f"of a split it {known} ({sampling['solver'].upper()}, "
         f"{sampling['steps']} steps, guidance {sampling['guidance']:g})."
     )
     if judged:
@@ -272,7 +275,7 @@ def _tables(
                 Row(title, tuple(_mean(copies[s][key]) for s in names), "lower")
                 for key, title in MEASURES.items()
             ),
-            f"Mean over {n} unseen clips, 95 % bootstrap interval.",
+            f"Mean over {n} clips of the split, 95 % bootstrap interval.",
         )
     )
     return tables
