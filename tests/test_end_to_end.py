@@ -37,7 +37,8 @@ def test_a_run_writes_what_it_promises(runs):
         record = json.loads((runs / task / "provenance.json").read_text())
         assert record["config_hash"]
         assert record["data"]["fingerprint"]
-        assert {"setup", "compile", "step", "evaluate"} <= record["seconds"].keys()
+        (session,) = record["sessions"]
+        assert {"data", "compile", "step", "evaluate"} <= session["seconds"].keys()
         assert read_metrics(runs / task)[-1]["split"] == "eval"
 
 
@@ -52,17 +53,26 @@ def test_the_diffusion_run_stands_alone(runs, tmp_path):
     assert trained.config["components"]["vae"]["vae"]["channels"] == [8]
 
 
-def test_generated_files(runs, tmp_path):
+def test_generated_files(runs, tmp_path, capsys):
     options = {"seed": 1, "steps": 2, "guidance": 2.0, "num_candidates": 2}
     prompts = ["a low tone", "<b>a</b> ../x"]
     paths = generate(runs / "diffusion", prompts, tmp_path / "a", **options)
     assert len(paths) == 4
     waves = [soundfile.read(path)[0] for path in paths]
     assert all(len(wave) == 8192 and np.isfinite(wave).all() for wave in waves)
-    again = generate(runs / "diffusion", prompts, tmp_path / "b", **options)
-    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
     index = json.loads((tmp_path / "a" / "index.json").read_text())
     assert [row["prompt"] for row in index["files"]][::2] == prompts
+    # All that was not said is in the index, and makes the same files again.
+    names = ("seed", "negative_prompt", "duration", "num_candidates", "batch_size")
+    asked = {name: index["sampling"][name] for name in ("solver", "steps", "guidance")}
+    asked |= {name: index[name] for name in (*names, "vocoder")}
+    again = generate(index["model"], prompts, tmp_path / "b", **asked)
+    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
+    assert (index["step"], index["duration"]) == (3, 0.512)
+    own = load(runs / "diffusion").sampling
+    assert index["sampling"] == dataclasses.asdict(own) | {"steps": 2, "guidance": 2.0}
+    assert {"commit", "packages", "devices"} <= index.keys()
+    assert capsys.readouterr().err.count("generate 4/4") == 2
 
 
 def test_other_lengths_and_own_latents(runs):
@@ -121,14 +131,35 @@ def test_a_prompt_beside_others_sounds_the_same(runs):
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-4)
 
 
+def test_the_batch_size_changes_no_sound(runs):
+    """Noise of the start and of a stochastic solver goes by prompt, not by batch."""
+    pipeline = load(runs / "diffusion")
+    prompts = ["a low tone", "a high tone", "a tone"]
+    options = {"key": jax.random.key(5), "solver": "ddpm", "steps": 3}
+    whole = pipeline(prompts, **options)
+    cut = pipeline(prompts, batch_size=2, **options)  # the second is filled up
+    assert pipeline._generate._cache_size() == 2  # one program a size
+    np.testing.assert_allclose(whole, cut, atol=1e-4)
+    assert not np.allclose(whole[0], pipeline([prompts[0]] * 3, **options)[2], 0.01)
+    with pytest.raises(UserError, match="batch_size must be 1 or more"):
+        pipeline(prompts, batch_size=0, **options)
+
+
 @pytest.mark.slow
 def test_report_of_a_set_without_attributes(runs, tmp_path):
-    page = write_report(runs / "diffusion", tmp_path, captions=2, examples=1)
+    run.train(tiny("vocoder", f"folder:{runs / 'audio'}", steps=1), tmp_path / "other")
+    options = {"captions": 2, "examples": 1, "batch_size": 1}
+    options |= {"vocoder": tmp_path / "other", "split": "train"}
+    page = write_report(runs / "diffusion", tmp_path, **options)
     results = json.loads((tmp_path / "results.json").read_text())
     assert page.name == "report.html"
-    assert "Griffin-Lim" in page.read_text()
+    text = page.read_text()
+    assert "Griffin-Lim" in text
+    assert "captions it was trained on</h1>" in text
+    assert "never saw" not in text
     assert set(results["vocoder"]) == {"vocoder", "griffin_lim"}
     assert results["adherence"] == {}
+    assert results["parts"]["vocoder"] == str(tmp_path / "other")
 
 
 def test_a_long_prompt_is_refused(runs, tmp_path):

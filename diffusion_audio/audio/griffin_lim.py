@@ -23,7 +23,7 @@ def griffin_lim(spec: AudioSpec, mel: Array, key: Key, iterations: int = 60) -> 
     Args:
         spec: what the picture means.
         mel: [B, T, F] log-mels, not normalised.
-        key: draws the phases that the iteration starts from.
+        key: draws the phases that the iteration starts from, the same for every clip.
         iterations: projections; quality levels off near 60.
 
     Returns:
@@ -38,8 +38,9 @@ def griffin_lim(spec: AudioSpec, mel: Array, key: Key, iterations: int = 60) -> 
             f"got shape {mel.shape}"
         )
     magnitude = linear_magnitude(spec, jnp.asarray(mel, jnp.float32))
-    turns = jax.random.uniform(key, magnitude.shape, maxval=2 * jnp.pi)
+    turns = jax.random.uniform(key, magnitude.shape[1:], maxval=2 * jnp.pi)
     phases = jax.lax.complex(jnp.cos(turns), jnp.sin(turns))
+    phases = jnp.broadcast_to(phases, magnitude.shape)
     wave = find_phases(spec, magnitude, phases, iterations)
     return wave[:, spec.pad : spec.pad + spec.samples(mel.shape[1])]
 

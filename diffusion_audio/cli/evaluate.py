@@ -1,6 +1,6 @@
 """Measures a trained text-to-audio run and writes a page to read and listen to.
 
-Makes sounds of captions the run never saw, has them judged by a classifier of real
+Makes sounds of captions of a split, has them judged by a classifier of real
 clips where one is given, compares the vocoder with Griffin-Lim, and writes
 results.json and report.html; prints the page's path.
 """
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
         "examples", 12, "how many are on the page", lower_bound=1, flag_values=values
     )
     flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
+    options.sounds(values)
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 
     from diffusion_audio.study.report import write_report
@@ -43,10 +44,12 @@ def main(argv: list[str]) -> int:
         values.model,
         values.out,
         classifier=values.classifier,
+        vocoder=values.vocoder,
         split=values.split,
         captions=values.captions,
         examples=values.examples,
         seed=values.seed,
+        batch_size=values.batch_size,
     )
     print(page)
     return 0

@@ -65,12 +65,7 @@ def main(argv: list[str]) -> int:
         lower_bound=1,
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "vocoder",
-        None,
-        "directory of a vocoder's run or of converted weights; None is the model's own",
-        flag_values=values,
-    )
+    options.sounds(values)
     prompts = options.parse(
         values,
         argv,
@@ -94,6 +89,7 @@ def main(argv: list[str]) -> int:
         duration=values.duration,
         num_candidates=values.num_candidates,
         vocoder=values.vocoder,
+        batch_size=values.batch_size,
     )
     for path in paths:
         print(path)

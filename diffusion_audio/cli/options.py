@@ -51,6 +51,23 @@ def parse(
     return words
 
 
+def sounds(values: flags.FlagValues) -> None:
+    """Defines the flags of the verbs that make sounds of captions."""
+    flags.DEFINE_string(
+        "vocoder",
+        None,
+        "directory of a vocoder's run or of converted weights; None is the model's own",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "batch_size",
+        16,
+        "sounds made at a time; memory grows with it, the sounds are the same",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
 def _help(values: flags.FlagValues, usage: str, about: str) -> str:
     lines = [f"usage: {usage}", "", about.strip(), ""]
     for name in sorted(values):

@@ -1,12 +1,14 @@
 """Real clips, their reconstructions and what a model makes of their captions."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffusion_audio.aliases import Array
 from diffusion_audio.audio.griffin_lim import griffin_lim
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
@@ -17,11 +19,12 @@ from diffusion_audio.evaluation.metrics import (
     multi_resolution_stft,
 )
 from diffusion_audio.generation import Pipeline
+from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
 from diffusion_audio.training.gan_losses import full_band
 from diffusion_audio.training.randomness import purpose_key
 
 GRIFFIN_LIM_ITERATIONS = 60
-BATCH = 48
+STAGES = 3  # that `compare` takes every clip through
 
 
 class Comparison(NamedTuple):
@@ -48,7 +51,13 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    pipeline: Pipeline, source: Any, count: int, seed: int, progress: Any
+    pipeline: Pipeline,
+    source: Any,
+    count: int,
+    seed: int,
+    *,
+    batch_size: int = BATCH_SIZE,
+    advance: Callable[[int], None] = lambda rows: None,
 ) -> Comparison:
     """Draws ``count`` clips of a source evenly and makes their counterparts.
 
@@ -57,8 +66,9 @@ def compare(
         source: real clips with captions.
         count: number of captions; at most all of the source.
         seed: of crops and of generation.
-        progress: ``progress(done)`` is called with the number of clips done, of
-            twice ``count``.
+        batch_size: clips that are made at a time, which memory grows with.
+        advance: called with the number of clips of each batch; ``STAGES`` times
+            ``count`` of them in all.
     """
     samples = round(pipeline.seconds * pipeline.model.spec.sample_rate)
     chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
@@ -75,36 +85,28 @@ def compare(
         "unet": model.unet.init(purpose_key(key, "untrained unet")),
     }
     untrained = dataclasses.replace(pipeline, params=start)
-    done = 0
-    made: dict[str, list[np.ndarray]] = {"generated": [], "untrained": []}
-    inverted = []
-    for name, maker in (("generated", pipeline), ("untrained", untrained)):
-        for i in range(0, len(captions), BATCH):
-            batch = captions[i : i + BATCH]
-            padded = batch + [""] * (BATCH - len(batch))  # one shape, one compilation
-            mels = maker.log_mels(padded, key=jax.random.fold_in(key, i))
-            made[name].append(maker.vocode(mels)[: len(batch), :samples])
-            if name == "generated":
-                waves = griffin_lim(model.spec, mels, key, GRIFFIN_LIM_ITERATIONS)
-                inverted.append(np.asarray(waves)[: len(batch), :samples])
-            done += len(batch)
-            progress(done)
-    rebuilt = [
-        pipeline.reconstruct(real[i : i + BATCH]) for i in range(0, len(real), BATCH)
-    ]
+
+    def both(mels: Array) -> tuple[Any, Any]:
+        inverted = griffin_lim(model.spec, mels, key, GRIFFIN_LIM_ITERATIONS)
+        return pipeline.vocode(mels)[:, :samples], inverted[:, :samples]
+
+    options: Any = {"key": key, "batch_size": batch_size}
+    generated, inverted = joined(pipeline.batches(captions, both, **options), advance)
+    nothing = joined(untrained.batches(captions, **options), advance)
+    copies = in_batches(pipeline.reconstruct, real, size=batch_size)
     return Comparison(
         captions,
         [clip["attributes"] for clip in clips],
         real,
-        np.concatenate(rebuilt),
-        np.concatenate(made["generated"]),
-        np.concatenate(inverted),
-        np.concatenate(made["untrained"]),
+        joined(copies, advance),
+        generated,
+        inverted,
+        nothing,
     )
 
 
 def vocoder_table(
-    pipeline: Pipeline, real: np.ndarray, seed: int
+    pipeline: Pipeline, real: np.ndarray, seed: int, *, batch_size: int = BATCH_SIZE
 ) -> dict[str, dict[str, np.ndarray]]:
     """Copy synthesis by the vocoder and by Griffin-Lim: system -> metric -> [n].
 
@@ -112,25 +114,25 @@ def vocoder_table(
         pipeline: has the vocoder.
         real: waveforms [n, N] that no stage was trained on.
         seed: of Griffin-Lim's first phases.
+        batch_size: clips at a time.
     """
     spec = pipeline.model.spec
-    mels = log_mel(spec, jnp.asarray(real))
     key = jax.random.key(seed)
-    systems = {
-        "vocoder": pipeline.vocode(mels),
-        "griffin_lim": np.asarray(
-            griffin_lim(spec, mels, key, iterations=GRIFFIN_LIM_ITERATIONS)
-        ),
-    }
-    length = real.shape[1]
-    return {
-        name: distances(spec, real, waves[:, :length])
-        for name, waves in systems.items()
-    }
+
+    def table(real: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        mels = log_mel(spec, jnp.asarray(real))
+        systems = {
+            "vocoder": pipeline.vocode(mels),
+            "griffin_lim": griffin_lim(spec, mels, key, GRIFFIN_LIM_ITERATIONS),
+        }
+        length = real.shape[1]
+        return {n: distances(spec, real, w[:, :length]) for n, w in systems.items()}
+
+    return joined(in_batches(table, real, size=batch_size))
 
 
 def distances(
-    spec: AudioSpec, ref: np.ndarray, est: np.ndarray
+    spec: AudioSpec, ref: np.ndarray, est: np.ndarray | Array
 ) -> dict[str, np.ndarray]:
     """Distances of waveforms [n, N] to their references, [n] each.
 

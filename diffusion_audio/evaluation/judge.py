@@ -7,20 +7,22 @@ the FAD nor the FD of papers.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.pipeline import encode_labels
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocol import params_hash
-from diffusion_audio.training import ema, run
+from diffusion_audio.generation.batches import in_batches, joined
+from diffusion_audio.training import ema, labels, run
+from diffusion_audio.training.labels import Labels
 from diffusion_audio.training.tasks.classifier import classifier, embedder
-
-BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,24 +30,25 @@ class Judge:
     """A trained classifier of attributes. Made by `load_judge`.
 
     Attributes:
-        names: the attributes.
+        values: what it tells apart: the values of each attribute, in the order of
+            the classes.
         params: the classifier's parameters.
         hear: ``hear(params, audio [B, N]) -> logits``, one [B, K] an attribute.
         embed: ``embed(params, audio [B, N]) -> [B, D]``, before the heads.
     """
 
-    names: tuple[str, ...]
+    values: Labels
     params: Params
     hear: Callable[[Params, Array], tuple[Array, ...]]
     embed: Callable[[Params, Array], Array]
 
-    def __call__(self, audio: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, audio: np.ndarray) -> tuple[np.ndarray, ...]:
         """Logits [n, K] of each attribute for waveforms [n, N]."""
-        return _in_batches(self.hear, self.params, audio)
+        return joined(in_batches(partial(self.hear, self.params), audio))
 
     def embeddings(self, audio: np.ndarray) -> np.ndarray:
         """Embeddings [n, D] of waveforms [n, N]."""
-        return _in_batches(lambda *x: (self.embed(*x),), self.params, audio)[0]
+        return joined(in_batches(partial(self.embed, self.params), audio))
 
     def posteriors(self, audio: np.ndarray) -> np.ndarray:
         """Posteriors [n, K] over all combinations of attributes, for waveforms [n, N].
@@ -58,24 +61,43 @@ class Judge:
             joint = (joint[:, :, None] * each[:, None, :]).reshape(len(audio), -1)
         return joint
 
+    def asked(self, source: Any, attributes: Sequence[dict[str, str]]) -> np.ndarray:
+        """Classes int32 [n, A] that captions ask for.
+
+        Args:
+            source: of the clips.
+            attributes: of n of its clips.
+
+        Raises:
+            UserError: as `require` does.
+        """
+        self.require(source)
+        return encode_labels(attributes, self.values)
+
+    def require(self, source: Any) -> None:
+        """Refuses clips that it cannot judge.
+
+        Raises:
+            UserError: they lack an attribute that the judge was trained on, or have
+                values of it that it never heard.
+        """
+        for name, values in self.values.items():
+            if name not in source.attributes:
+                raise UserError(
+                    f"the classifier judges {name}, which {source.name} does not say "
+                    "of its clips; give one that was trained on it"
+                )
+            if new := sorted(set(source.attributes[name]) - set(values)):
+                raise UserError(
+                    f"{source.name} has clips whose {name} is {', '.join(new)}; the "
+                    f"classifier knows {', '.join(values)}; give one that was trained "
+                    "on it"
+                )
+
     @property
     def weights(self) -> str:
         """Short hash of the parameters."""
         return params_hash(self.params)
-
-
-def _in_batches(
-    network: Callable[[Params, Array], tuple[Array, ...]],
-    params: Params,
-    audio: np.ndarray,
-) -> list[np.ndarray]:
-    """A network's outputs for waveforms [n, N], in batches of one size."""
-    padded = np.pad(audio, ((0, -len(audio) % BATCH), (0, 0)))
-    parts = [
-        network(params, jnp.asarray(padded[i : i + BATCH]))
-        for i in range(0, len(padded), BATCH)
-    ]
-    return [np.concatenate(pieces)[: len(audio)] for pieces in zip(*parts, strict=True)]
 
 
 def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
@@ -86,7 +108,8 @@ def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
         spec: of the sounds to judge; must be the classifier's.
 
     Raises:
-        UserError: another task's run, or another AudioSpec.
+        UserError: another task's run or another AudioSpec, or the names of its
+            classes lack or do not fit.
     """
     trained = run.read(run_dir)
     config = trained.config
@@ -100,17 +123,5 @@ def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
     )
     state = trained.state
     params = ema.best(state["ema"], state["params"])
-    names = tuple(config["data"]["labels"])
-    return Judge(names, params, classifier(config), embedder(config))
-
-
-def asked_classes(
-    attributes: Sequence[dict[str, str]], values: dict[str, tuple[str, ...]]
-) -> np.ndarray:
-    """Classes int64 [n, A] of clips' attributes."""
-    return np.array(
-        [
-            [list(values[name]).index(clip[name]) for name in values]
-            for clip in attributes
-        ]
-    )
+    values = labels.read(run_dir, config)
+    return Judge(values, params, classifier(config), embedder(config))

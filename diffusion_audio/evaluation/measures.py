@@ -19,7 +19,7 @@ from diffusion_audio.evaluation.distributions import (
     kernel_distance,
     median_bandwidth,
 )
-from diffusion_audio.evaluation.judge import Judge, asked_classes
+from diffusion_audio.evaluation.judge import Judge
 from diffusion_audio.evaluation.metrics import (
     RESOLUTIONS,
     health,
@@ -29,6 +29,7 @@ from diffusion_audio.evaluation.metrics import (
 )
 from diffusion_audio.evaluation.posteriors import EPS, inception_score, kl_divergence
 from diffusion_audio.evaluation.protocol import Protocol, array_hash, text_hash
+from diffusion_audio.generation.batches import in_batches, joined
 
 JUDGE = "the project's own classifier of captioned attributes, trained on real clips"
 
@@ -129,8 +130,7 @@ class Reference(NamedTuple):
 
     Attributes:
         captions: P prompts.
-        attributes: of their real clips.
-        values: the values an attribute can take, for those that are judged.
+        asked: int32 [P, A], the classes that they ask for.
         audio: their real clips [P, N].
         every: embeddings [M, D] of all clips of the split.
         posteriors: [P, K] of the real clips.
@@ -138,8 +138,7 @@ class Reference(NamedTuple):
     """
 
     captions: list[str]
-    attributes: list[dict[str, str]]
-    values: dict[str, tuple[str, ...]]
+    asked: np.ndarray
     audio: np.ndarray
     every: np.ndarray
     posteriors: np.ndarray
@@ -164,8 +163,7 @@ def draw_reference(source: Any, count: int, samples: int, judge: Judge) -> Refer
     prompts = [clips[i] for i in chosen]
     return Reference(
         captions=[clip["caption"] for clip in prompts],
-        attributes=[clip["attributes"] for clip in prompts],
-        values={name: tuple(source.attributes[name]) for name in judge.names},
+        asked=judge.asked(source, [clip["attributes"] for clip in prompts]),
         audio=audio[chosen],
         every=judge.embeddings(audio),
         posteriors=judge.posteriors(audio[chosen]),
@@ -190,23 +188,29 @@ def measure(
     sounds, prompts, samples = waves.shape
     flat = waves.reshape(-1, samples)
     real = np.tile(reference.audio, (sounds, 1))
-    asked = np.tile(asked_classes(reference.attributes, reference.values), (sounds, 1))
-    heard = adherence(judge(flat), asked, reference.values)
+    asked = np.tile(reference.asked, (sounds, 1))
+    heard = adherence(judge(flat), asked, judge.values)
     right = heard.heard == asked  # [G P, A]
     embedded = judge.embeddings(flat)
     posteriors = judge.posteriors(flat)
     theirs = np.tile(reference.posteriors, (sounds, 1))
-    pair = jnp.asarray(real), jnp.asarray(flat)
+
+    def distances(real: np.ndarray, made: np.ndarray) -> dict[str, Any]:
+        pair = jnp.asarray(real), jnp.asarray(made)
+        return {
+            "mel_l1": mel_l1(spec, *pair),
+            "multi_resolution_stft": multi_resolution_stft(*pair),
+            "log_spectral_distance": log_spectral_distance(*pair, spec.sample_rate),
+            "faults": np.array([bool(fault) for fault in health(pair[1]).faults()]),
+        }
+
     by_clip = {
         "adherence": right.mean(1),
         "all_right": right.all(1),
-        **{f"adherence/{name}": right[:, i] for i, name in enumerate(judge.names)},
+        **{f"adherence/{name}": right[:, i] for i, name in enumerate(judge.values)},
         "kl_reference_generated": kl_divergence(theirs, posteriors),
         "kl_generated_reference": kl_divergence(posteriors, theirs),
-        "mel_l1": mel_l1(spec, *pair),
-        "multi_resolution_stft": multi_resolution_stft(*pair),
-        "log_spectral_distance": log_spectral_distance(*pair, spec.sample_rate),
-        "faults": np.array([bool(fault) for fault in health(pair[1]).faults()]),
+        **joined(in_batches(distances, real, flat)),
     }
     by_set = {
         "frechet": frechet_distance(reference.every, embedded),

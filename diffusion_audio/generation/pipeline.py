@@ -6,7 +6,7 @@ waves = pipeline(["a loud plucked violin at A5"], key=jax.random.key(0))
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from diffusion_audio.aliases import Array, Key, Params
 from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
 from diffusion_audio.models.streaming import stream
 from diffusion_audio.training import ema, run
 from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
@@ -39,6 +40,7 @@ class Pipeline:
         tokenizer: of the captions.
         sampling: the run's own solver, steps and guidance.
         seconds: length of what the run was trained on.
+        step: of the checkpoint that it was read from.
     """
 
     model: LatentDiffusion
@@ -47,6 +49,7 @@ class Pipeline:
     tokenizer: Tokenizer
     sampling: SamplingConfig
     seconds: float
+    step: int
 
     def __call__(
         self,
@@ -59,11 +62,12 @@ class Pipeline:
         duration: float | None = None,
         negative_prompt: str = "",
         latents: Array | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> np.ndarray:
         """Waveforms float32 [B, N] at ``model.spec.sample_rate``.
 
         A prompt at the same position gets the same sound under the same key,
-        whatever stands beside it.
+        whatever stands beside it and whatever the batch size.
 
         Args:
             prompts: B captions.
@@ -74,13 +78,13 @@ class Pipeline:
             duration: seconds; the length of training clips where None.
             negative_prompt: what guidance leads away from.
             latents: noise to start from [B, H, W, C]; drawn from ``key`` where None.
+            batch_size: prompts that are computed at a time, which memory grows with.
 
         Raises:
             UserError: a prompt is too long, a number is impossible, or there is no
                 vocoder.
         """
-        self.model.require_vocoder()
-        mels = self.log_mels(
+        made = self.batches(
             prompts,
             key=key,
             solver=solver,
@@ -89,12 +93,14 @@ class Pipeline:
             duration=duration,
             negative_prompt=negative_prompt,
             latents=latents,
+            batch_size=batch_size,
         )
-        return self.vocode(mels)[:, : self._samples(duration)]
+        return joined(made)
 
-    def log_mels(
+    def batches(
         self,
         prompts: Sequence[str],
+        hear: Callable[[Array], Any] | None = None,
         *,
         key: Key,
         solver: str | None = None,
@@ -103,42 +109,70 @@ class Pipeline:
         duration: float | None = None,
         negative_prompt: str = "",
         latents: Array | None = None,
-    ) -> Array:
-        """Log-mels [B, T, F] of prompts; see `__call__`."""
-        cfg = self.sampling if solver is None else self.sampling.of_solver(solver)
-        if steps is not None:
-            cfg = dataclasses.replace(cfg, steps=steps)
-        shape = self.model.latent_shape(self._samples(duration))
-        if latents is None:
-            indices = jnp.arange(len(prompts))
-            keys = example_keys(purpose_key(key, "latents"), indices)
-            latents = example_noise(keys, shape)
-        elif latents.shape != (len(prompts), *shape):
+        batch_size: int = BATCH_SIZE,
+    ) -> Iterator[Any]:
+        """The sounds of prompts, batch by batch; for the rest see `__call__`.
+
+        ``hear`` makes of log-mels [b, T, F] what is wanted of them, arrays [b, ...];
+        waveforms [b, N] by the model's vocoder where None.
+        """
+        samples = self._samples(duration)
+        if hear is None:
+            self.model.require_vocoder()
+
+            def hear(mels: Array) -> np.ndarray:
+                return self.vocode(mels)[:, :samples]
+
+        cfg = self.drawing(solver, steps, guidance)
+        shape = self.model.latent_shape(samples)
+        if latents is not None and latents.shape != (len(prompts), *shape):
             raise UserError(
                 f"latents of shape {latents.shape} do not fit {len(prompts)} prompts "
-                f"of {self._samples(duration)} samples; expected shape "
+                f"of {samples} samples; expected shape "
                 f"{(len(prompts), *shape)}"
             )
-        guidance = cfg.guidance if guidance is None else guidance
-        if not np.isfinite(guidance):
-            raise UserError(f"guidance must be a finite number, not {guidance}")
+        if not np.isfinite(cfg.guidance):
+            raise UserError(f"guidance must be a finite number, not {cfg.guidance}")
         self.model.sampler(cfg)  # refuses what cannot be, before anything compiles
-        mels = self._generate(
-            self.params,
-            self.frozen,
-            cfg,
-            latents,
-            jnp.asarray(self.tokenizer.encode(list(prompts))),
-            jnp.asarray(self.tokenizer.encode([negative_prompt])[0]),
-            jnp.float32(guidance),
-            purpose_key(key, "solver"),
-        )
-        if not np.isfinite(mels).all():
-            raise UserError(
-                "the model's output is not finite (NaN or infinity); was its training "
-                "stable? Otherwise lower the guidance"
+        empty = jnp.asarray(self.tokenizer.encode([negative_prompt])[0])
+
+        def draw(tokens: Array, index: Array, *start: Array) -> Any:
+            keys = example_keys(purpose_key(key, "latents"), index)
+            (z,) = start or (example_noise(keys, shape),)
+            mels = self._generate(
+                self.params,
+                self.frozen,
+                dataclasses.replace(cfg, guidance=1.0),  # traced, not compiled in
+                z,
+                tokens,
+                empty,
+                jnp.float32(cfg.guidance),
+                purpose_key(key, "solver"),
+                index,
             )
-        return mels
+            if not np.isfinite(mels).all():
+                raise UserError(
+                    "the model's output is not finite (NaN or infinity); was its "
+                    "training stable? Otherwise lower the guidance"
+                )
+            return hear(mels)
+
+        tokens = self.tokenizer.encode(list(prompts))
+        rows = (tokens, np.arange(len(prompts), dtype=np.int32))
+        start = () if latents is None else (latents,)
+        yield from in_batches(draw, *rows, *start, size=batch_size)
+
+    def drawing(
+        self,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> SamplingConfig:
+        """How sounds are drawn: the run's own way, but for what is given."""
+        cfg = self.sampling if solver is None else self.sampling.of_solver(solver)
+        changes = {"steps": steps, "guidance": guidance}
+        given: Any = {k: value for k, value in changes.items() if value is not None}
+        return dataclasses.replace(cfg, **given)
 
     def reconstruct(self, audio: np.ndarray) -> np.ndarray:
         """Waveforms [B, N] through VAE and vocoder: the best the model could sound."""
@@ -167,8 +201,9 @@ class Pipeline:
             empty: Array,
             guidance: Array,
             key: Key,
+            index: Array,
         ) -> Array:
-            z0 = self.model.sample(params, cfg, z, tokens, empty, guidance, key)
+            z0 = self.model.sample(params, cfg, z, tokens, empty, guidance, key, index)
             return self.model.decode(frozen, z0)
 
         return jax.jit(generate, static_argnums=2)
@@ -225,4 +260,5 @@ def load(run_dir: str | Path, vocoder: str | Path | None = None) -> Pipeline:
         tokenizer=trained.tokenizer,
         sampling=settings(SamplingConfig, config, "sampling"),
         seconds=config["data"]["seconds"],
+        step=int(state["step"]),
     )

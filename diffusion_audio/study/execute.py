@@ -19,8 +19,8 @@ from absl import logging
 from diffusion_audio.study.measure import Heard, hear
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training
 from diffusion_audio.training import run
-from diffusion_audio.training.loop import Stopwatch
 from diffusion_audio.training.progress import ProgressView
+from diffusion_audio.training.session import PROVENANCE, Stopwatch
 from diffusion_audio.training.workdir import provenance, read_json, write_json
 
 WAVES = "waves.npy"
@@ -134,7 +134,7 @@ def _train(training: Training, runs: Path, part: Part) -> None:
                 for name, component in training.parts.items()
             }
         run.train(config, directory, part)
-        record = read_json(directory / "provenance.json")
+        record = read_json(directory / PROVENANCE)
         shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
         write_json(directory / FINISHED, record | {"id": training.id})
         jax.clear_caches()

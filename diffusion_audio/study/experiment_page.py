@@ -25,6 +25,7 @@ from diffusion_audio.study.page import (
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Plan
 from diffusion_audio.study.results import Results, require_runs
 from diffusion_audio.study.spec import Published
+from diffusion_audio.training import session
 from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.workdir import read_json
 
@@ -233,27 +234,23 @@ def _curves(plan: Plan, runs: Path) -> list[Curves]:
 
 
 def _provenance(plan: Plan, results: Results, runs: Path) -> Provenance:
-    first = read_json(plan.cells[0].training.directory(runs) / FINISHED)
-    spent: dict[str, float] = {}
+    spent, every = {}, []
     for training in plan.trainings():
-        record = read_json(training.directory(runs) / FINISHED)
-        spent[f"train {training.name}"] = sum(record["seconds"].values())
+        sessions = read_json(training.directory(runs) / FINISHED)["sessions"]
+        spent[f"train {training.name}"] = session.seconds(sessions)
+        every += sessions
+    made_with = session.origin(every)
     spent["listen"] = sum(record["seconds"]["listen"] for record in results.runs)
     return Provenance(
         command=f"diffusion-audio experiment run experiments/{results.name}",
-        commit=_all_of(results, "commit"),
-        dirty=_all_of(results, "uncommitted_changes"),
-        device=_all_of(results, "device"),
+        commit=made_with["commit"],
+        dirty=made_with["uncommitted_changes"],
+        device=made_with["device"],
         configs=_hashes(results),
-        versions=first["packages"] | {"python": first["python"]},
+        versions=made_with["versions"],
         seconds=spent,
         other={f"Protocol of {m}": p.hash for m, p in results.protocols.items()},
     )
-
-
-def _all_of(results: Results, field: str) -> str:
-    """The values that a field has over all runs."""
-    return ", ".join(sorted({run[field] for run in results.runs if run[field]}))
 
 
 def _hashes(results: Results) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 import diffusion_audio
 
 PACKAGE = Path(diffusion_audio.__file__).parent
-# Display and messages: they change no number.
-SILENT = ("errors", "training.progress", "training.metric_log")
+# Display, messages and records: they change no number.
+SILENT = ("errors", "training.progress", "training.metric_log", "training.session")
 
 
 def identity(content: Mapping[str, Any], *modules: str) -> str:

@@ -23,12 +23,11 @@ from diffusion_audio.evaluation.measures import (
 )
 from diffusion_audio.evaluation.protocol import Protocol, params_hash
 from diffusion_audio.generation import load
+from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.vocode import load_vocoder, resynthesize
 from diffusion_audio.training.latent_diffusion import SamplingConfig
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.workdir import read_config
-
-BATCH = 48
 
 Sound = Callable[[Reference, int], Iterator[np.ndarray]]
 """Waves [N] of a reference's captions in order, with a seed."""
@@ -135,12 +134,9 @@ def _generating(
     )
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
-        captions = reference.captions
-        for i in range(0, len(captions), BATCH):
-            batch = captions[i : i + BATCH]
-            padded = batch + [""] * (BATCH - len(batch))  # one shape, one compilation
-            key = jax.random.fold_in(jax.random.key(seed), i)
-            yield from pipeline(padded, key=key)[: len(batch)]
+        key = jax.random.key(seed)
+        for batch in pipeline.batches(reference.captions, key=key):
+            yield from batch
 
     return Voice(
         pipeline.model.spec,
@@ -157,7 +153,7 @@ def _copying(run_dir: str | Path, seconds: float) -> Voice:
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
         del seed
         clips = ((i, [wave]) for i, wave in enumerate(reference.audio))
-        made = resynthesize(vocoder, clips, seconds=seconds, batch_size=16)
+        made = resynthesize(vocoder, clips, seconds=seconds, batch_size=BATCH_SIZE)
         for _, waves in made:
             yield np.concatenate(list(waves))
 

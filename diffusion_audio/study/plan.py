@@ -14,8 +14,8 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.study.identity import identity
 from diffusion_audio.study.spec import Experiment, configs
-from diffusion_audio.training import recipe
-from diffusion_audio.training.workdir import FREE_TO_CHANGE
+from diffusion_audio.training import recipe, session
+from diffusion_audio.training.workdir import FREE_TO_CHANGE, read_json
 
 # Groups of a config that training does not depend on.
 AFTERWARDS = ("sampling", "listen")
@@ -158,11 +158,11 @@ def make_plan(experiment: Experiment) -> Plan:
 
 
 def seconds(training: Training, runs: Path) -> float | None:
-    """What a finished training run took since it was last gone on with."""
+    """What a finished training run took, all its sessions together."""
     path = training.directory(runs) / FINISHED
     if not path.is_file():
         return None
-    return float(sum(json.loads(path.read_text())["seconds"].values()))
+    return session.seconds(read_json(path)["sessions"])
 
 
 def expected_seconds(plan: Plan, runs: Path) -> tuple[float, list[str]]:

@@ -1,25 +1,24 @@
 """The report of one text-to-audio model: judged, measured, put on a page."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from scipy.stats import bootstrap
 
 from diffusion_audio.data.source import open_source
-from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.adherence import Adherence, adherence
 from diffusion_audio.evaluation.comparison import (
     GRIFFIN_LIM_ITERATIONS,
+    STAGES,
     Comparison,
     compare,
     vocoder_table,
 )
-from diffusion_audio.evaluation.judge import asked_classes, load_judge
+from diffusion_audio.evaluation.judge import load_judge
 from diffusion_audio.generation import Pipeline, load
+from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.nn.functional import count
 from diffusion_audio.study.page import (
     Clip,
@@ -34,8 +33,10 @@ from diffusion_audio.study.page import (
     Table,
     render,
 )
+from diffusion_audio.training import session
 from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.progress import ProgressView
+from diffusion_audio.training.session import PROVENANCE
 from diffusion_audio.training.workdir import (
     config_hash,
     provenance,
@@ -59,7 +60,7 @@ MEASURES = {
 SYSTEMS = {
     "real": ("Real clips", "the judge's ceiling"),
     "rebuilt": ("VAE + vocoder", "what the model could sound"),
-    "generated": ("Generated", "by the run's vocoder"),
+    "generated": ("Generated", "by the vocoder"),
     "inverted": ("Generated", "by Griffin-Lim"),
     "untrained": ("Untrained model", "the floor"),
 }
@@ -70,22 +71,26 @@ def write_report(
     out: str | Path,
     *,
     classifier: str | Path | None = None,
+    vocoder: str | Path | None = None,
     split: str | None = None,
     captions: int = 144,
     examples: int = 12,
     seed: int = 0,
+    batch_size: int = BATCH_SIZE,
     command: str | None = None,
 ) -> Path:
     """Evaluates a diffusion run and writes ``results.json`` and ``report.html``.
 
     Args:
-        model: work directory of the diffusion run, which has a vocoder.
+        model: work directory of the diffusion run.
         out: directory to write to.
         classifier: work directory of the judge's run; without it, nothing is judged.
+        vocoder: a vocoder's run or converted weights, in place of the run's own.
         split: of the run's data set; ``held_out`` for tones, else its evaluation one.
         captions: how many captions to make sounds of.
         examples: how many of them are on the page.
         seed: of generation.
+        batch_size: sounds that are made at a time, which memory grows with.
         command: what was typed, for the page; this process's own where None.
 
     Returns:
@@ -97,8 +102,10 @@ def write_report(
     started = time.monotonic()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    pipeline = load(model)
+    pipeline = load(model, vocoder)
     config = read_config(model)
+    if vocoder is not None:
+        config["components"]["vocoder"] = {"run": str(vocoder)}
     spec = pipeline.model.spec
     judge = load_judge(classifier, spec) if classifier else None
     name = config["data"]["source"]
@@ -106,28 +113,28 @@ def write_report(
         split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
     source = open_source(name, split, spec.sample_rate)
     pipeline.model.require_vocoder()
-    for label in judge.names if judge else ():
-        if label not in source.attributes:
-            raise UserError(
-                f"{classifier} judges {label}, which {source.name} does not say of its "
-                "clips; leave --classifier out, or give one that was trained on it"
-            )
-    view = ProgressView("evaluate", 2 * min(captions, len(source)))
+    if judge is not None:
+        judge.require(source)
+    view = ProgressView("evaluate", STAGES * min(captions, len(source)))
+    options: Any = {"batch_size": batch_size}
     try:
-        sounds = compare(pipeline, source, captions, seed, view.update)
+        sounds = compare(
+            pipeline, source, captions, seed, advance=view.advance, **options
+        )
     finally:
         view.close()
-    copies = vocoder_table(pipeline, sounds.real, seed)
+    copies = vocoder_table(pipeline, sounds.real, seed, **options)
     judged: dict[str, Adherence] = {}
     if judge is not None:
-        values = {name: tuple(source.attributes[name]) for name in judge.names}
-        asked = asked_classes(sounds.attributes, values)
+        asked = judge.asked(source, sounds.attributes)
         judged = {
-            system: adherence(judge(getattr(sounds, system)), asked, values)
+            system: adherence(judge(getattr(sounds, system)), asked, judge.values)
             for system in SYSTEMS
         }
     results = {
-        "split": f"{source.name}",
+        "split": source.name,
+        "model": str(model),
+        "parts": {name: part["run"] for name, part in config["components"].items()},
         "captions": len(sounds.captions),
         "sampling": config["sampling"],
         "seed": seed,
@@ -139,9 +146,11 @@ def write_report(
     }
     write_json(out / "results.json", results)
     runs = _runs(config, model, classifier)
+    trained_on = split == config["data"]["train_split"]
+    known = "was trained on" if trained_on else "never saw"
     report = Report(
-        title="Text to audio: what the model makes of captions it never saw",
-        summary=_summary(config, pipeline, sounds, judged, copies),
+        title=f"Text to audio: what the model makes of captions it {known}",
+        summary=_summary(config, pipeline, sounds, judged, copies, known),
         provenance=_provenance(runs, command, {"evaluate": time.monotonic() - started}),
         sample_rate=spec.sample_rate,
         headlines=_headlines(judged),
@@ -163,13 +172,14 @@ def _summary(
     sounds: Comparison,
     judged: dict[str, Adherence],
     copies: dict[str, dict[str, np.ndarray]],
+    known: str,
 ) -> str:
     sampling = config["sampling"]
     text = (
         f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
         f"was trained for {config['train']['steps']} steps on "
         f"{config['data']['source']} and asked for {len(sounds.captions)} captions "
-        f"of a split it never saw ({sampling['solver'].upper()}, "
+        f"of a split it {known} ({sampling['solver'].upper()}, "
         f"{sampling['steps']} steps, guidance {sampling['guidance']:g})."
     )
     if judged:
@@ -258,14 +268,14 @@ def _tables(
         Table(
             "Copy synthesis: from a real clip's mel back to a waveform",
             (
-                Column(names["vocoder"], "HiFi-GAN of this run"),
+                Column(names["vocoder"], "HiFi-GAN"),
                 Column(names["griffin_lim"], f"{GRIFFIN_LIM_ITERATIONS} iterations"),
             ),
             tuple(
                 Row(title, tuple(_mean(copies[s][key]) for s in names), "lower")
                 for key, title in MEASURES.items()
             ),
-            f"Mean over {n} unseen clips, 95 % bootstrap interval.",
+            f"Mean over {n} clips of the split, 95 % bootstrap interval.",
         )
     )
     return tables
@@ -294,8 +304,7 @@ def _runs(
     if classifier:
         runs["classifier"] = Path(classifier)
     runs["diffusion"] = Path(model)
-    made = "provenance.json"
-    return {name: path for name, path in runs.items() if (path / made).is_file()}
+    return {n: path for n, path in runs.items() if (path / PROVENANCE).is_file()}
 
 
 def _curves(runs: dict[str, Path]) -> list[Run]:
@@ -313,16 +322,15 @@ def _provenance(
     runs: dict[str, Path], command: str | None, seconds: dict[str, float]
 ) -> Provenance:
     now = provenance()
-    spent = {}
-    for name, path in runs.items():
-        record = json.loads((path / "provenance.json").read_text())
-        spent[f"train {name}"] = sum(record.get("seconds", {}).values())
+    made = {name: session.sessions(path) for name, path in runs.items()}
+    made_with = session.origin([*(s for every in made.values() for s in every), now])
+    spent = {f"train {name}": session.seconds(every) for name, every in made.items()}
     return Provenance(
         command=command or now["command"],
-        commit=now["commit"],
-        dirty=now["uncommitted_changes"],
-        device=f"{jax.device_count()} x {now['devices'][0]}, {now['processor']}",
+        commit=made_with["commit"],
+        dirty=made_with["uncommitted_changes"],
+        device=made_with["device"],
         configs={name: config_hash(read_config(path)) for name, path in runs.items()},
-        versions=now["packages"] | {"python": now["python"]},
+        versions=made_with["versions"],
         seconds=spent | seconds,
     )

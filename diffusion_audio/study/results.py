@@ -13,10 +13,12 @@ from diffusion_audio.study import spec as specs
 from diffusion_audio.study import statistics
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Plan
 from diffusion_audio.study.spec import Better, Experiment
+from diffusion_audio.training import session
 from diffusion_audio.training.workdir import differences, read_json, write_json
 
 RESULTS = "results.json"
 DIGITS = 7  # of a stored value
+ORIGIN = ("commit", "uncommitted_changes", "device")  # of a run, all of each
 
 
 class Results(NamedTuple):
@@ -84,6 +86,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     for cell in plan.cells:
         heard = read_json(cell.directory(runs) / NUMBERS)
         trained = read_json(cell.training.directory(runs) / FINISHED)
+        made_with = session.origin(trained["sessions"])
         for metric in experiment.metrics:
             protocol = Protocol.from_dict(heard["protocols"][metric])
             protocols.setdefault(metric, protocol).require_same(protocol)
@@ -97,11 +100,9 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 "parts": {k: part.id for k, part in cell.training.parts.items()},
                 "sampling": cell.sampling,
                 "config_hash": trained["config_hash"],
-                "commit": trained["commit"],
-                "uncommitted_changes": trained["uncommitted_changes"],
-                "device": ", ".join([trained["devices"][0], trained["processor"]]),
+                **{name: made_with[name] for name in ORIGIN},
                 "seconds": {
-                    "train": round(sum(trained["seconds"].values()), 1),
+                    "train": round(session.seconds(trained["sessions"]), 1),
                     "listen": round(heard["seconds"]["listen"], 1),
                 },
                 "values": {

@@ -6,6 +6,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import MEASURES
 from diffusion_audio.study.results import Results
 from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
+from diffusion_audio.training import session
 
 BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
 END = "<!-- results: end -->"
@@ -115,14 +116,16 @@ def markdown(results: Results) -> str:
                 cell += mark.get(found.verdict, "")
             cells.append(cell)
         rows.append(f"| {system} | {' | '.join(cells)} |")
-    commits = sorted({record["commit"][:12] for record in results.runs})
+    commits = session.named(
+        commit[:12] for r in results.runs for commit in r["commit"].split(", ")
+    )
     trained = {record["run"]: record["seconds"]["train"] for record in results.runs}
     notes = (
         f"{seeds} training seeds x {results.spec['prompts']} prompts x "
         f"{len(results.spec['sampling_seeds'])} sounds. First line: mean and 95 % "
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
-        f"({VERDICT_LEVEL:g} in all). Commit {', '.join(commits)}; {first['device']}; "
+        f"({VERDICT_LEVEL:g} in all). Commit {commits}; {first['device']}; "
         f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. "
         "Where a number comes from: `diffusion-audio experiment explain "
         f"experiments/{results.name}`."

@@ -131,6 +131,7 @@ class LatentDiffusion:
         empty: Array,
         guidance: Array,
         key: Key,
+        index: Array,
     ) -> Array:
         """Latents of unit scale for tokens; the text is encoded once.
 
@@ -142,6 +143,7 @@ class LatentDiffusion:
             empty: the tokens of no caption, int32 [L] (or a negative prompt's).
             guidance: scalar or [B]; may change without recompilation.
             key: of the solver's own noise.
+            index: int32 [B], each example's place in all that is drawn with ``key``.
         """
         none = jnp.broadcast_to(empty, tokens.shape)
         both = self.text.apply(params["text"], jnp.concatenate([tokens, none]))
@@ -152,7 +154,7 @@ class LatentDiffusion:
             return split_variance(output)[0] if unasked else output
 
         guided = guide(cfg, self.process, denoise, guidance)
-        return sample(self.sampler(cfg), guided, z, key)
+        return sample(self.sampler(cfg), guided, z, key, indices=index)
 
 
 def build(config: Mapping[str, Any]) -> LatentDiffusion:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from diffusion_audio.training.parallel import (
     state_shardings,
 )
 from diffusion_audio.training.progress import MakeView, ProgressView, View
+from diffusion_audio.training.session import Session
 from diffusion_audio.training.task import State, Task
 
 
@@ -89,9 +89,10 @@ def train(
     batches: BatchStream,
     evaluation_batches: Callable[[], Iterator[dict[str, np.ndarray]]],
     sample_rate: int,
+    session: Session,
     name: str = "train",
     progress: MakeView = ProgressView,
-) -> tuple[State, dict[str, float]]:
+) -> State:
     """Trains a task to its last step, going on from the newest good checkpoint.
 
     Args:
@@ -104,18 +105,19 @@ def train(
         batches: training batches of this process.
         evaluation_batches: starts anew through batches that training never sees.
         sample_rate: of logged audio, in Hz.
+        session: told of the steps that are saved, and what time is spent on:
+            ``setup``, ``compile``, ``step``, ``evaluate`` and ``checkpoint``.
         name: shown in the progress view.
         progress: makes that view.
 
     Returns:
-        The last state, and seconds spent on ``setup``, ``compile``, ``step``,
-        ``evaluate`` and ``checkpoint``.
+        The last state.
 
     Raises:
         UserError: a loss or gradient is not finite, or no checkpoint is good.
         Interrupted: SIGINT or SIGTERM came; the state of that step is saved.
     """
-    clock = Stopwatch()
+    clock = session.clock
     mesh = make_mesh(parallel)
     step_fn = compile_step(task.step, mesh, parallel.mode)
     checkpoints = Checkpoints(workdir / "checkpoints", cfg.keep)
@@ -124,6 +126,7 @@ def train(
     view = progress(name, cfg.steps, start)
     pending: tuple[int, Metrics] | None = None
     saved = start
+    session.begin(start)
     clock.lap("setup")
     try:
         with stop_signals() as stop:
@@ -149,9 +152,11 @@ def train(
                     clock.lap("step")
                 if due or stop:  # before an evaluation, which may fail
                     position = {"batches": batches.get_state()}
-                    if checkpoints.save(step, state, position):
-                        saved = step
+                    room = checkpoints.save(step, state, position)
                     clock.lap("checkpoint")
+                    if room:
+                        saved = step
+                        session.saved(step)
                 if evaluate:
                     held = (place_batch(batch, mesh) for batch in evaluation_batches())
                     evaluation = task.evaluate(state, held, key)
@@ -169,6 +174,7 @@ def train(
         log.close()
         checkpoints.close()
         clock.lap("checkpoint")
+        session.write()
     if saved < cfg.steps:
         kept = f"step {saved} is kept there" if saved else "nothing is saved yet"
         raise UserError(
@@ -176,7 +182,7 @@ def train(
             f"{checkpoints.directory}; {kept}; free some space and run the same "
             "command again"
         )
-    return state, clock.seconds
+    return state
 
 
 def _start(
@@ -223,20 +229,6 @@ def _log(log: MetricLog, view: View, step: int, metrics: Metrics) -> None:
             "from before it: lower config.optimizer.learning_rate, set "
             "config.optimizer.clip_norm, or check the data (`data check`)"
         )
-
-
-class Stopwatch:
-    """Seconds by what they were spent on; they add up to the time since the start."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        """Counts the time since the last lap as spent on ``name``."""
-        now = time.monotonic()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
-        self._last = now
 
 
 @contextmanager

@@ -80,6 +80,10 @@ class ProgressView:
                 soft_wrap=True,
             )
 
+    def advance(self, steps: int) -> None:
+        """Shows that so many more steps are done."""
+        self.update(self._done + steps)
+
     def close(self) -> None:
         """Ends the display."""
         self._bar.stop()

@@ -18,19 +18,14 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import fold
 from diffusion_audio.pretrained import folder
-from diffusion_audio.training import ema, loop
+from diffusion_audio.training import ema, labels, loop
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.parallel import ParallelConfig
 from diffusion_audio.training.progress import MakeView, ProgressView
+from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
-from diffusion_audio.training.workdir import (
-    claim,
-    config_hash,
-    provenance,
-    read_config,
-    write_json,
-)
+from diffusion_audio.training.workdir import claim, config_hash, read_config
 
 TASKS = ("vae", "vocoder", "diffusion", "classifier")
 TOKENIZER = "tokenizer.json"
@@ -46,7 +41,8 @@ class DataConfig:
         evaluation_split: of the source; training never sees it.
         seconds: length of an example; clips are cropped or padded to it.
         batch_size: examples of a batch, over all devices and processes.
-        labels: attributes whose values become labels [B, A], for the classifier.
+        labels: attributes whose values a classifier learns; their values are kept
+            in its run (`labels`).
         skip_budget: share of bad files beyond which a run stops.
         cache_latents: encode the set once and train on that; every clip is then one
             latent, of one crop of ``seconds``.
@@ -96,14 +92,12 @@ def train(
     from diffusion_audio.data.source import open_source
 
     workdir = Path(workdir)
-    clock = loop.Stopwatch()
     resolved = resolve(config)
     spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
     parallel = settings(ParallelConfig, resolved, "parallel")
     claim(workdir, resolved)
-    record = provenance() | {"config_hash": config_hash(resolved)}
-    write_json(workdir / "provenance.json", record)
+    session = Session(workdir, {"config_hash": config_hash(resolved)})
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
@@ -116,20 +110,26 @@ def train(
         "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
         "tokenizer": tokenizer,
-        "labels": {name: _values(source, name) for name in data.labels} or None,
+        "labels": (
+            labels.settle(workdir, resolved, source)
+            if resolved["task"] == "classifier"
+            else None
+        ),
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
     }
-    clock.lap("data")
+    session.clock.lap("data")
     if data.cache_latents:
         source = _latent_cache(resolved, workdir, source, options)
-        clock.lap("encode")
+        session.clock.lap("encode")
+    fingerprint = {"source": source.name, "fingerprint": source.fingerprint()}
+    session.about["data"] = fingerprint
 
     def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
         return batches(held, seed=0, **options)
 
-    state, seconds = loop.train(
+    return loop.train(
         task,
         settings(loop.TrainConfig, resolved, "train"),
         parallel,
@@ -139,15 +139,10 @@ def train(
         batches=batches(source, seed=resolved["seed"], **options),
         evaluation_batches=evaluation_batches,
         sample_rate=spec.sample_rate,
+        session=session,
         name=resolved["task"],
         progress=progress,
     )
-    record |= {
-        "data": {"source": source.name, "fingerprint": source.fingerprint()},
-        "seconds": clock.seconds | seconds,
-    }
-    write_json(workdir / "provenance.json", record)
-    return state
 
 
 def resolve(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
@@ -261,13 +256,6 @@ def _abstract_batch(config: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
 def _listened(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The prompts that evaluations let one hear."""
     return tuple(config.get("listen", {}).get("prompts", ()))
-
-
-def _values(source: Any, attribute: str) -> tuple[str, ...]:
-    """The values an attribute can take, in the order of their class numbers."""
-    if attribute not in source.attributes:
-        raise unknown(f"attribute of {source.name}", attribute, source.attributes)
-    return source.attributes[attribute]
 
 
 def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:

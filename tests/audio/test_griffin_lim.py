@@ -161,9 +161,9 @@ def test_shapes_iterations_and_keys():
     for ref, first, last in zip(wave, start, made, strict=True):
         assert convergence(TONES, ref, last) < 0.7 * convergence(TONES, ref, first)
     np.testing.assert_array_equal(made, griffin_lim(TONES, mel, key))
-    # A clip does not depend on the size of its batch.
-    alone = griffin_lim(TONES, mel[:1], key, 0)
-    np.testing.assert_allclose(alone, start[:1], atol=1e-4)
+    # A clip depends neither on its batch nor on its place there.
+    alone = griffin_lim(TONES, mel[1:], key, 0)
+    np.testing.assert_allclose(alone, start[1:], atol=1e-4)
     tenths = dataclasses.replace(TONES, log="log10")
     np.testing.assert_allclose(
         linear_magnitude(tenths, log_mel(tenths, wave)),

@@ -10,6 +10,7 @@ import soundfile
 from diffusion_audio import generation
 from diffusion_audio.cli.main import main
 from diffusion_audio.data import source
+from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.study import report
 from diffusion_audio.training import loop, run
 
@@ -79,6 +80,7 @@ def test_generate(call, capsys):
         "duration": 1.0,
         "num_candidates": 1,
         "vocoder": None,
+        "batch_size": BATCH_SIZE,
     }
     assert capsys.readouterr().out == "out/0.wav\nout/1.wav\n"
 
@@ -103,11 +105,14 @@ def test_generate_with_mistakes(call, capsys, argv, line):
 
 def test_evaluate(call, capsys):
     calls = call(report, "write_report", Path("out/report.html"))
-    assert main(["evaluate", "--model=runs/a", "--out=out", "--captions=8"]) == 0
+    argv = ["--model=runs/a", "--out=out", "--captions=8", "--vocoder=runs/v"]
+    assert main(["evaluate", *argv]) == 0
     [(args, keywords)] = calls
     assert args == ("runs/a", "out")
     assert keywords["captions"] == 8
     assert keywords["classifier"] is None
+    assert keywords["vocoder"] == "runs/v"
+    assert keywords["batch_size"] == BATCH_SIZE
     assert capsys.readouterr().out == "out/report.html\n"
 
 

@@ -14,6 +14,7 @@ from diffusion_audio.cli.main import main
 from diffusion_audio.study import execute, plan, spec
 from diffusion_audio.study.measure import Heard
 from diffusion_audio.study.results import read
+from diffusion_audio.training.session import PROVENANCE
 from diffusion_audio.training.workdir import config_hash, provenance, write_json
 from tests.study import tiny_experiment
 from tests.study.example_study import protocol
@@ -29,11 +30,10 @@ def train(config, workdir, progress):
     view = progress("stub", config["train"]["steps"], 0)
     view.update(config["train"]["steps"])
     workdir.mkdir(parents=True, exist_ok=True)
-    record = provenance(["stub"]) | {
-        "config_hash": config_hash(config),
-        "seconds": {"step": 3.0, "compile": 1.0},
-    }
-    write_json(workdir / "provenance.json", record)
+    first = provenance(["stub"]) | {"seconds": {"step": 3.0, "compile": 1.0}}
+    second = first | {"commit": "c" * 40, "seconds": {"step": 2.0}}
+    record = {"config_hash": config_hash(config), "sessions": [first, second]}
+    write_json(workdir / PROVENANCE, record)
     row = {"step": 1, "split": "train", "loss": 0.5}
     (workdir / "metrics.jsonl").write_text(json.dumps(row) + "\n")
 
@@ -118,6 +118,9 @@ def test_results_hold_the_story_of_each_run(made):
     plain = next(r for r in results.runs if r["seed"] == record["seed"])
     assert plain["run"] == record["run"]  # only how it is heard differs
     assert plain["values"] != record["values"]
+    # A run that was gone on with is of all its sessions.
+    assert record["seconds"]["train"] == 6.0
+    assert record["commit"].endswith(f", {'c' * 40}")
 
 
 def test_explain_makes_a_number_again(made, capsys):

@@ -16,6 +16,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.training import checkpoint, loop
 from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.parallel import ParallelConfig
+from diffusion_audio.training.session import Session, sessions
 from tests.training import toy
 
 ONE = ParallelConfig(data=1)
@@ -33,7 +34,8 @@ def run(
     workdir.mkdir(exist_ok=True)
     cfg = loop.TrainConfig(steps=steps, log_every=3, checkpoint_every=4, **options)
     stream = stream or toy.Stream()
-    state, seconds = loop.train(
+    session = Session(workdir, {"config_hash": "0"})
+    state = loop.train(
         toy.task(cfg.accumulate),
         cfg,
         parallel,
@@ -43,8 +45,9 @@ def run(
         batches=stream,
         evaluation_batches=evaluation_stream,
         sample_rate=16_000,
+        session=session,
     )
-    return state, stream, seconds
+    return state, stream
 
 
 def same(a, b) -> bool:
@@ -55,12 +58,11 @@ def same(a, b) -> bool:
 def whole(tmp_path_factory):
     """An uninterrupted run of 12 steps."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    state, stream, seconds = run(workdir)
-    return state, stream, seconds, workdir
+    return *run(workdir), workdir
 
 
 def test_loss_falls_and_everything_is_written(whole):
-    _, _, seconds, workdir = whole
+    _, _, workdir = whole
     rows = read_metrics(workdir)
     train = [row["loss"] for row in rows if row["split"] == "train"]
     assert train[-1] < train[0]
@@ -76,7 +78,10 @@ def test_loss_falls_and_everything_is_written(whole):
     assert rows[-1]["split"] == "eval"
     assert np.isfinite(rows[-1]["error"])
     assert (workdir / "tensorboard").is_dir()
-    assert {"setup", "compile", "step", "evaluate", "checkpoint"} <= set(seconds)
+    (session,) = sessions(workdir)
+    assert (session["first_step"], session["last_step"]) == (1, 12)
+    spent = set(session["seconds"])
+    assert spent == {"setup", "compile", "step", "evaluate", "checkpoint"}
 
 
 def test_parts_restored_on_one_device_join_a_run_on_all(tmp_path):
@@ -98,11 +103,17 @@ def test_interrupted_equals_uninterrupted(whole, tmp_path, stop):
 
     with pytest.raises(loop.Interrupted, match="is saved"):
         run(tmp_path / "run", stream=toy.Stream(hook=interrupt))
-    state, stream, _ = run(tmp_path / "run")
+    state, stream = run(tmp_path / "run")
     assert same(state, whole[0])
     assert stream.position == whole[1].position
     steps = [(row["step"], row["split"]) for row in read_metrics(tmp_path / "run")]
     assert len(steps) == len(set(steps))
+    before, after = sessions(tmp_path / "run")
+    assert before["last_step"] + 1 == after["first_step"]
+    assert all(s["seconds"]["step"] > 0 for s in (before, after))
+    written = (tmp_path / "run" / "provenance.json").read_text()
+    run(tmp_path / "run")  # it is finished, so there is nothing to tell
+    assert (tmp_path / "run" / "provenance.json").read_text() == written
 
 
 @pytest.mark.slow
@@ -136,7 +147,7 @@ def test_killed_at_random_steps_equals_uninterrupted(whole, tmp_path):
 
 def test_flipped_bit_falls_back_to_the_step_before(whole, tmp_path, caplog):
     workdir = tmp_path / "run"
-    shutil.copytree(whole[3], workdir)
+    shutil.copytree(whole[2], workdir)
     largest = max(
         (p for p in (workdir / "checkpoints/steps/12").rglob("*") if p.is_file()),
         key=lambda p: p.stat().st_size,
@@ -144,15 +155,24 @@ def test_flipped_bit_falls_back_to_the_step_before(whole, tmp_path, caplog):
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
-    state, _, _ = run(workdir)
+    state, _ = run(workdir)
     assert "SHA-256 differs" in caplog.text
     assert same(state, whole[0])
+    assert [s["first_step"] for s in sessions(workdir)] == [1, 9]
+
+
+def test_sessions_of_which_no_step_is_left_are_dropped(whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole[2], workdir)
+    shutil.rmtree(workdir / "checkpoints")
+    run(workdir, 2)
+    assert [s["last_step"] for s in sessions(workdir)] == [2]
 
 
 def test_unsealed_save_is_not_used(whole, tmp_path):
     """A crash between the save and its manifest leaves a step that does not count."""
     workdir = tmp_path / "run"
-    shutil.copytree(whole[3], workdir)
+    shutil.copytree(whole[2], workdir)
     (workdir / "checkpoints/manifests/12.json").unlink()
     saved = checkpoint.Checkpoints(workdir / "checkpoints")
     assert saved.newest_good() == 8
@@ -161,7 +181,7 @@ def test_unsealed_save_is_not_used(whole, tmp_path):
 
 def test_all_damaged_is_refused_and_nothing_deleted(whole, tmp_path):
     workdir = tmp_path / "run"
-    shutil.copytree(whole[3], workdir)
+    shutil.copytree(whole[2], workdir)
     for manifest in (workdir / "checkpoints/manifests").glob("*.json"):
         manifest.write_text(json.dumps({"gone": "0"}))
     with pytest.raises(UserError, match=r"every checkpoint in .* is damaged"):
@@ -170,7 +190,7 @@ def test_all_damaged_is_refused_and_nothing_deleted(whole, tmp_path):
 
 
 def test_checkpoint_of_another_model_is_refused(whole):
-    saved = checkpoint.Checkpoints(whole[3] / "checkpoints")
+    saved = checkpoint.Checkpoints(whole[2] / "checkpoints")
     other = jax.eval_shape(lambda: whole[0] | {"params": {"v": np.zeros(3)}})
     with pytest.raises(UserError, match="params/v is missing in it"):
         saved.restore(12, other)
@@ -180,7 +200,7 @@ def test_checkpoint_of_another_model_is_refused(whole):
 def test_a_broken_number_stops_the_run_and_keeps_the_last_good_step(tmp_path):
     with pytest.raises(UserError, match=r"loss.* not finite at step"):
         run(tmp_path / "run", stream=toy.Stream(broken_at=6))
-    state, _, _ = run(tmp_path / "run")
+    state, _ = run(tmp_path / "run")
     assert np.isfinite(state["params"]["w"]).all()
 
 
@@ -202,10 +222,11 @@ def test_full_disk_keeps_training_and_says_so_at_the_end(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="disk was too full to save step 12"):
         run(tmp_path / "run")
     assert read_metrics(tmp_path / "run")[-1]["step"] == 12
+    assert not (tmp_path / "run" / "provenance.json").exists()
 
 
 def test_accumulated_parts_equal_the_whole_batch(whole, tmp_path):
-    state, _, _ = run(tmp_path / "run", accumulate=4)
+    state, _ = run(tmp_path / "run", accumulate=4)
     np.testing.assert_allclose(state["params"]["w"], whole[0]["params"]["w"], rtol=1e-5)
 
 

@@ -190,9 +190,8 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
         keys = example_keys(purpose_key(key, "listen"), index)
         z = example_noise(keys, model.latent_shape(samples))
         guidance = jnp.float32(sampling.guidance)
-        z = model.sample(
-            params, sampling, z, tokens, empty, guidance, purpose_key(key, "solver")
-        )
+        noise = purpose_key(key, "solver")
+        z = model.sample(params, sampling, z, tokens, empty, guidance, noise, index)
         mel = model.decode(frozen, z)
         wave = model.vocode(frozen, mel) if model.vocoder is not None else None
         return mel, wave

@@ -1,0 +1,104 @@
+"""Sessions of a run: from a start or a resumption to the end, or to what stopped it.
+
+``provenance.json`` of a work directory lists those that its newest state comes of.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from diffusion_audio.training.workdir import provenance, read_json, write_json
+
+PROVENANCE = "provenance.json"
+
+
+class Stopwatch:
+    """Seconds by what they were spent on; they add up to the time since the start."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Counts the time since the last lap as spent on ``name``."""
+        now = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+class Session:
+    """What runs now, on record from its first saved step on: before, nothing is kept.
+
+    Args:
+        workdir: of the run.
+        about: what is the same in all sessions of the run.
+    """
+
+    def __init__(self, workdir: Path, about: Mapping[str, Any]) -> None:
+        self.about = dict(about)
+        self.clock = Stopwatch()
+        self._path = workdir / PROVENANCE
+        self._record = provenance()
+        self._earlier = sessions(workdir) if self._path.exists() else []
+
+    def begin(self, step: int) -> None:
+        """Goes on from a step; sessions of which nothing is left are dropped."""
+        self._record["first_step"] = step + 1
+        self._earlier = [s for s in self._earlier if s["first_step"] <= step]
+
+    def saved(self, step: int) -> None:
+        """A step of this session is kept."""
+        self._record["last_step"] = step
+        self.write()
+
+    def write(self) -> None:
+        """Puts on record how long it took until now."""
+        if "last_step" in self._record:
+            now = self._record | {"seconds": self.clock.seconds}
+            write_json(self._path, self.about | {"sessions": [*self._earlier, now]})
+
+
+def sessions(workdir: str | Path) -> list[dict[str, Any]]:
+    """The sessions of a run, oldest first.
+
+    Each has what `workdir.provenance` says and ``first_step``, ``last_step`` and
+    ``seconds`` by what they were spent on.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    return read_json(Path(workdir) / PROVENANCE).get("sessions", [])
+
+
+def seconds(made: Iterable[Mapping[str, Any]]) -> float:
+    """Seconds of some sessions together."""
+    return sum((sum(session["seconds"].values()) for session in made), 0.0)
+
+
+def origin(made: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What sessions, or other records of `workdir.provenance`, were made with.
+
+    Returns:
+        ``commit``, ``uncommitted_changes`` and ``device`` as text and ``versions``
+        by package; each names all that there were, with commas between.
+    """
+    records = list(made)
+    packages = [r["packages"] | {"python": r["python"]} for r in records]
+    return {
+        "commit": named(r["commit"] for r in records),
+        "uncommitted_changes": named(r["uncommitted_changes"] for r in records),
+        "device": named(
+            f"{len(r['devices'])} x {r['devices'][0]}, {r['processor']}"
+            for r in records
+        ),
+        "versions": {
+            name: named(versions[name] for versions in packages if name in versions)
+            for name in dict.fromkeys(name for p in packages for name in p)
+        },
+    }
+
+
+def named(values: Iterable[str]) -> str:
+    """Different values in order, with commas between; empty ones are left out."""
+    return ", ".join(dict.fromkeys(filter(None, values)))
