@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import generate, load
 from diffusion_audio.study.report import write_report
@@ -192,3 +193,20 @@ def test_a_run_of_another_task_is_refused(runs, tmp_path):
         load(runs / "vae")
     with pytest.raises(UserError, match="is not a run"):
         load(tmp_path)
+
+
+def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
+    model = f"--model={runs / 'vocoder'}"
+    words = ["evaluate", model, f"--out={tmp_path}", "--split=train", "--captions=3"]
+    assert main([*words, "--examples=2"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    assert "copies of clips it was trained on" in page
+    assert page.count("<audio controls") == 2 * 3
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["clips"] == 3
+    assert results["vocoder"].keys() == {"vocoder", "griffin_lim"}
+    for found in results["vocoder"].values():
+        assert all(value > 0 for value in found.values())
+    assert main([*words, "--classifier=nowhere"]) == 2
+    assert "--classifier is for diffusion runs" in capsys.readouterr().err

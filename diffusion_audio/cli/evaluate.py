@@ -8,6 +8,7 @@ results.json and report.html; prints the page's path.
 from absl import flags
 
 from diffusion_audio.cli import options
+from diffusion_audio.errors import UserError
 
 USAGE = "diffusion-audio evaluate --model=RUN_DIR --out=DIR [--classifier=RUN_DIR]"
 
@@ -16,7 +17,7 @@ def main(argv: list[str]) -> int:
     """Runs the verb."""
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "model", None, "directory of a diffusion run", flag_values=values
+        "model", None, "directory of a diffusion or vocoder run", flag_values=values
     )
     flags.DEFINE_string("out", None, "directory of the results", flag_values=values)
     flags.DEFINE_string(
@@ -29,7 +30,11 @@ def main(argv: list[str]) -> int:
         flag_values=values,
     )
     flags.DEFINE_integer(
-        "captions", 144, "how many to make sounds of", lower_bound=1, flag_values=values
+        "captions",
+        144,
+        "how many to make sounds of, or clips to copy",
+        lower_bound=1,
+        flag_values=values,
     )
     flags.DEFINE_integer(
         "examples", 12, "how many are on the page", lower_bound=1, flag_values=values
@@ -39,17 +44,30 @@ def main(argv: list[str]) -> int:
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 
     from diffusion_audio.study.report import write_report
+    from diffusion_audio.study.vocoder_report import write_vocoder_report
+    from diffusion_audio.training.workdir import read_config
 
-    page = write_report(
-        values.model,
-        values.out,
-        classifier=values.classifier,
-        vocoder=values.vocoder,
-        split=values.split,
-        captions=values.captions,
-        examples=values.examples,
-        seed=values.seed,
-        batch_size=values.batch_size,
-    )
+    same = {
+        "split": values.split,
+        "examples": values.examples,
+        "seed": values.seed,
+        "batch_size": values.batch_size,
+    }
+    if read_config(values.model)["task"] == "vocoder":
+        for flag in ("classifier", "vocoder"):
+            if values[flag].present:
+                raise UserError(f"--{flag} is for diffusion runs; this is a vocoder's")
+        page = write_vocoder_report(
+            values.model, values.out, clips=values.captions, **same
+        )
+    else:
+        page = write_report(
+            values.model,
+            values.out,
+            classifier=values.classifier,
+            vocoder=values.vocoder,
+            captions=values.captions,
+            **same,
+        )
     print(page)
     return 0

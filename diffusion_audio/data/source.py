@@ -55,6 +55,22 @@ def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
     return wave[start : start + samples]
 
 
+def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Clip]:
+    """Clips spread evenly over a source, each cropped by its own seed.
+
+    Args:
+        source: where from.
+        count: how many; at most all of the source.
+        samples: length of a clip.
+        seed: of the crops.
+    """
+    chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
+    return [
+        source.draw(int(i), samples, np.random.default_rng([seed, int(i)]))
+        for i in chosen
+    ]
+
+
 def open_source(
     spec: str,
     split: str = "train",

@@ -5,25 +5,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.audio.griffin_lim import griffin_lim
-from diffusion_audio.audio.mel import log_mel
-from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.evaluation.metrics import (
-    band_errors,
-    log_spectral_distance,
-    mel_l1,
-    multi_resolution_stft,
-)
+from diffusion_audio.data.source import drawn_evenly
+from diffusion_audio.evaluation.copies import GRIFFIN_LIM_ITERATIONS
 from diffusion_audio.generation import Pipeline
 from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
-from diffusion_audio.training.gan_losses import full_band
 from diffusion_audio.training.randomness import purpose_key
 
-GRIFFIN_LIM_ITERATIONS = 60
 STAGES = 3  # that `compare` takes every clip through
 
 
@@ -71,11 +62,7 @@ def compare(
             ``count`` of them in all.
     """
     samples = round(pipeline.seconds * pipeline.model.spec.sample_rate)
-    chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
-    clips = [
-        source.draw(int(i), samples, np.random.default_rng([seed, int(i)]))
-        for i in chosen
-    ]
+    clips = drawn_evenly(source, count, samples, seed)
     captions = [clip["caption"] for clip in clips]
     real = np.stack([clip["audio"] for clip in clips])
     model = pipeline.model
@@ -103,51 +90,3 @@ def compare(
         inverted,
         nothing,
     )
-
-
-def vocoder_table(
-    pipeline: Pipeline, real: np.ndarray, seed: int, *, batch_size: int = BATCH_SIZE
-) -> dict[str, dict[str, np.ndarray]]:
-    """Copy synthesis by the vocoder and by Griffin-Lim: system -> metric -> [n].
-
-    Args:
-        pipeline: has the vocoder.
-        real: waveforms [n, N] that no stage was trained on.
-        seed: of Griffin-Lim's first phases.
-        batch_size: clips at a time.
-    """
-    spec = pipeline.model.spec
-    key = jax.random.key(seed)
-
-    def table(real: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-        mels = log_mel(spec, jnp.asarray(real))
-        systems = {
-            "vocoder": pipeline.vocode(mels),
-            "griffin_lim": griffin_lim(spec, mels, key, GRIFFIN_LIM_ITERATIONS),
-        }
-        length = real.shape[1]
-        return {n: distances(spec, real, w[:, :length]) for n, w in systems.items()}
-
-    return joined(in_batches(table, real, size=batch_size))
-
-
-def distances(
-    spec: AudioSpec, ref: np.ndarray, est: np.ndarray | Array
-) -> dict[str, np.ndarray]:
-    """Distances of waveforms [n, N] to their references, [n] each.
-
-    ``mel_l1`` is HiFi-GAN's validation error: mels of the full band down to its floor
-    of 1e-5. ``mel_l1_input`` is that of the mels a network is given, with their own
-    floor: blind to all that is softer. ``top_band`` is the log-spectral error of the
-    highest band, where a vocoder's lines are.
-    """
-    a, b = jnp.asarray(ref), jnp.asarray(est)
-    return {
-        "mel_l1": np.asarray(mel_l1(full_band(spec), a, b)),
-        "mel_l1_input": np.asarray(mel_l1(spec, a, b)),
-        "multi_resolution_stft": np.asarray(multi_resolution_stft(a, b)),
-        "log_spectral_distance": np.asarray(
-            log_spectral_distance(a, b, spec.sample_rate)
-        ),
-        "top_band": band_errors(a, b, spec.sample_rate)[:, -1],
-    }

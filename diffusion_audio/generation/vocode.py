@@ -9,6 +9,7 @@ the length of a file.
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -38,13 +39,13 @@ class Vocoder(NamedTuple):
         spec: of the mels that it takes.
         cfg: of the generator.
         params: without weight norm.
-        resynthesize: (params, audio [B, N]) -> audio [B, N], N a multiple of the hop.
+        vocode: log-mels [B, T, F] -> waveforms [B, T * hop].
     """
 
     spec: AudioSpec
     cfg: HiFiGANConfig
     params: Params
-    resynthesize: Callable[[Params, Array], Array]
+    vocode: Callable[[Array], Array]
 
 
 def load_vocoder(directory: str | Path) -> Vocoder:
@@ -64,13 +65,10 @@ def load_vocoder(directory: str | Path) -> Vocoder:
         settings(HiFiGANConfig, config, "generator"), weight_norm=False
     )
     parts = {"components": {"vocoder": {"run": str(directory)}}}
-    network = build_hifigan(cfg)
-
-    @jax.jit
-    def resynthesize(params: Params, audio: Array) -> Array:
-        return network.apply(params, log_mel(spec, audio))
-
-    return Vocoder(spec, cfg, run.load_components(parts)["vocoder"], resynthesize)
+    params = run.load_components(parts)["vocoder"]
+    return Vocoder(
+        spec, cfg, params, partial(jax.jit(build_hifigan(cfg).apply), params)
+    )
 
 
 def resynthesize(
@@ -111,7 +109,7 @@ def resynthesize(
             audio = np.stack([window for _, window, _ in batch])
             missing = batch_size - len(batch)  # one shape, one compilation
             audio = np.pad(audio, ((0, missing), (0, 0)))
-            waves = np.asarray(vocoder.resynthesize(vocoder.params, jnp.asarray(audio)))
+            waves = np.asarray(vocoder.vocode(log_mel(spec, jnp.asarray(audio))))
             for (name, _, kept), wave in zip(batch, waves, strict=False):
                 yield name, wave[kept]
 

@@ -5,58 +5,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from diffusion_audio.data.source import open_source
 from diffusion_audio.evaluation.adherence import Adherence, adherence
-from diffusion_audio.evaluation.comparison import (
-    GRIFFIN_LIM_ITERATIONS,
-    STAGES,
-    Comparison,
-    compare,
-    vocoder_table,
-)
+from diffusion_audio.evaluation.comparison import STAGES, Comparison, compare
+from diffusion_audio.evaluation.copies import Copies, copy
 from diffusion_audio.evaluation.judge import load_judge
 from diffusion_audio.generation import Pipeline, load
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.nn.functional import count
+from diffusion_audio.study.evidence import (
+    against_griffin_lim,
+    copies_table,
+    curves,
+    made_by,
+)
 from diffusion_audio.study.page import (
     Clip,
     Column,
     Estimate,
     Example,
     Judgement,
-    Provenance,
     Report,
     Row,
-    Run,
     Table,
     render,
 )
-from diffusion_audio.training import session
-from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.progress import ProgressView
 from diffusion_audio.training.session import PROVENANCE
-from diffusion_audio.training.workdir import (
-    config_hash,
-    provenance,
-    read_config,
-    write_json,
-)
+from diffusion_audio.training.workdir import read_config, write_json
 
-CURVES = {
-    "vae": ("reconstruction", "kl"),
-    "vocoder": ("mel", "mel_l1", "discriminator"),
-    "diffusion": ("loss",),
-    "classifier": ("loss",),
-}
-MEASURES = {
-    "mel_l1": "mel L1, full band, floor 1e-5 (log units)",
-    "mel_l1_input": "mel L1 above the model's own floor",
-    "multi_resolution_stft": "multi-resolution STFT",
-    "log_spectral_distance": "log-spectral distance (log10 of power)",
-    "top_band": "log-spectral error of the highest band (dB)",
-}
 SYSTEMS = {
     "real": ("Real clips", "the judge's ceiling"),
     "rebuilt": ("VAE + vocoder", "what the model could sound"),
@@ -123,7 +101,7 @@ def write_report(
         )
     finally:
         view.close()
-    copies = vocoder_table(pipeline, sounds.real, seed, **options)
+    copies = copy(spec, pipeline.vocode, sounds.real, seed, **options)
     judged: dict[str, Adherence] = {}
     if judge is not None:
         asked = judge.asked(source, sounds.attributes)
@@ -141,7 +119,7 @@ def write_report(
         "adherence": {system: _shares(table) for system, table in judged.items()},
         "vocoder": {
             system: {name: float(np.mean(v)) for name, v in columns.items()}
-            for system, columns in copies.items()
+            for system, columns in copies.distances.items()
         },
     }
     write_json(out / "results.json", results)
@@ -151,12 +129,12 @@ def write_report(
     report = Report(
         title=f"Text to audio: what the model makes of captions it {known}",
         summary=_summary(config, pipeline, sounds, judged, copies, known),
-        provenance=_provenance(runs, command, {"evaluate": time.monotonic() - started}),
+        provenance=made_by(runs, command, {"evaluate": time.monotonic() - started}),
         sample_rate=spec.sample_rate,
         headlines=_headlines(judged),
         examples=_examples(sounds, judged, examples),
         tables=tuple(_tables(judged, copies, config, len(sounds.captions))),
-        runs=tuple(_curves(runs)),
+        runs=tuple(curves(runs)),
     )
     return render(report, out / "report.html")
 
@@ -171,7 +149,7 @@ def _summary(
     pipeline: Pipeline,
     sounds: Comparison,
     judged: dict[str, Adherence],
-    copies: dict[str, dict[str, np.ndarray]],
+    copies: Copies,
     known: str,
 ) -> str:
     sampling = config["sampling"]
@@ -191,12 +169,7 @@ def _summary(
             f"attribute most often wrong is {worst[0]}, right in "
             f"{100 * worst[1].value:.0f} % of them."
         )
-    ours, theirs = (np.mean(copies[s]["mel_l1"]) for s in ("vocoder", "griffin_lim"))
-    text += (
-        f" The vocoder's mel error is {ours:.2f}, that of Griffin-Lim with "
-        f"{GRIFFIN_LIM_ITERATIONS} iterations {theirs:.2f}."
-    )
-    return text
+    return f"{text} {against_griffin_lim(copies.distances)}"
 
 
 def _headlines(judged: dict[str, Adherence]) -> tuple[tuple[str, str], ...]:
@@ -237,7 +210,7 @@ def _examples(
 
 def _tables(
     judged: dict[str, Adherence],
-    copies: dict[str, dict[str, np.ndarray]],
+    copies: Copies,
     config: dict[str, Any],
     n: int,
 ) -> list[Table]:
@@ -263,37 +236,12 @@ def _tables(
                 percent=True,
             )
         )
-    names = {"vocoder": "Vocoder", "griffin_lim": "Griffin-Lim"}
-    tables.append(
-        Table(
-            "Copy synthesis: from a real clip's mel back to a waveform",
-            (
-                Column(names["vocoder"], "HiFi-GAN"),
-                Column(names["griffin_lim"], f"{GRIFFIN_LIM_ITERATIONS} iterations"),
-            ),
-            tuple(
-                Row(title, tuple(_mean(copies[s][key]) for s in names), "lower")
-                for key, title in MEASURES.items()
-            ),
-            f"Mean over {n} clips of the split, 95 % bootstrap interval.",
-        )
-    )
+    tables.append(copies_table(copies.distances))
     return tables
 
 
 def _share(p: Any) -> Estimate:
     return Estimate(p.value, p.low, p.high)
-
-
-def _mean(values: np.ndarray) -> Estimate:
-    """Mean with its 95 % percentile bootstrap interval."""
-    values = values.astype(np.float64)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return Estimate(float(values.mean()))
-    interval = bootstrap(
-        (values,), np.mean, n_resamples=2000, method="percentile", rng=0
-    ).confidence_interval
-    return Estimate(float(values.mean()), float(interval.low), float(interval.high))
 
 
 def _runs(
@@ -305,32 +253,3 @@ def _runs(
         runs["classifier"] = Path(classifier)
     runs["diffusion"] = Path(model)
     return {n: path for n, path in runs.items() if (path / PROVENANCE).is_file()}
-
-
-def _curves(runs: dict[str, Path]) -> list[Run]:
-    curves = []
-    for name, path in runs.items():
-        rows = read_metrics(path)
-        present = {key for row in rows for key in row}
-        metrics = tuple(key for key in CURVES[name] if key in present)
-        steps = max((row["step"] for row in rows), default=0)
-        curves.append(Run(name, rows, metrics, f"{steps} steps"))
-    return curves
-
-
-def _provenance(
-    runs: dict[str, Path], command: str | None, seconds: dict[str, float]
-) -> Provenance:
-    now = provenance()
-    made = {name: session.sessions(path) for name, path in runs.items()}
-    made_with = session.origin([*(s for every in made.values() for s in every), now])
-    spent = {f"train {name}": session.seconds(every) for name, every in made.items()}
-    return Provenance(
-        command=command or now["command"],
-        commit=made_with["commit"],
-        dirty=made_with["uncommitted_changes"],
-        device=made_with["device"],
-        configs={name: config_hash(read_config(path)) for name, path in runs.items()},
-        versions=made_with["versions"],
-        seconds=spent | seconds,
-    )
