@@ -5,7 +5,9 @@ check     decodes every clip and names each bad one: missing, unreadable, trunca
           or the same as one of another split. Exits with 1 if there is one.
 prepare   makes the set ready: synthesises tones, downloads a public set.
 
-A source is `tones`, `folder:DIR` or `tfds:NAME`.
+A source is `tones`, `folder:DIR` or `tfds:NAME`. Sets of TFDS, tones among them, are
+in the folder that the environment variable TFDS_DATA_DIR names, else in
+~/tensorflow_datasets; training looks there too.
 """
 
 from collections.abc import Mapping
@@ -22,12 +24,6 @@ ACTIONS = ("check", "prepare")
 def main(argv: list[str]) -> int:
     """Runs the verb."""
     values = flags.FlagValues()
-    flags.DEFINE_string(
-        "data_dir",
-        None,
-        "where TFDS keeps its sets; None is its own default",
-        flag_values=values,
-    )
     action, *sources = options.parse(
         values, argv, usage=USAGE, about=__doc__, positional="action"
     )
@@ -36,18 +32,18 @@ def main(argv: list[str]) -> int:
     if len(sources) != 1:
         raise UserError(f"expected one SOURCE, not {len(sources)}; usage: {USAGE}")
     if action == "prepare":
-        return _prepare(sources[0], values.data_dir)
-    return _check(sources[0], values.data_dir)
+        return _prepare(sources[0])
+    return _check(sources[0])
 
 
-def _prepare(source: str, data_dir: str | None) -> int:
+def _prepare(source: str) -> int:
     from diffusion_audio.data.source import prepare
 
-    print(f"{source} is ready: {_sizes(prepare(source, data_dir=data_dir))}")
+    print(f"{source} is ready: {_sizes(prepare(source))}")
     return 0
 
 
-def _check(source: str, data_dir: str | None) -> int:
+def _check(source: str) -> int:
     from diffusion_audio.data.check import check
     from diffusion_audio.training.progress import ProgressView
 
@@ -59,7 +55,7 @@ def _check(source: str, data_dir: str | None) -> int:
         view.update(done)
 
     try:
-        report = check(source, data_dir=data_dir, progress=progress)
+        report = check(source, progress=progress)
     finally:
         if view is not None:
             view.close()

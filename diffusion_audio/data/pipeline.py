@@ -39,6 +39,21 @@ class Skipped:
         """How many clips were skipped, by kind of damage."""
         return dict(Counter(self._kinds.values()))
 
+    def get_state(self) -> dict[str, str]:
+        """The kind of damage of each, by number, as JSON has it."""
+        with self._lock:
+            return {str(index): kind for index, kind in self._kinds.items()}
+
+    def set_state(self, state: Mapping[str, str]) -> None:
+        """Knows those of ``get_state`` too."""
+        with self._lock:
+            self._kinds |= {int(index): kind for index, kind in state.items()}
+
+    def remove(self, index: int) -> None:
+        """A clip is good: it always was, or has been mended since."""
+        with self._lock:
+            self._kinds.pop(index, None)
+
     def add(self, index: int, error: AudioFileError) -> None:
         """Count a bad clip.
 
@@ -83,12 +98,16 @@ class Batches:
         return self._skipped.counts
 
     def get_state(self) -> dict[str, Any]:
-        """Where the iterator stands: a small value that JSON can hold."""
-        return self._iterator.get_state()
+        """Where the iterator stands, and what it skipped: values that JSON can hold."""
+        return {
+            "place": self._iterator.get_state(),
+            "skipped": self._skipped.get_state(),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where ``get_state`` was asked."""
-        self._iterator.set_state(state)
+        self._iterator.set_state(state["place"])
+        self._skipped.set_state(state["skipped"])
 
 
 def batches(
@@ -141,10 +160,12 @@ def batches(
 
     def draw(index: int, rng: np.random.Generator) -> Clip | None:
         try:
-            return source.draw(int(index), samples, rng)
+            clip = source.draw(int(index), samples, rng)
         except AudioFileError as error:
             skipped.add(int(index), error)
             return None  # Grain leaves it out; no other clip's choices change
+        skipped.remove(int(index))
+        return clip
 
     def collate(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         batch = {

@@ -181,9 +181,9 @@ def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilde
         raise _needs_tensorflow(name) from error
     except tfds.core.registered.DatasetNotFoundError as error:
         raise UserError(
-            f"tfds:{name} is not prepared in "
-            f"{data_dir or 'the default folder of TFDS'}: run `diffusion-audio data "
-            f"prepare tfds:{name}`"
+            f"tfds:{name} is not prepared in {data_dir or tfds.core.constants.DATA_DIR}"
+            f": run `diffusion-audio data prepare tfds:{name}`, or set TFDS_DATA_DIR "
+            "to where it is"
         ) from error
 
 

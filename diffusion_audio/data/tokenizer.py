@@ -77,10 +77,19 @@ class Tokenizer:
         """Token ids int32 [B, L], 0 where a text has ended; "" is all zeros.
 
         Raises:
-            UserError: for a text of more than ``max_tokens`` tokens.
+            UserError: for a text of more than ``max_tokens`` tokens, or with a
+                surrogate, which is no character.
         """
         ids = np.zeros((len(texts), self.max_tokens), np.int32)
         for row, text in zip(ids, texts, strict=True):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"the caption {text[:60]!r} is not valid Unicode at character "
+                    f"{error.start + 1}: was it typed or stored as something else than "
+                    "UTF-8?"
+                ) from error
             # A text in which "<pad>" is written must not end there.
             tokens = self._bpe.encode(text.replace(PADDING, "< pad >")).ids
             if len(tokens) > self.max_tokens:

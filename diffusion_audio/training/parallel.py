@@ -146,6 +146,7 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
         axis_name="data",
         in_axes=(None, 0, None),
         out_axes=None,
+        donate_argnums=0,
         devices=list(mesh.devices.flat),
     )
 

@@ -5,20 +5,7 @@ import dataclasses
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig
-from diffusion_audio.models.vae import VAEConfig
 from diffusion_audio.training.loop import TrainConfig
-
-
-def check_vae(spec: AudioSpec, cfg: VAEConfig, seconds: float) -> None:
-    """Refuses segments that the VAE cannot take."""
-    frames = round(seconds * spec.sample_rate) // spec.hop_length
-    if frames % cfg.factor:
-        fitting = -(-frames // cfg.factor) * cfg.factor * spec.hop_length
-        raise UserError(
-            f"config.data.seconds is a segment of {frames} mel frames, but the VAE "
-            f"takes multiples of {cfg.factor}; set it to "
-            f"{fitting / spec.sample_rate:.8g}"
-        )
 
 
 def check_start(mine: HiFiGANConfig, theirs: HiFiGANConfig) -> None:

@@ -154,8 +154,8 @@ def test_data_check_names_every_bad_clip(folder, capsys):
 
 def test_data_prepare(call, capsys):
     calls = call(source, "prepare", {"train": 3, "validation": 1})
-    assert main(["data", "prepare", "tones", "--data_dir=d"]) == 0
-    assert calls == [(("tones",), {"data_dir": "d"})]
+    assert main(["data", "prepare", "tones"]) == 0
+    assert calls == [(("tones",), {})]
     out = capsys.readouterr().out
     assert out == "tones is ready: 4 clips (3 train, 1 validation)\n"
 

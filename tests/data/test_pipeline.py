@@ -162,6 +162,27 @@ def test_one_bad_clip_is_always_allowed_and_counted_once() -> None:
     assert iterator.skipped == {"empty": 1}
 
 
+def test_skipped_clips_are_saved_with_the_place(caplog) -> None:
+    bad = {2: "missing", 5: "empty", 7: "missing"}
+    iterator = make(Numbers(10, bad), skip_budget=0.3)
+    take(iterator, 6)
+    state = json.loads(json.dumps(iterator.get_state()))
+    caplog.clear()
+    again = make(Numbers(10, bad), skip_budget=0.3)
+    again.set_state(state)
+    assert again.skipped == iterator.skipped == {"missing": 2, "empty": 1}
+    take(again, 6)
+    assert not caplog.records  # each is told of once
+    more = make(Numbers(10, bad | {8: "empty"}), skip_budget=0.3)
+    more.set_state(state)
+    with pytest.raises(UserError, match="4 of the 10 clips of numbers are bad"):
+        take(more, 6)
+    mended = make(Numbers(10, {2: "missing"}), skip_budget=0.3)
+    mended.set_state(state)
+    take(mended, 6)
+    assert mended.skipped == {"missing": 1}
+
+
 def test_beyond_the_budget_the_run_stops() -> None:
     iterator = make(Numbers(10, dict.fromkeys(range(4), "missing")), skip_budget=0.3)
     with pytest.raises(UserError, match=r"4 of the 10 clips of numbers are bad.*'miss"):

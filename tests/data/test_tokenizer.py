@@ -1,3 +1,5 @@
+import os
+
 import hypothesis
 import numpy as np
 import pytest
@@ -68,6 +70,13 @@ def test_long_caption_is_refused_with_its_length(tokenizer: Tokenizer) -> None:
         tokenizer.encode(["fine", "a soft " * 20])
     with pytest.raises(UserError, match="tokens"):
         tokenizer.encode(["x" * 10_000])
+
+
+def test_what_is_not_utf8_is_refused(tokenizer: Tokenizer) -> None:
+    typed = os.fsdecode(b"a fl\xfcte")  # what Latin-1 becomes on a command line
+    message = r"'a fl\\udcfcte' is not valid Unicode at character 5"
+    with pytest.raises(UserError, match=message):
+        tokenizer.encode(["a flute", typed])
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"version": "1.0"}'])

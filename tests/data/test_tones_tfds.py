@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,3 +94,19 @@ def test_who_comes_second_uses_what_the_first_made(data_dir: Path, monkeypatch) 
     monkeypatch.setattr(tones_tfds.Tones, "is_prepared", lambda self: next(answers))
     monkeypatch.setattr(tones_tfds.Tones, "download_and_prepare", exists)
     assert len(open_source("tones", "held_out", data_dir=data_dir)) == 24
+
+
+def test_preparing_and_training_look_where_tfds_is_told_to(tmp_path: Path) -> None:
+    program = """
+from diffusion_audio.data import tones
+from diffusion_audio.data.source import open_source, prepare
+tones.SPLITS = {"train": 1, "validation": 1, "held_out": 1}
+prepare("tones")
+print(len(open_source("tones", "held_out")))
+"""
+    environment = os.environ | {"TFDS_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "24\n", done.stderr
+    assert (tmp_path / "tones").is_dir()

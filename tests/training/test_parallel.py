@@ -34,7 +34,10 @@ def train(cfg: ParallelConfig, steps: int = 5):
     compiled = parallel.compile_step(step, mesh, cfg.mode)
     for _ in range(steps):
         batch = parallel.place_batch(next(stream), mesh)
+        old = state
         state, metrics = compiled(state, batch, key)
+        # The old state's memory is the new one's.
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(old))
     return jax.device_get((state, metrics)), len(traces)
 
 

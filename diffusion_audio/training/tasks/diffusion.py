@@ -34,6 +34,7 @@ from diffusion_audio.training.objective import DiffusionLossConfig, LikelihoodCo
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.randomness import purpose_key, step_key
 from diffusion_audio.training.sampler import SamplingConfig
+from diffusion_audio.training.segments import check_latents
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import Evaluation, Mean, State, Task, new_state
 
@@ -59,6 +60,7 @@ def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
     ``times``: what the sampler of times has learned of the losses.
     """
     model = build(config)
+    check_latents(model.spec, model.vae_config, config["data"]["seconds"])
     cfg = settings(DiffusionLossConfig, config, "loss")
     batch_size = config["data"]["batch_size"]
     times = cfg.time_sampler(batch_size)

@@ -23,6 +23,7 @@ from diffusion_audio.training.descent import descend
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.randomness import step_key
+from diffusion_audio.training.segments import check_latents
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import Evaluation, State, Task, new_state
 
@@ -48,15 +49,20 @@ class VAELossConfig:
 
 
 def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
-    """The VAE task of a config with groups audio, vae, loss, optimizer, ema, train.
+    """The VAE task of a config.
 
-    The loss is the sum over a picture's elements of their distance plus
-    ``kl_weight`` times the KL summed over the latent, both divided by the number
-    of elements of the picture.
+    Groups: audio, data, vae, loss, optimizer, ema, train. The loss is the sum over a
+    picture's elements of their distance plus ``kl_weight`` times the KL summed over the
+    latent, both divided by the number of elements of the picture.
+
+    Raises:
+        UserError: segments do not fit the VAE.
     """
     del tokenizer
     spec = AudioSpec.from_config(config["audio"])
-    network = build_vae(settings(VAEConfig, config, "vae"))
+    vae_cfg = settings(VAEConfig, config, "vae")
+    check_latents(spec, vae_cfg, config["data"]["seconds"])
+    network = build_vae(vae_cfg)
     cfg = settings(VAELossConfig, config, "loss")
     train = settings(TrainConfig, config, "train")
     average = settings(ema.EMAConfig, config, "ema")

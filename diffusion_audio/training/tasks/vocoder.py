@@ -30,6 +30,7 @@ from diffusion_audio.training.gan_losses import (
 )
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
+from diffusion_audio.training.segments import check_latents
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import (
     Evaluation,
@@ -39,7 +40,7 @@ from diffusion_audio.training.task import (
     apply_gradients,
     new_state,
 )
-from diffusion_audio.training.vocoder_checks import check, check_start, check_vae
+from diffusion_audio.training.vocoder_checks import check, check_start
 from diffusion_audio.training.vocoder_loss import VocoderLossConfig, weighted
 
 
@@ -76,7 +77,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     if "vae" in parts:
         vae_cfg = settings(VAEConfig, parts["vae"], "vae")
         vae = build_vae(vae_cfg)
-        check_vae(spec, vae_cfg, config["data"]["seconds"])
+        check_latents(spec, vae_cfg, config["data"]["seconds"])
     if "vocoder" in parts:
         check_start(
             generator_cfg, settings(HiFiGANConfig, parts["vocoder"], "generator")

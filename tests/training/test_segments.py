@@ -1,0 +1,43 @@
+"""Segments that latents cannot be made of are refused with the nearest that works."""
+
+import re
+
+import pytest
+
+from diffusion_audio.audio.spec import PRESETS
+from diffusion_audio.errors import UserError
+from diffusion_audio.models.patches import PatchesConfig
+from diffusion_audio.models.vae import VAEConfig
+from diffusion_audio.training import run
+from diffusion_audio.training.segments import check_latents
+from tests.recipes import recipe
+
+VAE = VAEConfig(channels=(8, 8, 8), latent=4, groups=4)  # halves twice
+
+
+@pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
+@pytest.mark.parametrize("frames", [1, 5, 6, 7, 250])
+@pytest.mark.parametrize("cfg", [VAE, PatchesConfig(size=4)])
+def test_the_length_that_is_named_works_and_is_the_nearest(spec, frames, cfg):
+    seconds = spec.samples(frames) / spec.sample_rate
+    with pytest.raises(UserError, match=f"a segment of {frames} mel frames") as caught:
+        check_latents(spec, cfg, seconds)
+    named = float(re.search(r"set it to (\S+)$", str(caught.value)).group(1))
+    check_latents(spec, cfg, named)
+    hop = spec.hop_length / spec.sample_rate
+    assert abs(named - seconds) < (2 if frames > 1 else 3) * hop + 1e-6
+
+
+def test_a_clip_a_little_longer_than_its_frames_fits():
+    spec = PRESETS["tones_16k"]
+    check_latents(spec, VAE, (spec.samples(8) + 3) / spec.sample_rate)
+
+
+@pytest.mark.parametrize("task", ["vae", "diffusion"])
+def test_the_tasks_ask(task):
+    config = recipe(task)
+    config.data.seconds = 1.0
+    if task == "diffusion":
+        config.patches.size = 4  # 16 channels, as the UNet has
+    with pytest.raises(UserError, match=r"62 mel frames, but .* set it to 1\.024"):
+        run.make_task(run.resolve(config))
