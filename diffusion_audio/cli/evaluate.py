@@ -8,7 +8,6 @@ results.json and report.html; prints the page's path.
 from absl import flags
 
 from diffusion_audio.cli import options
-from diffusion_audio.errors import UserError
 
 USAGE = "diffusion-audio evaluate --model=RUN_DIR --out=DIR [--classifier=RUN_DIR]"
 
@@ -43,31 +42,18 @@ def main(argv: list[str]) -> int:
     options.sounds(values)
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 
-    from diffusion_audio.study.report import write_report
-    from diffusion_audio.study.vocoder_report import write_vocoder_report
-    from diffusion_audio.training.workdir import read_config
+    from diffusion_audio.study.evaluate import evaluate
 
-    same = {
-        "split": values.split,
-        "examples": values.examples,
-        "seed": values.seed,
-        "batch_size": values.batch_size,
-    }
-    if read_config(values.model)["task"] == "vocoder":
-        for flag in ("classifier", "vocoder"):
-            if values[flag].present:
-                raise UserError(f"--{flag} is for diffusion runs; this is a vocoder's")
-        page = write_vocoder_report(
-            values.model, values.out, clips=values.captions, **same
-        )
-    else:
-        page = write_report(
-            values.model,
-            values.out,
-            classifier=values.classifier,
-            vocoder=values.vocoder,
-            captions=values.captions,
-            **same,
-        )
+    page = evaluate(
+        values.model,
+        values.out,
+        classifier=values.classifier,
+        vocoder=values.vocoder,
+        split=values.split,
+        captions=values.captions,
+        examples=values.examples,
+        seed=values.seed,
+        batch_size=values.batch_size,
+    )
     print(page)
     return 0

@@ -11,7 +11,7 @@ from diffusion_audio import generation
 from diffusion_audio.cli.main import main
 from diffusion_audio.data import source
 from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.study import report
+from diffusion_audio.study import evaluate
 from diffusion_audio.training import loop, run
 
 CONFIG = """
@@ -104,7 +104,7 @@ def test_generate_with_mistakes(call, capsys, argv, line):
 
 
 def test_evaluate(call, capsys):
-    calls = call(report, "write_report", Path("out/report.html"))
+    calls = call(evaluate, "evaluate", Path("out/report.html"))
     argv = ["--model=runs/a", "--out=out", "--captions=8", "--vocoder=runs/v"]
     assert main(["evaluate", *argv]) == 0
     [(args, keywords)] = calls

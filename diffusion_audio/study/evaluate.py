@@ -1,0 +1,52 @@
+"""The report that fits a run: of text to audio, or of a vocoder."""
+
+from pathlib import Path
+from typing import Any
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.study.report import write_report
+from diffusion_audio.study.vocoder_report import write_vocoder_report
+from diffusion_audio.training.workdir import read_config
+
+
+def evaluate(
+    model: str | Path,
+    out: str | Path,
+    *,
+    classifier: str | Path | None = None,
+    vocoder: str | Path | None = None,
+    captions: int = 144,
+    **options: Any,
+) -> Path:
+    """Evaluates a run and writes ``results.json`` and ``report.html``.
+
+    Args:
+        model: work directory of a diffusion or vocoder run.
+        out: directory to write to.
+        classifier: work directory of the judge's run, for a diffusion run.
+        vocoder: in place of a diffusion run's own.
+        captions: how many to make sounds of, or clips to copy.
+        **options: as of `write_report` and `write_vocoder_report`.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: a run is missing or does not fit.
+    """
+    if read_config(model)["task"] != "vocoder":
+        return write_report(
+            model,
+            out,
+            classifier=classifier,
+            vocoder=vocoder,
+            captions=captions,
+            **options,
+        )
+    for name, given in (("classifier", classifier), ("vocoder", vocoder)):
+        if given is not None:
+            raise UserError(
+                f"--{name} is for diffusion runs, and {model} is a vocoder's; leave it "
+                "out"
+            )
+    return write_vocoder_report(model, out, clips=captions, **options)
