@@ -21,7 +21,7 @@ T = jnp.array([10, 900])
 def test_every_solver_of_the_recipe(name):
     cfg = settings(SamplingConfig, get_config("tones").to_dict(), "sampling")
     solver = make_sampler(cfg.of_solver(name), S, OBJECTIVE)
-    assert len(solver.stops) == 50
+    assert len(solver.stops) == cfg.steps
 
 
 @pytest.mark.parametrize(
