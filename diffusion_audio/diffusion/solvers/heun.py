@@ -49,12 +49,11 @@ def heun(
     straight = grid.alpha[0] == 0
     scale = 1 / (alpha + straight * sigma)
     scale_to = 1 / (alpha_to + straight * sigma_to)
-    half_x0 = (alpha_to - alpha * scale / scale_to) / 2
-    half_eps = (sigma_to - sigma * scale / scale_to) / 2
+    # The state that a step leaves is alpha x_0 + sigma eps of its first prediction.
+    shrunk_alpha, shrunk_sigma = (x * scale / scale_to for x in (alpha, sigma))
     new = Sum(
-        kept=np.where(first, 0, scale / scale_to),
-        x0=_pairs(first, alpha_to, half_x0),
-        eps=_pairs(first, sigma_to, half_eps),
+        x0=_pairs(first, alpha_to, shrunk_alpha),
+        eps=_pairs(first, sigma_to, shrunk_sigma),
     )
     if lift is not None:
         churn_x, churn_z = (table[step] for table in lift)
@@ -73,6 +72,7 @@ def heun(
     )
 
 
-def _pairs(first: np.ndarray, euler: np.ndarray, half: np.ndarray) -> np.ndarray:
+def _pairs(first: np.ndarray, there: np.ndarray, shrunk: np.ndarray) -> np.ndarray:
     """Weights [n, 2] of the latest prediction and the one before."""
-    return np.stack([np.where(first, euler, half), np.where(first, 0, half)], axis=1)
+    second = (there - shrunk) / 2, (there + shrunk) / 2
+    return np.stack([np.where(first, there, second[0]), (1 - first) * second[1]], 1)
