@@ -12,7 +12,7 @@ from diffusion_audio.audio.mel import (
     denormalize,
     frame,
     log_mel,
-    mel_filterbank,
+    mel_triangles,
     normalize,
 )
 from diffusion_audio.audio.spec import PRESETS, AudioSpec
@@ -96,6 +96,7 @@ def test_equals_librosa_over_100_db(name, framing):
     np.testing.assert_allclose(rounded, expected, atol=0.03, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:Empty filters")  # HTK bands of 256 are narrow
 @pytest.mark.parametrize("name", SPECS)
 def test_filterbank_equals_librosa(name):
     for scale in ("slaney", "htk"):
@@ -111,7 +112,7 @@ def test_filterbank_equals_librosa(name):
                 norm="slaney" if norm == "slaney" else None,
                 dtype=np.float64,
             )
-            np.testing.assert_allclose(mel_filterbank(spec), expected, atol=1e-12)
+            np.testing.assert_allclose(mel_triangles(spec), expected, atol=1e-12)
 
 
 def test_batch_is_the_clips():

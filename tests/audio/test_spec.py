@@ -74,6 +74,7 @@ def test_hash_is_a_contract():
     # Stored in checkpoints and caches: a change here orphans all of them.
     assert {name: spec.hash for name, spec in PRESETS.items()} == {
         "audioldm_16k": "26aaf4765e32",
+        "audioldm_48k": "81e52de9610d",
         "auffusion_16k": "a89898cb092f",
         "hifigan_22k": "c98390bf3fd5",
         "tones_16k": "30b53cc45045",
