@@ -210,3 +210,14 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
         assert all(value > 0 for value in found.values())
     assert main([*words, "--classifier=nowhere"]) == 2
     assert "--classifier is for diffusion runs" in capsys.readouterr().err
+    assert main(["evaluate", f"--model={runs / 'vae'}", f"--out={tmp_path / 'a'}"]) == 2
+    assert "needs one of task 'diffusion' or 'vocoder'" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_mistake_takes_no_work_directory(runs, tmp_path):
+    config = tiny("diffusion", "tones")
+    config.sampling.solver = "dpmp_2m"
+    with pytest.raises(UserError):
+        run.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -125,13 +125,18 @@ def blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[np.ndarra
     """
     with _open(path) as file:
         info = _info(file)
-        got = 0
+        got = made = 0
         stream = soxr.ResampleStream(info.sample_rate, sample_rate, 1, quality="HQ")
         for block in _decode(path, file, 0, info.frames):
             got += len(block)
-            yield stream.resample_chunk(block)
+            wave = stream.resample_chunk(block)
+            made += len(wave)
+            yield wave
         _require_whole(path, info, 0, got, info.frames)
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        wave = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        if not made + len(wave):
+            raise AudioFileError("empty", path, "too short to make one sample")
+        yield wave
 
 
 def write(path: str | os.PathLike[str], wave: np.ndarray, sample_rate: int) -> None:

@@ -1,8 +1,9 @@
-"""Measures a trained text-to-audio run and writes a page to read and listen to.
+"""Measures a trained run and writes a page to read and listen to.
 
-Makes sounds of captions of a split, has them judged by a classifier of real
-clips where one is given, compares the vocoder with Griffin-Lim, and writes
-results.json and report.html; prints the page's path.
+Of a diffusion run: makes sounds of captions of a split, has them judged by a classifier
+of real clips where one is given, and compares the vocoder with Griffin-Lim. Of a
+vocoder's run: copies clips of a split, beside Griffin-Lim. Writes results.json and
+report.html; prints the page's path.
 """
 
 from absl import flags
@@ -38,7 +39,6 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer(
         "examples", 12, "how many are on the page", lower_bound=1, flag_values=values
     )
-    flags.DEFINE_integer("seed", 0, "of all randomness", flag_values=values)
     options.sounds(values)
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 

@@ -19,14 +19,6 @@ def main(argv: list[str]) -> int:
         "model", None, "directory of a diffusion run", flag_values=values
     )
     flags.DEFINE_string("out", None, "directory of the files", flag_values=values)
-    flags.DEFINE_integer(
-        "seed",
-        0,
-        "of all randomness",
-        lower_bound=0,
-        upper_bound=2**32 - 1,
-        flag_values=values,
-    )
     flags.DEFINE_string(
         "solver",
         None,

@@ -53,6 +53,14 @@ def parse(
 
 def sounds(values: flags.FlagValues) -> None:
     """Defines the flags of the verbs that make sounds of captions."""
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "of all randomness",
+        lower_bound=0,
+        upper_bound=2**32 - 1,
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "vocoder",
         None,

@@ -38,7 +38,8 @@ def in_batches(
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         made = function(*(array[rows] for array in arrays))
-        yield jax.tree.map(lambda x: np.asarray(x)[: count - start], made)  # noqa: B023
+        here = slice(count - start)
+        yield jax.tree.map(lambda x, here=here: np.asarray(x)[here], made)
 
 
 def joined(

@@ -8,6 +8,8 @@ from diffusion_audio.study.report import write_report
 from diffusion_audio.study.vocoder_report import write_vocoder_report
 from diffusion_audio.training.workdir import read_config
 
+TASKS = ("diffusion", "vocoder")
+
 
 def evaluate(
     model: str | Path,
@@ -34,7 +36,13 @@ def evaluate(
     Raises:
         UserError: a run is missing or does not fit.
     """
-    if read_config(model)["task"] != "vocoder":
+    task = read_config(model)["task"]
+    if task not in TASKS:
+        raise UserError(
+            f"{model} is a run of task {task!r}; evaluate needs one of task "
+            f"{' or '.join(map(repr, TASKS))}"
+        )
+    if task == "diffusion":
         return write_report(
             model,
             out,

@@ -80,17 +80,25 @@ def again(results: Results, plan: Plan, runs: Path, metric: str, system: str) ->
     """Hears the runs of a cell once more and compares.
 
     Raises:
-        UserError: a run is not there, or a value or its protocol differs.
+        UserError: the code is not that of the results, a run is not there, or a value
+            or its protocol differs.
     """
     worst = 0.0
     for cell in plan.cells:
         if cell.system != system:
             continue
         stored = _record(results, cell)
+        way = f"`diffusion-audio experiment run experiments/{results.name}`"
+        if (stored["run"], stored["heard"]) != (cell.training.id, cell.id):
+            raise UserError(
+                f"{cell.name} of the results was made by other code or versions: `git "
+                f"checkout {stored['commit']}` and explain it there, or make new "
+                f"results with {way}"
+            )
         if not cell.training.finished(runs):
             raise UserError(
                 f"the run {cell.training.directory(runs)} is not there; make it with "
-                f"`diffusion-audio experiment run experiments/{results.name}`"
+                f"{way}"
             )
         heard = listen(plan, cell, runs)
         results.protocols[metric].require_same(heard.protocols[metric])

@@ -78,8 +78,6 @@ def write_report(
         UserError: a run is missing or does not fit.
     """
     started = time.monotonic()
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     pipeline = load(model, vocoder)
     config = read_config(model)
     if vocoder is not None:
@@ -93,6 +91,8 @@ def write_report(
     pipeline.model.require_vocoder()
     if judge is not None:
         judge.require(source)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     view = ProgressView("evaluate", STAGES * min(captions, len(source)))
     options: Any = {"batch_size": batch_size}
     try:

@@ -54,8 +54,6 @@ def write_vocoder_report(
         UserError: the run is missing or no vocoder's.
     """
     started = time.monotonic()
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     vocoder, config = load_vocoder(model), read_config(model)
     if "data" not in config:
         raise UserError(
@@ -66,6 +64,8 @@ def write_vocoder_report(
     name, split = config["data"]["source"], split or config["data"]["evaluation_split"]
     source = open_source(name, split, spec.sample_rate)
     whole = round(LONGEST * spec.sample_rate)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     heard = drawn_evenly(source, clips, whole, seed)
     real = np.stack([clip["audio"] for clip in heard])
     real = real[:, : max(1, np.flatnonzero(real.any(axis=0)).max(initial=0) + 1)]

@@ -25,7 +25,13 @@ from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
-from diffusion_audio.training.workdir import claim, config_hash, read_config
+from diffusion_audio.training.workdir import (
+    claim,
+    config_hash,
+    read_config,
+    require_free,
+    write_text,
+)
 
 TASKS = ("vae", "vocoder", "diffusion", "classifier")
 TOKENIZER = "tokenizer.json"
@@ -96,7 +102,8 @@ def train(
     spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
     parallel = settings(ParallelConfig, resolved, "parallel")
-    claim(workdir, resolved)
+    loop_config = settings(loop.TrainConfig, resolved, "train")
+    require_free(workdir, resolved)
     session = Session(workdir, {"config_hash": config_hash(resolved)})
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
@@ -106,6 +113,10 @@ def train(
         for text in (*source.captions(), *held.captions(), *_listened(resolved)):
             tokenizer.encode([text])
     task = make_task(resolved, tokenizer)
+    # What could be refused has been: a mistake takes no directory.
+    claim(workdir, resolved)
+    if tokenizer is not None:
+        write_text(workdir / TOKENIZER, tokenizer.to_json())
     options = {
         "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
@@ -131,7 +142,7 @@ def train(
 
     return loop.train(
         task,
-        settings(loop.TrainConfig, resolved, "train"),
+        loop_config,
         parallel,
         key=jax.random.key(resolved["seed"]),
         workdir=workdir,
@@ -265,12 +276,9 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
     from diffusion_audio.data.tokenizer import Tokenizer
 
     path = workdir / TOKENIZER
-    if not path.exists():
-        tokenizer = Tokenizer.train(source.captions(), **config["tokenizer"])
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(tokenizer.to_json())
-        temporary.replace(path)
-    return Tokenizer.from_json(path.read_text())
+    if path.exists():
+        return Tokenizer.from_json(path.read_text())
+    return Tokenizer.train(source.captions(), **config["tokenizer"])
 
 
 def _latent_cache(

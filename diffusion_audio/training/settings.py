@@ -22,6 +22,7 @@ def settings(cls: type[T], config: Mapping[str, Any], group: str) -> T:
     """
     if group not in config:
         raise UserError(f"the config has no group {group!r}; see configs/ for examples")
+    # A type variable cannot say that it is a dataclass.
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in config[group]:
         if name not in known:

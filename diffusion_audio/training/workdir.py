@@ -33,9 +33,14 @@ FREE_TO_CHANGE = (
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that a reader sees the old file or the new one, never a part."""
+    """Writes JSON; see `write_text`."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that a reader sees the old one or the new one, never a part."""
     temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    temporary.write_text(text)
     temporary.replace(path)
 
 
@@ -78,7 +83,17 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
     Raises:
         UserError: the directory holds a run of another config.
     """
+    require_free(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", config)
+
+
+def require_free(workdir: Path, config: dict[str, Any]) -> None:
+    """Refuses a work directory that holds a run of another config; writes nothing.
+
+    Raises:
+        UserError: naming what differs.
+    """
     config = json.loads(json.dumps(config))
     if (workdir / "config.json").exists():
         changed = [
@@ -92,7 +107,6 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
                 f"{workdir} holds a run of another config ({'; '.join(changed[:3])}"
                 f"{more}); use another --workdir or the config of that run"
             )
-    write_json(workdir / "config.json", config)
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

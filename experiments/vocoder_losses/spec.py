@@ -1,25 +1,19 @@
 """HiFi-GAN taken apart: its losses and discriminators, and what came after it."""
 
 from diffusion_audio.study.spec import Experiment, Published
+from diffusion_audio.training.recipe import load
 
 PAPER = "Kong et al. 2020, table 2 (V3, 500k steps, LJSpeech)"
-MPD = {"periods": (2, 3, 5), "channels": (8, 16, 32)}
-MSD = {
-    "scales": 1,
-    "channels": (8, 16, 32),
-    "kernels": (15, 41, 5),
-    "strides": (1, 4, 1),
-    "groups": (1, 4, 1),
-}
-MRD = {"windows": (512, 128), "channels": 8}
+JUDGES = load("configs/vocoder.py:tones").discriminators.to_dict()
+MODERN = load("configs/vocoder.py:tones,stft_judge").discriminators.to_dict()
 
 experiment = Experiment(
     question="What does each part of HiFi-GAN's training and generator bring?",
     base="configs/vocoder.py:tones",
     baseline="full",
     variants={
-        "no MPD": {"discriminators": {"msd": MSD}},
-        "no MSD": {"discriminators": {"mpd": MPD}},
+        "no MPD": {"discriminators": {"msd": JUDGES["msd"]}},
+        "no MSD": {"discriminators": {"mpd": JUDGES["mpd"]}},
         "no MRF": {
             "generator.resblock_kernels": (7,),
             "generator.dilations": ((1, 3),),
@@ -28,7 +22,7 @@ experiment = Experiment(
         "no mel loss": {"loss.mel": 0.0},
         "mel loss alone": {"loss.features": 0.0, "loss.adversarial": 0.0},
         "multi-scale mel": {"loss.mel_distance": "multiscale", "loss.mel": 15.0},
-        "STFT judge for MSD": {"discriminators": {"mpd": MPD, "mrd": MRD}},
+        "STFT judge for MSD": {"discriminators": MODERN},
         "Snake": {"generator.activation": "snakebeta", "generator.antialias": True},
         "iSTFT head": {
             "generator.rates": (16, 4),

@@ -288,3 +288,9 @@ def test_written_in_blocks_is_written_at_once(tmp_path):
     write(tmp_path / "a.wav", wave, RATE)
     write_blocks(tmp_path / "b.wav", np.array_split(wave, 7), RATE)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_blocks_of_what_is_too_short_are_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.ones(1), 48_000)
+    with pytest.raises(AudioFileError, match="too short to make one sample"):
+        list(blocks(tmp_path / "a.wav", 4000))

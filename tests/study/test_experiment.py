@@ -141,6 +141,11 @@ def test_explain_makes_a_number_again(made, capsys):
     file.write_text(json.dumps(changed))
     assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 2
     assert "came out as" in capsys.readouterr().err
+    # Nor does one of other code, which is named.
+    changed["runs"][-1].update({"run": "of old", "commit": "c" * 12})
+    file.write_text(json.dumps(changed))
+    assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 2
+    assert "`git checkout cccccccccccc` and explain it there" in capsys.readouterr().err
     file.write_text(kept)
 
 

@@ -52,12 +52,11 @@ class AugmentConfig:
 
 
 def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
-    """The task of a config with groups audio, data, classifier, augment, optimizer,
-    ema, train; ``config.data.labels`` names the attributes.
+    """The task of a config; ``config.data.labels`` names the attributes.
 
     Batches hold ``audio`` [B, N] and ``labels`` int32 [B, A]. The loss is the sum
     of the attributes' cross-entropies.
-    """  # noqa: D205
+    """
     del tokenizer
     spec, network = parts(config)
     names = tuple(config["data"]["labels"])
