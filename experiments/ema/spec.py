@@ -10,7 +10,7 @@ experiment = Experiment(
         "off": {"ema.decay": 0.0},
         "0.9": {"ema.decay": 0.9},
         "0.98": {"ema.decay": 0.98},
-        "0.999": {"ema.decay": 0.999},
+        "0.995, no warm-up": {"ema.warmup": False},
     },
     common={"train.steps": 600, "listen.prompts": ()},
     components={"vae": "configs/vae.py:tones"},
