@@ -57,6 +57,7 @@ def _run(directories: list[Path], values: Any) -> int:
 
     (directory,), runs = directories, Path(values.runs)
     made = plan.make_plan(spec.load(directory))
+    wording.require_readme(made.experiment.question, directory)
     cells = plan.shard_of(made.cells, _shard(values.shard))
     print(outlook.describe(made, directory, runs), file=sys.stderr)
     try:

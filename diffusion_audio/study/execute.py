@@ -94,7 +94,7 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     clips = plan.experiment.prompts * len(plan.experiment.sampling_seeds)
     unheard = [cell for cell in cells if not cell.measured(runs)]
     steps = sum(training.steps for training in left.values())
-    overall = Overall(name, steps + clips * len(unheard))
+    overall = Overall(f"{name}: steps and clips", steps + clips * len(unheard))
     try:
         for training in left.values():
             _train(training, runs, overall.part(training.steps))

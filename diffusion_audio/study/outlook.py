@@ -27,10 +27,8 @@ def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
         yield f"  {system:<24}{state}; {words or experiment.base}"
     waiting = [t for t in plan.trainings() if not t.finished(runs)]
     total, unknown = expected_seconds(plan, runs)
-    cost = f"{len(waiting)} runs to train, about {duration(total)}"
-    if unknown:
-        cost += f", and once: {', '.join(unknown)}"
-    yield cost
+    cost = f"{len(waiting) - len(unknown)} runs to train, about {duration(total)}"
+    yield cost + (f"; before them, once: {', '.join(unknown)}" if unknown else "")
     yield _detectable(plan, directory)
 
 

@@ -1,6 +1,6 @@
 """What came of an experiment: small, committed, and enough for every number's story."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,7 +171,7 @@ def read(directory: str | Path, experiment: Experiment | None = None) -> Results
 def _require_unchanged(
     directory: Path, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> None:
-    changed = list(differences(dict(old), dict(new)))
+    changed = list(_changes(old, new))
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
@@ -179,6 +179,17 @@ def _require_unchanged(
             f"here spec.py: {'; '.join(changed[:3])}{more}); run `diffusion-audio "
             f"experiment run {directory}` again, or take the change back"
         )
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    was, now = old["variants"], new["variants"]
+    yield from (f"variant {name!r} is new" for name in now if name not in was)
+    yield from (f"variant {name!r} is gone" for name in was if name not in now)
+    both = was.keys() & now.keys()
+    yield from differences(
+        {**old, "variants": {name: was[name] for name in both}},
+        {**new, "variants": {name: now[name] for name in both}},
+    )
 
 
 def title(metric: str) -> str:

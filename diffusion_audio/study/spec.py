@@ -119,18 +119,24 @@ class Experiment:
                 )
         if self.baseline in self.variants:
             raise UserError(f"variant {self.baseline!r} has the name of the baseline")
+        for field in ("seeds", "sampling_seeds"):
+            seeds = getattr(self, field)
+            if not isinstance(seeds, tuple) or not all(type(s) is int for s in seeds):
+                raise UserError(
+                    f"{field}: expected whole numbers such as (0, 1, 2), got {seeds!r}"
+                )
+            if len(set(seeds)) != len(seeds):
+                raise UserError(f"{field} {seeds} has a seed twice")
         if len(self.seeds) < 2:
             raise UserError(
                 f"seeds {self.seeds}: give 2 or more (3 are the least that is useful); "
                 "one run has no interval"
             )
-        for field in ("seeds", "sampling_seeds"):
-            if len(set(getattr(self, field))) != len(getattr(self, field)):
-                raise UserError(f"{field} {getattr(self, field)} has a seed twice")
         if self.prompts * len(self.sampling_seeds) < LEAST_CLIPS:
             raise UserError(
                 f"{self.prompts} prompts x {len(self.sampling_seeds)} sampling seeds: "
-                f"give {LEAST_CLIPS} clips or more, for distances between sets"
+                f"give {LEAST_CLIPS} clips or more, for distances between sets, as by "
+                f"prompts={LEAST_CLIPS}"
             )
 
     @property
@@ -164,12 +170,24 @@ def load(directory: str | Path) -> Experiment:
     """
     path = Path(directory) / SPEC
     if not path.is_file():
-        beside = sorted(str(p.parent) for p in Path(directory).parent.glob("*/spec.py"))
-        raise unknown("experiment", str(directory), beside)
+        beside = [
+            *Path(directory).parent.glob(f"*/{SPEC}"),
+            *Path().glob(f"*/*/{SPEC}"),
+        ]
+        if not beside:
+            raise UserError(
+                f"there is no {path}; experiments are found from the repository's "
+                "root, as in experiments/NAME"
+            )
+        known = sorted({str(path.parent) for path in beside})
+        raise unknown("experiment", str(directory), known)
     try:
         module = recipe.execute(path)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    except TypeError as error:  # most often a field that there is not
+        fields = ", ".join(field.name for field in dataclasses.fields(Experiment))
+        raise UserError(f"{path}: {error} (fields: {fields})") from error
     except Exception as error:  # whatever it is, it is the file's
         raise UserError(f"{path}: {type(error).__name__}: {error}") from error
     found = getattr(module, "experiment", None)

@@ -7,6 +7,7 @@ from diffusion_audio.evaluation.measures import MEASURES
 from diffusion_audio.study.results import Results
 from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
 from diffusion_audio.training import session
+from diffusion_audio.training.workdir import write_text
 
 BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
 END = "<!-- results: end -->"
@@ -173,18 +174,36 @@ def side_by_side(found: list[Results]) -> str:
     return "\n".join(lines)
 
 
+def require_readme(question: str, directory: Path) -> None:
+    """Makes sure that the table has a place to go to; begins a README where none is.
+
+    Raises:
+        UserError: there is one without the markers.
+    """
+    path = directory / README
+    if path.is_file():
+        _around_table(path)
+        return
+    title = directory.name.replace("_", " ").capitalize()
+    command = f"diffusion-audio experiment run {directory}"
+    path.write_text(
+        f"# {title}\n\n{question}\n\n```sh\n{command}\n```\n\n{BEGIN}\n{END}\n\n"
+        "## Conclusion\n\n## Limits\n"
+    )
+
+
 def write_readme(results: Results, directory: Path) -> None:
     """Puts the table between the markers of the experiment's README.
 
     Raises:
-        UserError: there is no README, or it lacks the markers.
+        UserError: it lacks the markers.
     """
     path = directory / README
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: write the question, the command and the lines\n{BEGIN}"
-            f"\n{END}"
-        )
+    before, after = _around_table(path)
+    write_text(path, f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+
+
+def _around_table(path: Path) -> tuple[str, str]:
     text = path.read_text()
     if text.count(BEGIN) != 1 or text.find(END) < text.find(BEGIN):
         raise UserError(
@@ -192,7 +211,4 @@ def write_readme(results: Results, directory: Path) -> None:
             "the table goes"
         )
     before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
-    temporary.replace(path)
+    return before, rest.partition(END)[2]

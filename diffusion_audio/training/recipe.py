@@ -30,7 +30,10 @@ def load(spec: str) -> ConfigDict:
     if not path.is_file():
         beside = sorted(map(str, path.parent.glob("*.py")))
         if not beside:
-            raise UserError(f"no config file {name!r} (nor any other *.py there)")
+            raise UserError(
+                f"no config file {name!r} (nor any other *.py there); recipes are "
+                "found from the repository's root"
+            )
         raise unknown("config file", name, beside)
     try:
         module = execute(path)

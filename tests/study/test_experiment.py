@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.cli.main import main
-from diffusion_audio.study import execute, plan, spec
+from diffusion_audio.study import execute, plan, spec, wording
 from diffusion_audio.study.measure import Heard
 from diffusion_audio.study.results import read
 from diffusion_audio.training.session import PROVENANCE
@@ -180,6 +180,10 @@ def test_a_spec_that_changed_is_refused(made, tmp_path, capsys):
         error = capsys.readouterr().err
         assert "changed since its results" in error
         assert "variants.guided.sampling.guidance" in error
+    (other / "spec.py").write_text(text.replace('"guided"', '"led"'))
+    assert main(["experiment", "compare", str(other)]) == 2
+    error = capsys.readouterr().err
+    assert "variant 'led' is new; variant 'guided' is gone" in error
 
 
 def test_the_page(made, tmp_path, capsys):
@@ -199,6 +203,15 @@ def test_missing_runs_are_named(made, tmp_path, capsys):
     words = ["experiment", "page", str(made[0]), f"--runs={tmp_path}"]
     assert main(words) == 2
     assert "6 of 6 runs are missing" in capsys.readouterr().err
+
+
+def test_a_readme_is_begun_where_there_is_none(tmp_path):
+    wording.require_readme("What if?", tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "What if?" in text
+    assert f"{wording.BEGIN}\n{wording.END}" in text
+    wording.require_readme("Another", tmp_path)
+    assert (tmp_path / "README.md").read_text() == text
 
 
 def test_a_readme_without_markers_is_refused(made, tmp_path, capsys):

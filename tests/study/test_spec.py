@@ -42,6 +42,38 @@ def test_the_difference_is_the_ablation():
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seeds": 2}, r"seeds: expected whole numbers such as \(0, 1, 2\), got 2"),
+        ({"seeds": (0, 1.5)}, "seeds: expected whole numbers"),
+        ({"prompts": 4}, "16 clips or more.* prompts=16"),
+    ],
+)
+def test_a_field_of_another_kind_is_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        changed(**fields)
+
+
+def test_a_field_that_there_is_not_is_named_with_those_there_are(tmp_path):
+    (tmp_path / "spec.py").write_text(
+        "from diffusion_audio.study.spec import Experiment\n"
+        "experiment = Experiment(question='?', seed=(0, 1))\n"
+    )
+    with pytest.raises(UserError, match=r"'seed' \(fields: question, base, .*seeds"):
+        spec.load(tmp_path)
+
+
+def test_an_experiment_elsewhere_is_not_found_but_those_here_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no blocks/spec\.py; .*from the repository's"):
+        spec.load("blocks")
+    (tmp_path / "experiments" / "blocks").mkdir(parents=True)
+    (tmp_path / "experiments" / "blocks" / "spec.py").touch()
+    with pytest.raises(UserError, match=r"known: experiments/blocks\)"):
+        spec.load("blocks")
+
+
 def test_a_group_is_replaced_as_a_whole():
     linear = {"name": "linear", "steps": 10}
     made = spec.configs(changed(variants={"linear": {"schedule": linear}}))
