@@ -17,6 +17,7 @@ After another preset:
     snake         anti-aliased Snake-beta activations, as BigVGAN's.
     stft_judge    a multi-resolution STFT discriminator (DAC's) in place of MSD.
     multiscale    the mel loss at seven resolutions (DAC's).
+    stft_loss     linear spectra count beside the mels, as Parallel WaveGAN's.
     istft         the last stages replaced by an inverse STFT, as iSTFTNet does.
     fine_tune     a lower learning rate; for a vocoder that was trained before
                   (config.components.vocoder: a run or converted weights), on mels as a
@@ -165,6 +166,11 @@ def multiscale(config: ConfigDict) -> None:
     config.loss.update({"mel_distance": "multiscale", "mel": 15.0})
 
 
+def stft_loss(config: ConfigDict) -> None:
+    """The multi-resolution STFT distance beside the mel's, of like size."""
+    config.loss.stft = config.loss.mel / 3
+
+
 def istft(config: ConfigDict) -> None:
     """An inverse STFT for the last stages, those that make a factor of 4 or more."""
     rates = config.generator.get("rates", (8, 8, 2, 2))
@@ -209,6 +215,7 @@ PRESETS = {
     "snake": snake,
     "stft_judge": stft_judge,
     "multiscale": multiscale,
+    "stft_loss": stft_loss,
     "istft": istft,
     "fine_tune": fine_tune,
     "long": long,
@@ -249,6 +256,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.loss = {
         "mel_distance": "soft",
         "mel": 45.0,
+        "stft": 0.0,
         "features": 2.0,
         "adversarial": 1.0,
         "discriminator_start": 1000,

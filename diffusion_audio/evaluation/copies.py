@@ -11,11 +11,11 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.audio.griffin_lim import griffin_lim
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.evaluation.metrics import (
     band_errors,
     log_spectral_distance,
     mel_l1,
-    multi_resolution_stft,
 )
 from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
 from diffusion_audio.training.gan_losses import full_band

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
 from diffusion_audio.data.tones import ATTRIBUTES
 from diffusion_audio.evaluation.adherence import adherence
 from diffusion_audio.evaluation.distributions import (
@@ -21,11 +22,9 @@ from diffusion_audio.evaluation.distributions import (
 )
 from diffusion_audio.evaluation.judge import Judge
 from diffusion_audio.evaluation.metrics import (
-    RESOLUTIONS,
     health,
     log_spectral_distance,
     mel_l1,
-    multi_resolution_stft,
 )
 from diffusion_audio.evaluation.posteriors import EPS, inception_score, kl_divergence
 from diffusion_audio.evaluation.protocol import Protocol, array_hash, text_hash

@@ -7,18 +7,14 @@ over clips. Clips of unequal length are measured one by one: padding would count
 import itertools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.audio.mel import hann_window, log_mel, stft_magnitude
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.errors import UserError
+from diffusion_audio.audio.stft_distance import require_pairs
 
-# (n_fft, hop, window): auraloss's defaults (Yamamoto et al., 2020, table 1).
-RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
-STFT_POWER_FLOOR = 1e-8
 LSD_EPS = 1e-12
 BANDS = (0.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)  # Hz, edges
 
@@ -36,44 +32,8 @@ def mel_l1(spec: AudioSpec, ref: Array, est: Array) -> Array:
     Returns:
         [B], 0 for equal pictures.
     """
-    _require_pairs(ref, est)
+    require_pairs(ref, est)
     return jnp.abs(log_mel(spec, ref) - log_mel(spec, est)).mean((1, 2))
-
-
-@jax.jit
-def multi_resolution_stft(ref: Array, est: Array) -> Array:
-    """Multi-resolution STFT distance, "M-STFT" (Yamamoto et al., 2020, equation 6).
-
-    The mean over ``RESOLUTIONS`` of the spectral convergence, relative to ``ref``,
-    plus the mean absolute difference of natural log magnitudes. Equal to auraloss's
-    MultiResolutionSTFTLoss(est, ref) of each clip alone; a batch there shares one
-    spectral convergence.
-
-    Args:
-        ref: [B, N] reference waveforms.
-        est: [B, N] waveforms to judge.
-
-    Returns:
-        [B], 0 for equal spectrograms.
-    """
-    _require_pairs(ref, est)
-    total = jnp.zeros(ref.shape[0])
-    for n_fft, hop, window in RESOLUTIONS:
-        real, made = (
-            stft_magnitude(
-                wave,
-                n_fft,
-                hop,
-                window,
-                pad=n_fft // 2,
-                power_floor=STFT_POWER_FLOOR,
-            )
-            for wave in (ref, est)
-        )
-        error = jnp.sqrt(jnp.square(real - made).sum((1, 2)))
-        convergence = error / jnp.sqrt(jnp.square(real).sum((1, 2)))
-        total += convergence + jnp.abs(jnp.log(real) - jnp.log(made)).mean((1, 2))
-    return total / len(RESOLUTIONS)
 
 
 def log_spectral_distance(ref: Array, est: Array, sample_rate: int) -> np.ndarray:
@@ -92,7 +52,7 @@ def log_spectral_distance(ref: Array, est: Array, sample_rate: int) -> np.ndarra
     Returns:
         [B], in units of log10 of power (1 is 10 dB).
     """
-    _require_pairs(ref, est)
+    require_pairs(ref, est)
     n_fft, hop = int(2048 / (44100 / sample_rate)), int(sample_rate / 100)
 
     def magnitude(wave: Array) -> np.ndarray:
@@ -124,7 +84,7 @@ def band_errors(
     Returns:
         [B, bands] in dB.
     """
-    _require_pairs(ref, est)
+    require_pairs(ref, est)
     n_fft = int(2048 / (44100 / sample_rate))
     real, made = (
         np.asarray(
@@ -158,7 +118,7 @@ def si_sdr(ref: Array, est: Array) -> Array:
     Returns:
         [B] in dB; beyond 100 for a scaled copy, NaN for a silent reference.
     """
-    _require_pairs(ref, est)
+    require_pairs(ref, est)
     ref = ref - ref.mean(1, keepdims=True)
     est = est - est.mean(1, keepdims=True)
     scale = (ref * est).sum(1, keepdims=True) / jnp.square(ref).sum(1, keepdims=True)
@@ -210,11 +170,3 @@ def health(wave: Array) -> Health:
         level=10 * jnp.log10(jnp.square(wave).mean(1)),
         dc=wave.mean(1),
     )
-
-
-def _require_pairs(ref: Array, est: Array) -> None:
-    if ref.ndim != 2 or ref.shape != est.shape:
-        raise UserError(
-            "expected reference and estimate [B, N] of one shape, "
-            f"got {ref.shape} and {est.shape}: cut both to the shorter one"
-        )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from diffusion_audio.aliases import Array, Metrics
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.training.gan_losses import (
     full_band,
@@ -16,6 +17,7 @@ from diffusion_audio.training.gan_losses import (
     soft_mel_loss,
 )
 
+TERMS = ("mel", "stft", "features", "adversarial")
 MEL_DISTANCES = ("l1", "soft", "multiscale")
 
 
@@ -28,6 +30,8 @@ class VocoderLossConfig:
             ``soft``, `soft_mel_loss` with the floor of the generator's input; or
             ``multiscale``, of several resolutions, to be weighed less (DAC: 15).
         mel: weight of the mel distance.
+        stft: of the multi-resolution STFT distance, which HiFi-GAN has not (Yamamoto
+            et al. 2020; in UnivNet, Jang et al. 2021, it takes the mel's place).
         features: of feature matching.
         adversarial: of the LSGAN term.
         discriminator_start: updates before it train the generator on the mel loss
@@ -36,6 +40,7 @@ class VocoderLossConfig:
 
     mel_distance: str = "l1"
     mel: float = 45.0
+    stft: float = 0.0
     features: float = 2.0
     adversarial: float = 1.0
     discriminator_start: int = 0
@@ -43,10 +48,10 @@ class VocoderLossConfig:
     def __post_init__(self) -> None:
         if self.mel_distance not in MEL_DISTANCES:
             raise unknown("mel distance", self.mel_distance, MEL_DISTANCES)
-        if not (self.mel or self.judged):
+        if not (self.mel or self.stft or self.judged):
             raise UserError(
-                "every loss has weight 0; set one of config.loss.mel, features and "
-                "adversarial"
+                "every loss has weight 0; set one of config.loss.mel, stft, features "
+                "and adversarial"
             )
 
     @property
@@ -54,8 +59,15 @@ class VocoderLossConfig:
         """Whether discriminators take part at all."""
         return bool(self.features or self.adversarial)
 
-    def distance(self, spec: AudioSpec) -> Callable[[Array, Array], Array]:
-        """The mel distance of waveforms."""
+    def distances(self, spec: AudioSpec) -> dict[str, Callable[[Array, Array], Array]]:
+        """The distances (real, fake) of waveforms that have a weight, by its name."""
+        known: dict[str, Callable[[Array, Array], Array]] = {
+            "mel": self._mel_distance(spec),
+            "stft": partial(multi_resolution_stft, together=True),
+        }
+        return {name: known[name] for name in known if getattr(self, name)}
+
+    def _mel_distance(self, spec: AudioSpec) -> Callable[[Array, Array], Array]:
         if self.mel_distance == "l1":
             return partial(mel_loss, full_band(spec))
         if self.mel_distance == "soft":
@@ -66,10 +78,6 @@ class VocoderLossConfig:
 def weighted(weights: VocoderLossConfig, terms: Metrics) -> Array:
     """The sum of those loss terms that there are."""
     return sum(
-        (
-            getattr(weights, name) * terms[name]
-            for name in ("mel", "features", "adversarial")
-            if name in terms
-        ),
+        (getattr(weights, name) * terms[name] for name in TERMS if name in terms),
         jnp.zeros(()),
     )

@@ -6,13 +6,13 @@ import scipy.signal
 
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import PRESETS
+from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.metrics import (
     band_errors,
     health,
     log_spectral_distance,
     mel_l1,
-    multi_resolution_stft,
     si_sdr,
 )
 
@@ -71,6 +71,14 @@ def test_multi_resolution_stft_of_a_gain(pair):
     np.testing.assert_array_equal(multi_resolution_stft(noise, -noise), [0])
     silent = jnp.zeros((1, 4096))
     assert np.isfinite(multi_resolution_stft(silent, noise)).all()
+
+
+def test_multi_resolution_stft_of_clips_together_is_that_of_one_long_clip(pair):
+    """Nothing but what a silent clip adds: the logs of its share of the frames."""
+    noise = pair[0][1:]
+    pause = np.concatenate([noise, np.zeros_like(noise)])
+    value = multi_resolution_stft(pause, pause / 2, together=True)
+    np.testing.assert_allclose(value, 0.5 + np.log(2) / 2, rtol=1e-4)
 
 
 def test_log_spectral_distance_equals_the_definition(pair):

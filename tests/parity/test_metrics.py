@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.evaluation.distributions import frechet_distance
-from diffusion_audio.evaluation.metrics import multi_resolution_stft, si_sdr
+from diffusion_audio.evaluation.metrics import si_sdr
 from diffusion_audio.evaluation.posteriors import inception_score, kl_divergence
 
 pytestmark = [

@@ -60,7 +60,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     generator = build_hifigan(generator_cfg)
     discriminators = build_discriminators(config["discriminators"])
     weights = settings(VocoderLossConfig, config, "loss")
-    mel_distance = weights.distance(spec)
+    distances = weights.distances(spec)
     train = settings(TrainConfig, config, "train")
     average = settings(ema.EMAConfig, config, "ema")
     optimizer = make_optimizer(
@@ -178,11 +178,9 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
                 )
             else:
                 judges, judges_opt, wanted, metrics = judged(*heard)
-        if weights.mel:
-            metrics["mel"], towards_mel = jax.value_and_grad(
-                lambda fake: mel_distance(wave, fake)
-            )(fake)
-            wanted = wanted + weights.mel * towards_mel
+        for name, distance in distances.items():
+            metrics[name], towards = jax.value_and_grad(distance, argnums=1)(wave, fake)
+            wanted = wanted + getattr(weights, name) * towards
         (grads,) = pull(wanted)
         metrics["loss"] = weighted(weights, metrics)
         grads, metrics = mean((grads, metrics))
