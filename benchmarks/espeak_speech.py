@@ -5,8 +5,9 @@ most systems) at random speeds and pitches; with a transcript each in metadata.c
 same seed gives the same files.
 
     python benchmarks/espeak_speech.py DIR --clips=600
-    diffusion-audio train --config=configs/vocoder.py:folder --workdir=runs/speech \
+    diffusion-audio train --config=configs/vocoder.py:speech --workdir=runs/speech \
         --config.data.source=folder:DIR
+    diffusion-audio evaluate --model=runs/speech --out=runs/speech_page
 """
 
 import argparse
