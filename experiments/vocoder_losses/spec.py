@@ -22,6 +22,7 @@ experiment = Experiment(
         "no mel loss": {"loss.mel": 0.0},
         "mel loss alone": {"loss.features": 0.0, "loss.adversarial": 0.0},
         "multi-scale mel": {"loss.mel_distance": "multiscale", "loss.mel": 15.0},
+        "STFT loss beside mel": {"loss.stft": 15.0},
         "STFT judge for MSD": {"discriminators": MODERN},
         "Snake": {"generator.activation": "snakebeta", "generator.antialias": True},
         "iSTFT head": {
