@@ -61,7 +61,9 @@ def frechet_extrapolated(
 
     A line over ``1 / n`` is fitted to the distances of subsets of n clips to the whole
     reference, and read at 0. Subsets are drawn over clips, without replacement, as a
-    clip that is drawn twice counts for less than its n.
+    clip that is drawn twice counts for less than its n. With fewer clips in a subset
+    than dimensions the bias is no line, and much of it stays; so does what is due to
+    a small reference.
 
     Args:
         reference: [n, D], used whole.

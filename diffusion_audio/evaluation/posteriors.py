@@ -50,7 +50,8 @@ def inception_score(
     Args:
         posteriors: [n, K].
         splits: equal parts; clips left over are not used.
-        seed: of the shuffle; audioldm_eval's is 2020, with 10 splits.
+        seed: of the shuffle; 2020, with 10 splits, as audioldm_eval, which
+            draws by NumPy's older generator.
     """
     p = _checked(posteriors)
     size = len(p) // splits

@@ -36,7 +36,7 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     ends = wording.interval(metric, mean.low, mean.high)
     yield f"{wording.MEASURES[metric].title}, {system}: "
     yield f"  value     {wording.number(metric, mean.value)} {ends}"
-    sd_seeds, sd_prompts = spread_of(table)
+    sd_seeds, sd_prompts, _ = spread_of(table)
     yield f"            mean of {seeds} seeds x {prompts} values; interval: Student's t"
     yield f"            of seeds (sd {sd_seeds:.3g}) and prompts (sd {sd_prompts:.3g})"
     contrast = results.contrasts(metric).get(system)
@@ -44,11 +44,17 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
         yield f"  verdict   {wording.verdict(results, metric, system, contrast)}"
         yield f"            Hedges' g of paired seeds {contrast.effect:.2f}, tested at"
         yield f"            level {contrast.level:.4g} (Holm)"
+        baseline = results.systems[0]
+        for seed, value in zip(
+            results.seeds, results.values(metric, baseline).mean(1), strict=True
+        ):
+            yield f"  against   {baseline}, seed {seed}: {value:.6g}"
     for record in results.runs:
         if record["system"] == system:
             values = np.array(record["values"][metric])
             yield f"  seed {record['seed']:<5}{values.mean():.6g}"
-            yield f"    run       diffusion-{record['run']}, heard-{record['heard']}"
+            run = f"{record['task']}-{record['run']}"
+            yield f"    run       {run}, heard-{record['heard']}"
             dirty = record["uncommitted_changes"]
             yield f"    commit    {record['commit']}{f' + {dirty}' if dirty else ''}"
             yield f"    device    {record['device']}"
@@ -90,10 +96,10 @@ def again(results: Results, plan: Plan, runs: Path, metric: str, system: str) ->
         stored = _record(results, cell)
         way = f"`diffusion-audio experiment run experiments/{results.name}`"
         if (stored["run"], stored["heard"]) != (cell.training.id, cell.id):
+            commit = stored["commit"].split(", ")[-1]
             raise UserError(
                 f"{cell.name} of the results was made by other code or versions: `git "
-                f"checkout {stored['commit']}` and explain it there, or make new "
-                f"results with {way}"
+                f"checkout {commit}` and explain it there, or make new results by {way}"
             )
         if not cell.training.finished(runs):
             raise UserError(

@@ -154,7 +154,18 @@ def make_plan(experiment: Experiment) -> Plan:
             content = heard_by | {"run": training.id, "sampling": sampling}
             cell = identity(content, "study.measure")
             cells.append(Cell(system, seed, training, sampling, cell))
+    _require_different(cells)
     return Plan(experiment, tuple(cells), vocoder, classifier)
+
+
+def _require_different(cells: Iterable[Cell]) -> None:
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        if (other := first.setdefault(cell.id, cell)) is not cell:
+            raise UserError(
+                f"{cell.system!r} changes nothing that decides a number, so it is "
+                f"{other.system!r}; change its overrides or leave it out"
+            )
 
 
 def seconds(training: Training, runs: Path) -> float | None:

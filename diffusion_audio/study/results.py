@@ -28,9 +28,9 @@ class Results(NamedTuple):
         name: of the experiment.
         spec: what was asked; see `spec.describe`.
         protocols: of each metric.
-        runs: one record a system and seed: ``system``, ``seed``, ``run``, ``heard``,
-            ``overrides``, ``config_hash``, ``commit``, ``uncommitted_changes``,
-            ``device``, ``seconds`` and ``values`` by metric.
+        runs: one record a system and seed: ``system``, ``seed``, ``task``, ``run``,
+            ``heard``, ``overrides``, ``config_hash``, ``commit``,
+            ``uncommitted_changes``, ``device``, ``seconds`` and ``values`` by metric.
     """
 
     name: str
@@ -47,6 +47,11 @@ class Results(NamedTuple):
     def metrics(self) -> dict[str, Better]:
         """Metric -> better; the first decides."""
         return self.spec["metrics"]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Training seeds, the same of every system."""
+        return list(dict.fromkeys(record["seed"] for record in self.runs))
 
     def values(self, metric: str, system: str) -> np.ndarray:
         """Values [S, P] of a system, seeds in the order of the spec."""
@@ -86,7 +91,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     for cell in plan.cells:
         heard = read_json(cell.directory(runs) / NUMBERS)
         trained = read_json(cell.training.directory(runs) / FINISHED)
-        made_with = session.origin(trained["sessions"])
+        made_with = session.origin([*trained["sessions"], heard])
         for metric in experiment.metrics:
             protocol = Protocol.from_dict(heard["protocols"][metric])
             protocols.setdefault(metric, protocol).require_same(protocol)
@@ -94,6 +99,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
             {
                 "system": cell.system,
                 "seed": cell.seed,
+                "task": cell.training.task,
                 "run": cell.training.id,
                 "heard": cell.id,
                 "overrides": dict(experiment.systems[cell.system]),

@@ -102,6 +102,12 @@ class Experiment:
     def __post_init__(self) -> None:
         if not self.variants:
             raise UserError("the experiment has no variants; give one or more")
+        for name, changes in self.variants.items():
+            if not isinstance(changes, Mapping):
+                raise UserError(
+                    f"variant {name}: expected overrides such as "
+                    f'{{"train.steps": 600}}, got {changes!r}'
+                )
         if not self.metrics:
             raise UserError("the experiment has no metrics; the first one decides")
         for metric, better in self.metrics.items():
@@ -132,6 +138,11 @@ class Experiment:
                 f"seeds {self.seeds}: give 2 or more (3 are the least that is useful); "
                 "one run has no interval"
             )
+        for field in ("prompts", "examples"):
+            if type(getattr(self, field)) is not int:
+                raise UserError(
+                    f"{field}: expected a whole number, got {getattr(self, field)!r}"
+                )
         if self.prompts * len(self.sampling_seeds) < LEAST_CLIPS:
             raise UserError(
                 f"{self.prompts} prompts x {len(self.sampling_seeds)} sampling seeds: "

@@ -16,10 +16,12 @@ So each part has its unbiased variance and its own quantile of Student's t,
     reach^2 = t(S - 1)^2 s_seeds^2 / S + t(P - 1)^2 s_prompts^2 / P
 
 (the sum of squared reaches, as in Graybill and Wang 1980): exact where only seeds or
-only prompts vary, and careful between, as simulations in the tests show.
+only prompts vary, and careful between, as simulations in the tests show. What never
+varied in the runs at hand has no interval; that of a share near 0 or 1 is too short.
 """
 
 import bisect
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -43,10 +45,22 @@ class Spread(NamedTuple):
     Attributes:
         seeds: of the means of the seeds, prompts held.
         prompts: of the means of the prompts, seeds held.
+        rest: of what neither a seed nor a prompt explains; both of the others hold
+            some of it.
     """
 
     seeds: float
     prompts: float
+    rest: float = 0.0
+
+    def with_seeds(self, seeds: int, more: int) -> "Spread":
+        """What to expect of a table with ``more`` seeds, where this one has ``seeds``.
+
+        A prompt's mean over seeds has the variance of the prompt itself, estimated by
+        taking off ``rest^2 / seeds``, and ``rest^2 / more``.
+        """
+        prompt = max(0.0, self.prompts**2 - self.rest**2 / seeds)
+        return self._replace(prompts=math.sqrt(prompt + self.rest**2 / more))
 
 
 class Summary(NamedTuple):
@@ -99,7 +113,9 @@ class Contrast(NamedTuple):
     @property
     def seeds_needed(self) -> int | None:
         """Seeds that find a difference as large as the one seen; see the function."""
-        return seeds_needed(self.difference, self.spread, self.prompts, self.level)
+        return seeds_needed(
+            self.difference, self.spread, self.seeds, self.prompts, self.level
+        )
 
 
 def summary(values: np.ndarray, level: float = LEVEL) -> Summary:
@@ -238,15 +254,27 @@ def detectable(
 
 
 def seeds_needed(
-    effect: float, spread: Spread, prompts: int, level: float = VERDICT_LEVEL
+    effect: float,
+    spread: Spread,
+    seeds: int,
+    prompts: int,
+    level: float = VERDICT_LEVEL,
 ) -> int | None:
     """The fewest training seeds that find a difference with ``POWER``, or ``None``.
 
     At a fixed number of prompts no number of seeds may be enough.
+
+    Args:
+        effect: the true difference.
+        spread: of a table of ``seeds`` x ``prompts`` differences.
+        seeds: of that table.
+        prompts: of that table and of the one to be made.
+        level: of the test.
     """
 
-    def enough(seeds: int) -> bool:
-        return power(effect, spread, seeds, prompts, level) >= POWER
+    def enough(more: int) -> bool:
+        expected = spread.with_seeds(seeds, more)
+        return power(effect, expected, more, prompts, level) >= POWER
 
     if effect == 0 or not enough(MOST_SEEDS):
         return None
@@ -255,10 +283,18 @@ def seeds_needed(
 
 def spread_of(table: np.ndarray) -> Spread:
     """Standard deviations of seeds' and of prompts' means of a table [S, P]."""
+    if np.ptp(table) == 0:  # said exactly, whatever rounding a mean brings
+        return Spread(0.0, 0.0)
     by_seed, by_prompt = table.mean(1), table.mean(0)
+    seeds = float(np.std(by_seed, ddof=1))
+    if table.shape[1] == 1:
+        return Spread(seeds, 0.0)
+    rest = table - by_seed[:, None] - by_prompt + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
     return Spread(
-        float(np.std(by_seed, ddof=1)),
-        float(np.std(by_prompt, ddof=1)) if table.shape[1] > 1 else 0.0,
+        seeds,
+        float(np.std(by_prompt, ddof=1)),
+        math.sqrt(np.square(rest).sum() / freedom),
     )
 
 

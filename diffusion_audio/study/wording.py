@@ -23,7 +23,9 @@ def number(metric: str, value: float, signed: bool = False) -> str:
 
 
 def interval(metric: str, low: float, high: float, signed: bool = False) -> str:
-    """An interval as people read it."""
+    """An interval as people read it; a value that never varied has none."""
+    if low == high:
+        return "(always)"
     ends = (number(metric, end, signed).removesuffix(" %") for end in (low, high))
     return f"[{', '.join(ends)}]"
 
@@ -34,7 +36,7 @@ def verdict(results: Results, metric: str, variant: str, contrast: Contrast) -> 
     what = f"{MEASURES[metric].title}: {_evidence(metric, contrast)}"
     if contrast.verdict != "not distinguishable":
         return f"{variant} is {contrast.verdict} than {baseline} ({what})."
-    if contrast.difference == 0 and contrast.spread == (0, 0):
+    if contrast.difference == 0 and not any(contrast.spread):
         return f"{variant} and {baseline} are equal in every run ({what})."
     smallest = number(metric, contrast.detectable)
     return (
@@ -54,10 +56,11 @@ def _evidence(metric: str, contrast: Contrast) -> str:
 def _needed(contrast: Contrast) -> str:
     """How many seeds it would take."""
     if contrast.seeds_needed:
-        return f"a difference of the size seen would take {contrast.seeds_needed} seeds"
+        needed = f"{contrast.seeds_needed} seeds"
+        return f"a true difference of the size seen would take {needed}"
     return (
-        f"no number of seeds up to {MOST_SEEDS} would tell a difference of the size "
-        "seen, at these prompts"
+        f"no number of seeds up to {MOST_SEEDS} would tell a true difference of the "
+        "size seen, at these prompts"
     )
 
 
@@ -120,13 +123,16 @@ def markdown(results: Results) -> str:
     commits = session.named(
         commit[:12] for r in results.runs for commit in r["commit"].split(", ")
     )
+    dirty = sum(bool(record["uncommitted_changes"]) for record in results.runs)
+    changed = f" ({dirty} of {len(results.runs)} with changes)" if dirty else ""
     trained = {record["run"]: record["seconds"]["train"] for record in results.runs}
     notes = (
         f"{seeds} training seeds x {results.spec['prompts']} prompts x "
         f"{len(results.spec['sampling_seeds'])} sounds. First line: mean and 95 % "
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
-        f"({VERDICT_LEVEL:g} in all). Commit {commits}; {first['device']}; "
+        f"({VERDICT_LEVEL:g} in all); (always): the same in every run, so without one. "
+        f"Commit {commits}{changed}; {first['device']}; "
         f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. "
         "Where a number comes from: `diffusion-audio experiment explain "
         f"experiments/{results.name}`."

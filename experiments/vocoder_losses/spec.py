@@ -36,7 +36,6 @@ experiment = Experiment(
         "mel_l1": "lower",
         "log_spectral_distance": "lower",
         "adherence": "higher",
-        "frechet_extrapolated": "lower",
         "faults": "lower",
     },
     # The judges take part from the first step, or most variants would be the same.

@@ -45,6 +45,7 @@ def make_results(systems=("cosine", "linear", "scaled linear"), seeds=3):
                 {
                     "system": system,
                     "seed": seed,
+                    "task": "diffusion",
                     "run": f"{seed:012x}",
                     "heard": f"{seed:012x}",
                     "overrides": {"schedule.name": system},

@@ -48,6 +48,8 @@ def test_the_difference_is_the_ablation():
         ({"seeds": 2}, r"seeds: expected whole numbers such as \(0, 1, 2\), got 2"),
         ({"seeds": (0, 1.5)}, "seeds: expected whole numbers"),
         ({"prompts": 4}, "16 clips or more.* prompts=16"),
+        ({"prompts": 48.5}, "prompts: expected a whole number, got 48.5"),
+        ({"variants": {"x": 3}}, "variant x: expected overrides such as"),
     ],
 )
 def test_a_field_of_another_kind_is_refused(fields, message):

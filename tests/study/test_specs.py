@@ -1,9 +1,12 @@
 """The committed experiments can be planned, and their pages written about."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
+from diffusion_audio.errors import UserError
 from diffusion_audio.study import plan, results, spec, wording
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -36,3 +39,22 @@ def test_guidance_shares_its_runs(monkeypatch):
     made = plan.make_plan(spec.load(EXPERIMENTS / "guidance"))
     assert len(made.cells) == 27
     assert len({cell.training.id for cell in made.cells}) == 9
+
+
+def test_the_specs_of_the_readme_can_be_planned(monkeypatch):
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    text = (EXPERIMENTS / "README.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        found = {}
+        exec(block, found)
+        assert len(plan.make_plan(found["experiment"]).cells) >= 4
+
+
+def test_a_variant_that_decides_no_number_is_refused(monkeypatch):
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    asked = spec.load(EXPERIMENTS / "ema")
+    asked = dataclasses.replace(asked, variants={"x": {"train.log_every": 7}})
+    with pytest.raises(UserError, match=r"'x' changes nothing .* '0\.995'"):
+        plan.make_plan(asked)

@@ -131,11 +131,39 @@ def test_direction_and_a_difference_that_never_varies():
 
 def test_seeds_needed_is_the_first_that_is_enough():
     spread = s.Spread(1.0, 0.5)
-    needed = s.seeds_needed(1.0, spread, 48)
+    needed = s.seeds_needed(1.0, spread, 3, 48)
     assert s.power(1.0, spread, needed, 48) >= s.POWER
     assert s.power(1.0, spread, needed - 1, 48) < s.POWER
     # However many seeds, these few prompts vary too much.
-    assert s.seeds_needed(0.01, s.Spread(0.1, 5.0), 4) is None
+    assert s.seeds_needed(0.01, s.Spread(0.1, 5.0), 3, 4) is None
+
+
+def test_seeds_needed_knows_that_more_seeds_also_average_what_nothing_explains():
+    """Where only that varies, no prompt keeps a difference from being found."""
+    rng = np.random.default_rng(6)
+    effect, prompts = 0.12, 48
+    spread = s.spread_of(rng.normal(effect, 1.0, (400, prompts)))
+    pilot = spread.with_seeds(400, 3)
+    assert pilot.prompts == pytest.approx(3**-0.5, rel=0.05)
+    needed = s.seeds_needed(effect, pilot, 3, prompts)
+    found = 0
+    for _ in range(300):
+        difference = rng.normal(effect, 1.0, (needed, prompts))
+        contrast = s.compare(np.zeros_like(difference), {"x": difference}, "higher")
+        found += contrast["x"].verdict == "better"
+    assert found / 300 >= s.POWER - 0.04
+    assert needed < 60
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.98])
+def test_equal_systems_under_shares_of_right_and_wrong(share):
+    rng = np.random.default_rng(7)
+    wrong = 0
+    for _ in range(DRAWS):
+        base, other = (rng.random((2, 3, 48)) < share).astype(float)
+        contrast = s.compare(base, {"x": other}, "higher")["x"]
+        wrong += contrast.verdict != "not distinguishable"
+    assert wrong <= 0.05 * DRAWS
 
 
 @pytest.mark.parametrize(
