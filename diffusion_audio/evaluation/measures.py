@@ -30,6 +30,7 @@ from diffusion_audio.evaluation.posteriors import EPS, inception_score, kl_diver
 from diffusion_audio.evaluation.protocol import Protocol, array_hash, text_hash
 from diffusion_audio.generation.batches import in_batches, joined
 
+RESAMPLER = "soxr HQ of real clips that have another rate; none of generated ones"
 JUDGE = "the project's own classifier of captioned attributes, trained on real clips"
 
 
@@ -251,7 +252,7 @@ def protocols(
             sample_rate=spec.sample_rate,
             seconds=samples / spec.sample_rate,
             loudness="as generated",
-            resampler="none",
+            resampler=RESAMPLER,
             vocoder=vocoder,
             embedding=JUDGE if about.judged else "",
             embedding_weights=judge.weights if about.judged else "",
