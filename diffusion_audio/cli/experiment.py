@@ -6,8 +6,12 @@ page     writes one HTML file to read and listen to
 compare  prints the table; of several experiments, if their numbers were made alike
 explain  says where a number comes from; with --again, makes it again
 plan     prints what run would do
+
+On a CPU each process computes on one core, so that numbers do not depend on how many
+there are; as many processes as cores, each with its --shard, use all of them.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +42,9 @@ def main(argv: list[str]) -> int:
     what, *directories = words
     if what not in ACTIONS:
         raise unknown("action", what, ACTIONS)
+    # Sums are split between threads, and come out a little otherwise; JAX's CPU client
+    # reads how many it may start when it is first used.
+    os.environ.setdefault("NPROC", "1")
     if not directories or (len(directories) > 1 and what != "compare"):
         raise UserError(f"expected one experiments/NAME after {what}; usage: {USAGE}")
     return ACTIONS[what]([Path(d) for d in directories], values)

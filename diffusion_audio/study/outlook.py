@@ -27,7 +27,9 @@ def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
         yield f"  {system:<24}{state}; {words or experiment.base}"
     waiting = [t for t in plan.trainings() if not t.finished(runs)]
     total, unknown = expected_seconds(plan, runs)
-    cost = f"{len(waiting) - len(unknown)} runs to train, about {duration(total)}"
+    unheard = sum(not cell.measured(runs) for cell in plan.cells)
+    cost = f"{len(waiting) - len(unknown)} runs to train and {unheard} to listen to, "
+    cost += f"about {duration(total)}"
     yield cost + (f"; before them, once: {', '.join(unknown)}" if unknown else "")
     yield _detectable(plan, directory)
 

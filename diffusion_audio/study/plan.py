@@ -177,9 +177,10 @@ def seconds(training: Training, runs: Path) -> float | None:
 
 
 def expected_seconds(plan: Plan, runs: Path) -> tuple[float, list[str]]:
-    """Seconds that are left to train, and the components whose cost nobody knows.
+    """Seconds that are left, and the components whose cost nobody knows.
 
-    A run costs what finished runs of its task cost a step, else what the spec says.
+    A run costs what finished runs of its task cost a step, else what the spec says;
+    listening to one what it cost where it is done, and nothing before.
     """
     rates: dict[str, list[float]] = {}
     for training in plan.trainings():
@@ -196,6 +197,12 @@ def expected_seconds(plan: Plan, runs: Path) -> tuple[float, list[str]]:
             total += 60 * plan.experiment.minutes
         else:
             unknown.append(training.name)
+    heard = [
+        cell.directory(runs) / NUMBERS for cell in plan.cells if cell.measured(runs)
+    ]
+    if heard:
+        listening = [read_json(path)["seconds"]["listen"] for path in heard]
+        total += (len(plan.cells) - len(heard)) * sum(listening) / len(listening)
     return total, unknown
 
 

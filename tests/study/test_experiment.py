@@ -4,6 +4,7 @@ Training and listening are stand-ins here; `test_experiment_real.py` has the rea
 """
 
 import json
+import os
 import shutil
 import zlib
 
@@ -147,6 +148,13 @@ def test_explain_makes_a_number_again(made, capsys):
     assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 2
     assert "`git checkout cccccccccccc` and explain it there" in capsys.readouterr().err
     file.write_text(kept)
+
+
+def test_a_process_computes_on_one_core(made, monkeypatch):
+    monkeypatch.setenv("NPROC", "8")
+    monkeypatch.delenv("NPROC")
+    assert main(["experiment", "plan", str(made[0])]) == 0
+    assert os.environ["NPROC"] == "1"
 
 
 def test_every_number_of_the_table_is_explained(made, capsys):
