@@ -24,9 +24,9 @@ from jax import lax
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import unknown
+from diffusion_audio.nn.fast_fir import LAYOUT, conv
 
 NORMS = ("none", "weight", "spectral")
-LAYOUT = ("NHC", "HIO", "NHC")
 
 
 class Conv1d(nnx.Module):
@@ -70,15 +70,7 @@ class Conv1d(nnx.Module):
         if self.groups > 1:
             y = grouped_conv(x, kernel, self.stride, self.groups)
         else:
-            pad = self.dilation * (kernel.shape[0] - 1) // 2
-            y = lax.conv_general_dilated(
-                x,
-                kernel,
-                (self.stride,),
-                [(pad, pad)],
-                rhs_dilation=(self.dilation,),
-                dimension_numbers=LAYOUT,
-            )
+            y = conv(x, kernel, self.stride, self.dilation)
         return y + self.bias[...].astype(self.dtype)[None, None, :]
 
 

@@ -240,6 +240,7 @@ def stop_signals() -> Iterator[list[int]]:
     def receive(number: int, _: Any) -> None:
         received.append(number)
         signal.signal(number, old[number])
+        logging.info("saving, then stopping; a second signal stops at once")
 
     for number in (int(signal.SIGINT), int(signal.SIGTERM)):
         old[number] = signal.getsignal(number)

@@ -301,7 +301,7 @@ def _latent_cache(
         encode = jax.jit(
             lambda audio: jnp.concatenate(model.encode(frozen, audio), axis=-1)
         )
-        logging.info("encoding %d clips once into %s", len(source), directory)
+        logging.info("encoding %d clips, once a run, into %s", len(source), directory)
         latents.write(
             directory,
             source,

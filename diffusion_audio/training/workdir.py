@@ -148,10 +148,9 @@ def _git(*arguments: str) -> str:
 
 
 def _dirty_hash() -> str:
-    """Short hash of uncommitted changes; empty where there are none."""
-    if not _git("status", "--porcelain", "--untracked-files=no"):
-        return ""
-    return hashlib.sha256(_git("diff", "HEAD").encode()).hexdigest()[:12]
+    """Short hash of uncommitted changes of code and recipes; empty without any."""
+    changes = _git("diff", "HEAD", "--", ":/diffusion_audio", ":/configs")
+    return hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else ""
 
 
 def _processor() -> str:

@@ -40,7 +40,7 @@ experiment = Experiment(
     },
     # The judges take part from the first step, or most variants would be the same.
     common={
-        "train.steps": 1000,
+        "train.steps": 800,
         "data.batch_size": 8,
         "loss.discriminator_start": 0,
     },
@@ -52,5 +52,5 @@ experiment = Experiment(
         Published("no MRF", "MOS", 3.92, PAPER),
         Published("no mel loss", "MOS", 3.25, PAPER),
     ),
-    minutes=4.0,
+    minutes=3.5,
 )
