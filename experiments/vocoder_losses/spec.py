@@ -21,6 +21,7 @@ experiment = Experiment(
         "no feature matching": {"loss.features": 0.0},
         "no mel loss": {"loss.mel": 0.0},
         "mel loss alone": {"loss.features": 0.0, "loss.adversarial": 0.0},
+        "mel loss of the paper": {"loss.mel_distance": "l1"},
         "multi-scale mel": {"loss.mel_distance": "multiscale", "loss.mel": 15.0},
         "STFT loss beside mel": {"loss.stft": 15.0},
         "STFT judge for MSD": {"discriminators": MODERN},
