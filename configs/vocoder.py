@@ -21,9 +21,10 @@ After another preset:
     multiscale    the mel loss at seven resolutions (DAC's).
     stft_loss     linear spectra count beside the mels, as Parallel WaveGAN's.
     istft         the last stages replaced by an inverse STFT, as iSTFTNet does.
-    fine_tune     a lower learning rate; for a vocoder that was trained before
-                  (config.components.vocoder: a run or converted weights), on mels as a
-                  VAE reconstructs them (config.components.vae), or both.
+    fine_tune     a lower learning rate, to go on with a vocoder that was trained before
+                  (config.components.vocoder: a run or converted weights; the same
+                  discriminators go on too), on mels as a VAE reconstructs them if
+                  config.components.vae names one.
     long          after tones or folder: ten times the steps.
     smoke         a few steps, to see that it runs.
 """
@@ -200,7 +201,8 @@ def istft(config: ConfigDict) -> None:
 
 
 def fine_tune(config: ConfigDict) -> None:
-    """Going on with a vocoder that was trained before."""
+    """Going on with a vocoder that was trained before, and its discriminators."""
+    config.components.vocoder = "RUN"
     config.optimizer.update({"learning_rate": 1e-4, "warmup_steps": 0})
     config.loss.discriminator_start = 0
 

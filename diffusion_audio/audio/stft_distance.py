@@ -17,8 +17,8 @@ def multi_resolution_stft(ref: Array, est: Array, *, together: bool = False) -> 
     """Multi-resolution STFT distance, "M-STFT" (Yamamoto et al., 2020, equation 6).
 
     The mean over ``RESOLUTIONS`` of the spectral convergence, relative to ``ref``,
-    plus the mean absolute difference of natural log magnitudes. Of one clip, or of a
-    batch ``together``, it equals auraloss's MultiResolutionSTFTLoss(est, ref).
+    plus the mean absolute difference of natural log magnitudes; of one clip it equals
+    auraloss's MultiResolutionSTFTLoss(est, ref).
 
     Args:
         ref: [B, N] reference waveforms.
@@ -42,10 +42,15 @@ def multi_resolution_stft(ref: Array, est: Array, *, together: bool = False) -> 
             )
             for wave in (ref, est)
         )
-        error = jnp.sqrt(jnp.square(real - made).sum(axes))
-        convergence = error / jnp.sqrt(jnp.square(real).sum(axes))
+        convergence = _norm(real - made, axes) / _norm(real, axes)
         total += convergence + jnp.abs(jnp.log(real) - jnp.log(made)).mean(axes)
     return total / len(RESOLUTIONS)
+
+
+def _norm(x: Array, axes: tuple[int, ...]) -> Array:
+    """The square root of the sum of squares, with gradient 0 where that is 0."""
+    total = jnp.square(x).sum(axes)
+    return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1.0)), 0.0)
 
 
 def require_pairs(ref: Array, est: Array) -> None:

@@ -181,7 +181,16 @@ class HiFiGAN(nnx.Module):
         self.conv_post = Conv1d((width, outputs), 7, norm=norm, dtype=dtype, rngs=rngs)
 
     def __call__(self, mel: Array) -> Array:
-        """Log-mels [B, T, F] to waveforms [B, T * hop], in [-1, 1] without iSTFT."""
+        """Log-mels [B, T, F] to waveforms [B, T * hop], in [-1, 1] without iSTFT.
+
+        Raises:
+            UserError: mels of another number of bands.
+        """
+        if mel.ndim != 3 or mel.shape[-1] != self.cfg.n_mels:
+            raise UserError(
+                f"this vocoder takes log-mels [B, T, {self.cfg.n_mels}], not "
+                f"{list(mel.shape)}; compute them with its own AudioSpec"
+            )
         x = self.conv_pre(mel - self.cfg.input_shift)
         for upsample, fusion in zip(self.upsamplers, self.blocks, strict=True):
             if self.cfg.activation == "leaky_relu":  # with Snake there is none here

@@ -6,8 +6,8 @@ filters). Even and odd samples u, v and the kernel's even and odd taps k0, k1 ma
     even = k0 * u + k1 * v  =  k0 * (u - v) + q
     odd  = k0 * v + k1 * u' =  k1 * (u' - v) + q,   q = (k0 + k1) * v,
 
-where u' is u one sample later: three convolutions of half the taps at half the rate in
-place of four. It is exact but for rounding, like any sum in another order.
+where u' is u one sample later: three convolutions of half the taps at half the rate
+instead of four. It is exact but for rounding, like any sum in another order.
 """
 
 from functools import partial
@@ -27,7 +27,8 @@ def conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
     """A convolution with dilation * (width - 1) // 2 zeros beyond both ends.
 
     A CPU computes wide float32 ones in two phases. Not so their gradients, where no
-    time is won, nor accelerators, whose libraries have their own ways.
+    time is won, nor accelerators, whose libraries have their own ways. It has a
+    gradient of its own, so no forward-mode derivative.
 
     Args:
         x: [B, N, C_in].

@@ -78,7 +78,10 @@ def import_params(
         if name not in source:
             missing.append(name)
             continue
-        array = layout.ours(source[name]) if source[name].ndim else source[name]
+        try:
+            array = layout.ours(source[name]) if source[name].ndim else source[name]
+        except (ValueError, IndexError):  # of another rank
+            array = np.empty(0)
         if array.shape != wanted.shape:
             there, expected = list(source[name].shape), list(wanted.shape)
             misshapen.append(f"{name} is {there}, which cannot be our {expected}")

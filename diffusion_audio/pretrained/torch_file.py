@@ -21,7 +21,7 @@ from diffusion_audio.pretrained.data_pickle import Name
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the older format
 PROTOCOL = 1001
-MOST_LEAVES = 1 << 18
+MOST_ENTRIES = 1 << 18
 DEPTH = 16
 BFLOAT16 = "bfloat16"  # no NumPy type: widened to float32
 
@@ -192,23 +192,34 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Everything in nested dictionaries and lists, by dotted name."""
-    if depth > DEPTH:
-        raise UserError(f"is nested deeper than {DEPTH}")
-    if isinstance(value, dict | list | tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _leaves(item, f"{name}.{key}" if name else str(key), depth + 1)
-    else:
-        yield name, value
+def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
+    """Everything in nested dictionaries and lists, by dotted name.
+
+    Counts what it looks at: a few lists that hold each other could take for ever.
+    """
+    waiting, seen = [("", value, 0)], 0
+    while waiting:
+        name, value, depth = waiting.pop()
+        if not isinstance(value, dict | list | tuple):
+            yield name, value
+            continue
+        items = list(value.items() if isinstance(value, dict) else enumerate(value))
+        seen += len(items) + 1
+        if seen > MOST_ENTRIES:
+            raise UserError(f"has more than {MOST_ENTRIES} entries")
+        if depth == DEPTH:
+            raise UserError(f"is nested deeper than {DEPTH}")
+        waiting += [
+            (f"{name}.{key}" if name else str(key), item, depth + 1)
+            for key, item in reversed(items)
+        ]
 
 
 def _arrays(value: Any, content: Callable[[Storage], bytes]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
-    for count, (name, leaf) in enumerate(_leaves(value)):
-        if count > MOST_LEAVES or name in arrays:
-            raise UserError("has too many entries, or one twice")
+    for name, leaf in _leaves(value):
+        if name in arrays:
+            raise UserError(f"has two entries of the name {name}")
         if isinstance(leaf, Tensor):
             arrays[name] = _array(leaf, content(leaf.storage))
         elif isinstance(leaf, bool | float) or (

@@ -53,7 +53,8 @@ def soft_mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
     """Mean squared difference of ``ln(mel + floor)`` of waveforms [B, N].
 
     The floor is added where `mel_loss` clamps, so a waveform that fell silent is still
-    told where to sound, and what is far below the floor does not count.
+    told where to sound, and what is far below the floor does not count. The mels are
+    those of the input, so what lies above its ``fmax`` does not count either.
     """
     clear = dataclasses.replace(spec, log="ln", floor=TINY)
 

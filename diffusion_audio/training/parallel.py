@@ -122,7 +122,8 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
     Args:
         step: ``step(state, batch, key, mean)``, written as for one device.
         mesh: the devices.
-        mode: ``jit`` or ``pmap``; both give the same numbers.
+        mode: ``jit`` or ``pmap``; both give the same numbers, where a loss is a
+            mean over examples.
 
     Returns:
         ``step(state, batch, key)`` on a state placed by `state_shardings` and a

@@ -199,21 +199,32 @@ def make_task(config: Mapping[str, Any], tokenizer: Any = None) -> Task:
 
 
 def load_components(config: Mapping[str, Any]) -> Params:
-    """The trained parameters a run stands on, by name, ready for inference."""
+    """The trained parameters a run stands on, by name, ready for inference.
+
+    A vocoder's run that goes on with another vocoder gets that one's ``discriminators``
+    too, where they are known.
+    """
     frozen = {}
     for name, part in config.get("components", {}).items():
-        params = _inference_params(part["run"])
+        goes_on = name == "vocoder" == config.get("task")
+        params = _trained_params(part["run"], judged=goes_on)
         frozen[name] = fold(params["generator"]) if name == "vocoder" else params
+        if goes_on and "discriminators" in params:
+            frozen["discriminators"] = params["discriminators"]
     return frozen
 
 
-def _inference_params(directory: str) -> Params:
-    """What a run or a folder of published weights is heard with."""
-    if folder.is_weights(directory):
-        _, generator = folder.read_generator(directory, read_config(directory))
-        return {"generator": jax.tree.map(jnp.asarray, generator)}
-    state = read(directory).state
-    return ema.best(state["ema"], state["params"])
+def _trained_params(directory: str, *, judged: bool) -> Params:
+    """The parameters of a run, averages first, or of a folder of published weights."""
+    if not folder.is_weights(directory):
+        state = read(directory).state
+        return state["params"] | ema.best(state["ema"], state["params"])
+    config = read_config(directory)
+    _, generator = folder.read_generator(directory, config)
+    params = {"generator": generator}
+    if judged and "discriminators" in config:
+        params["discriminators"] = folder.read_discriminators(directory, config)
+    return jax.tree.map(jnp.asarray, params)
 
 
 def read(workdir: str | Path) -> Trained:

@@ -2,6 +2,10 @@
 
 import dataclasses
 
+import jax
+from absl import logging
+
+from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig
@@ -23,6 +27,25 @@ def check_start(mine: HiFiGANConfig, theirs: HiFiGANConfig) -> None:
             "config.generator is not that of config.components.vocoder, from which "
             f"it is to start ({'; '.join(wrong)})"
         )
+
+
+def adopted(known: Params, fresh: Params) -> Params:
+    """Trained discriminators of the kinds and shapes of ours, else fresh ones."""
+    taken = {
+        kind: known[kind]
+        for kind, params in fresh.items()
+        if kind in known and _shapes(known[kind]) == _shapes(params)
+    }
+    for kind in fresh.keys() - taken.keys():
+        logging.warning(
+            "discriminator %s starts anew: config.components.vocoder has none like it",
+            kind,
+        )
+    return fresh | taken
+
+
+def _shapes(params: Params) -> Params:
+    return jax.tree.map(lambda leaf: tuple(leaf.shape), params)
 
 
 def check(

@@ -30,11 +30,12 @@ class VocoderLossConfig:
             ``soft``, `soft_mel_loss` with the floor of the generator's input; or
             ``multiscale``, of several resolutions, to be weighed less (DAC: 15).
         mel: weight of the mel distance.
-        stft: of the multi-resolution STFT distance, which HiFi-GAN has not (Yamamoto
-            et al. 2020; in UnivNet, Jang et al. 2021, it takes the mel's place).
+        stft: of the multi-resolution STFT distance, absent from HiFi-GAN (Yamamoto et
+            al. 2020; in UnivNet, Jang et al. 2021, it takes the mel's place). Its
+            spectral convergence is that of the batch, under pmap of each device's part.
         features: of feature matching.
         adversarial: of the LSGAN term.
-        discriminator_start: updates before it train the generator on the mel loss
+        discriminator_start: updates before it train the generator on the distances
             alone, and the discriminators not at all.
     """
 
@@ -52,6 +53,11 @@ class VocoderLossConfig:
             raise UserError(
                 "every loss has weight 0; set one of config.loss.mel, stft, features "
                 "and adversarial"
+            )
+        if self.discriminator_start and not (self.mel or self.stft):
+            raise UserError(
+                "nothing would be trained before config.loss.discriminator_start "
+                f"{self.discriminator_start}: mel and stft have weight 0; set it to 0"
             )
 
     @property

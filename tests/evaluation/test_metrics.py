@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import librosa
 import numpy as np
@@ -79,6 +80,17 @@ def test_multi_resolution_stft_of_clips_together_is_that_of_one_long_clip(pair):
     pause = np.concatenate([noise, np.zeros_like(noise)])
     value = multi_resolution_stft(pause, pause / 2, together=True)
     np.testing.assert_allclose(value, 0.5 + np.log(2) / 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_multi_resolution_stft_has_a_gradient_where_all_is_equal(pair, together):
+    """And where all is silent, as a fresh generator's answer to a pause is."""
+    noise = jnp.asarray(pair[0][:1])
+    for wave in (noise, jnp.zeros_like(noise)):
+        grads = jax.grad(
+            lambda est, ref: multi_resolution_stft(ref, est, together=together).sum()
+        )(wave, wave)
+        assert np.isfinite(grads).all()
 
 
 def test_log_spectral_distance_equals_the_definition(pair):

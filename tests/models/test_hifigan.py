@@ -76,6 +76,12 @@ def test_length_is_frames_times_hop_also_for_odd_width_minus_rate(rates, kernels
     assert wave.dtype == jnp.float32
 
 
+def test_mels_of_another_spec_are_refused():
+    network = build_hifigan(TINY)
+    with pytest.raises(UserError, match=r"takes log-mels \[B, T, 5\], not \[2, 7, 6\]"):
+        network.apply(network.init(jax.random.key(0)), jnp.zeros((2, 7, 6)))
+
+
 @pytest.mark.parametrize("resblock", ["1", "2"])
 def test_folded_parameters_compute_the_same(resblock):
     cfg = dataclasses.replace(TINY, resblock=resblock)

@@ -152,6 +152,14 @@ def test_our_run_for_other_programs_and_back(tmp_path):
     assert_same(generator, state["ema"]["generator"])
     judges = folder.read_discriminators(out, config)
     assert_same(judges, state["params"]["discriminators"])
+    for start in (work, out):  # to go on with it takes both, to stand on it the first
+        config = tiny("vocoder", "tones")
+        config.components.vocoder = str(start)
+        resolved = run.resolve(config)
+        frozen = run.load_components(resolved)
+        begun = run.make_task(resolved).init(jax.random.key(1), {}, frozen)
+        assert_same(begun["params"]["discriminators"], judges)
+        assert set(run.load_components(resolved | {"task": "vae"})) == {"vocoder"}
 
 
 SPEECHT5 = {

@@ -49,6 +49,10 @@ def test_there_and_back_is_exact():
             r"another shape: 0\.bias is \[4\], which cannot be our \[3\]",
         ),
         (
+            lambda f: f.update({"0.weight": np.zeros((2, 3))}),
+            r"0\.weight is \[2, 3\], which cannot be our \[5, 2, 3\]",
+        ),
+        (
             lambda f: f.clear(),
             r"lacks 0\.weight, 0\.bias, net\.1\.weight, net\.1\.bias",
         ),

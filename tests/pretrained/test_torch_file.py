@@ -169,6 +169,26 @@ def test_the_reader_dies_alone(tmp_path):
         isolated.read(path)
 
 
+@pytest.mark.parametrize("last", [b"]q\x00", b"]q\x00K\x01a"], ids=["empty", "full"])
+def test_a_few_lists_that_hold_each_other_are_not_followed_for_ever(tmp_path, last):
+    """Seven levels of thirty times the one below: 2e10 places in 600 bytes."""
+    pickled = b"\x80\x02" + last
+    for _ in range(7):
+        pickled += b"(" + 30 * b"h\x00" + b"lq\x00"
+    path = tmp_path / "laughs.pt"
+    archive(path, pickled + b".")
+    with pytest.raises(UserError, match="more than 262144 entries"):
+        torch_file.read(path)
+
+
+def test_a_reader_that_takes_too_long_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolated, "SECONDS", 0.01)
+    path = tmp_path / "slow.pt"
+    archive(path, b"\x80\x02}.")
+    with pytest.raises(UserError, match=r"took more than 0.01 s"):
+        isolated.read(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [

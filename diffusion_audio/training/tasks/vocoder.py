@@ -40,7 +40,7 @@ from diffusion_audio.training.task import (
     apply_gradients,
     new_state,
 )
-from diffusion_audio.training.vocoder_checks import check, check_start
+from diffusion_audio.training.vocoder_checks import adopted, check, check_start
 from diffusion_audio.training.vocoder_loss import VocoderLossConfig, weighted
 
 
@@ -48,8 +48,8 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     """The vocoder task of a config.
 
     Its groups: audio, data, generator, discriminators, loss, optimizer, ema, train; and
-    components, where the generator starts from a trained ``vocoder``, or hears mels as
-    a trained ``vae`` reconstructs them.
+    components, where generator and discriminators start from a trained ``vocoder``, or
+    the generator hears mels as a trained ``vae`` reconstructs them.
 
     Raises:
         UserError: mel bands, rates or segments do not fit the AudioSpec.
@@ -93,6 +93,9 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         }
         if "vocoder" in frozen:
             params["generator"] = unfold(frozen["vocoder"], params["generator"])
+            params["discriminators"] = adopted(
+                frozen.get("discriminators", {}), params["discriminators"]
+            )
         kept = {}
         if vae is not None:
             kept["vae"] = frozen["vae"] if frozen else vae.init(keys[2])

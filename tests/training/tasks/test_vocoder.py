@@ -225,6 +225,7 @@ def test_four_devices_make_the_same_step(states, mode):
             {"loss": {"mel": 0, "features": 0, "adversarial": 0}},
             "every loss has weight",
         ),
+        ({"loss": {"mel": 0}}, "nothing would be trained before .*start 1"),
         (
             {"components": {"vae": {"vae": VAE}}, "data": {"seconds": 0.136}},
             "17 mel fr",
@@ -328,6 +329,20 @@ def test_a_start_from_folded_weights_is_the_same_generator(states):
         atol=1e-6,
     )
     assert started["frozen"] == {}
+
+
+def test_only_discriminators_of_our_shape_go_on(states, caplog):
+    """Those of another kind or size start anew, and a line says so."""
+    known = states[0][2]["params"]["discriminators"]
+    smaller = {"periods": (2,), "channels": (2, 2)}
+    groups = {"components": {"vocoder": {"generator": CONFIG["generator"]}}}
+    task = vocoder.make(changed(**groups, discriminators={"mpd": smaller}))
+    generator = fold(states[0][0]["params"]["generator"])
+    frozen = {"vocoder": generator, "discriminators": known}
+    begun = task.init(jax.random.key(7), batch(), frozen)["params"]["discriminators"]
+    jax.tree.map(np.testing.assert_array_equal, begun["msd"], known["msd"])
+    assert caplog.text.count("starts anew") == 1
+    assert "discriminator mpd starts anew" in caplog.text
 
 
 def test_fine_tuning_hears_mels_as_the_vae_rebuilds_them():
