@@ -1,14 +1,14 @@
 """HiFi-GAN here and in PyTorch, side by side on this machine with the same weights.
 
-python -m benchmarks.vocoder_speed [--cases=v1,v3,audioldm_16k,train_v1] [--repeats=10]
-    [--seconds=10.24]
+python -m benchmarks.vocoder_speed [--cases=v1,v3,audioldm_16k,train_v1] [--rounds=3]
+    [--repeats=5] [--seconds=10.24]
 
 Inference of a clip's mels with folded weights, in float32, against
 transformers' SpeechT5HifiGan (V3, which it has not: the paper's written out in the
 parity suite), eager; and one training step of V1, both updates, against the published
-one. Every measurement is a process of its own, one after another, ours and PyTorch's in
-turns, so that peak memory is its own; the median of the repeats counts. Prints a table
-and one JSON line. Needs what `make parity` installs.
+one. Every measurement is a process of its own, so that peak memory is its own, ours and
+PyTorch's in turns, some rounds of them; of a process the median call counts. Prints a
+table and one JSON line. Needs what `make parity` installs.
 """
 
 import argparse
@@ -30,7 +30,8 @@ def main():
     """Runs every case on both sides, or one of them in this process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", default=",".join(CASES))
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--one", nargs=2, metavar=("CASE", "SIDE"))
     words = parser.parse_args()
@@ -42,26 +43,34 @@ def main():
     for case in words.cases.split(","):
         if case not in CASES:
             parser.error(f"unknown case {case!r} (known: {', '.join(CASES)})")
-        for side in SIDES:
+        for side in SIDES * words.rounds:
             command = [sys.executable, "-m", "benchmarks.vocoder_speed"]
             command += [f"--repeats={words.repeats}", f"--seconds={words.seconds}"]
             command += ["--one", case, side]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            results.setdefault(case, {})[side] = json.loads(done.stdout)
+            rows = results.setdefault(case, {}).setdefault(side, [])
+            rows.append(json.loads(done.stdout))
         show(case, results[case])
     print(json.dumps(results))
 
 
 def show(case, sides):
-    """One line a side: seconds, speed over real time, first call, memory."""
-    faster = sides["torch"]["seconds"] / sides["ours"]["seconds"]
-    for side, row in sides.items():
+    """A line a side: seconds, speed over real time, first call, memory; the ratios."""
+    seconds = {side: [row["seconds"] for row in rows] for side, rows in sides.items()}
+    ratios = [a / b for a, b in zip(seconds["torch"], seconds["ours"], strict=True)]
+    for side, rows in sides.items():
+        typical = statistics.median(seconds[side])
+        first = statistics.median(row["first"] for row in rows)
+        peak = max(row["peak_mb"] for row in rows)
         print(
-            f"{case:<13} {side:<6} {row['seconds']:8.3f} s  "
-            f"{row['audio'] / row['seconds']:7.2f} x real time  "
-            f"first call {row['first']:6.1f} s  peak {row['peak_mb']:6.0f} MB"
-            + (f"  {faster:5.2f} x PyTorch" if side == "ours" else "")
+            f"{case:<13} {side:<6} {typical:8.3f} s  "
+            f"{rows[0]['audio'] / typical:7.2f} x real time  "
+            f"first call {first:6.1f} s  peak {peak:6.0f} MB"
         )
+    print(
+        f"{case:<13} {statistics.median(ratios):.2f} x PyTorch "
+        f"({min(ratios):.2f} to {max(ratios):.2f})"
+    )
 
 
 def measure(case, side, repeats, seconds):

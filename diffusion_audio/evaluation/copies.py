@@ -13,6 +13,7 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.evaluation.metrics import (
+    BANDS,
     band_errors,
     log_spectral_distance,
     mel_l1,
@@ -75,10 +76,13 @@ def distances(
 
     ``mel_l1`` is HiFi-GAN's validation error: mels of the full band down to its floor
     of 1e-5. ``mel_l1_input`` is that of the mels a network is given, with their own
-    floor: blind to all that is softer. ``top_band`` is the log-spectral error of the
-    highest band, where a vocoder's lines are.
+    floor: blind to all that is softer. ``given_bands`` is the log-spectral error of
+    those bands that the mels tell of, ``top_band`` of the highest one, where a
+    vocoder's lines are.
     """
     a, b = jnp.asarray(ref), jnp.asarray(est)
+    errors = band_errors(a, b, spec.sample_rate)
+    given = sum(edge <= spec.top for edge in BANDS[1:])
     return {
         "mel_l1": np.asarray(mel_l1(full_band(spec), a, b)),
         "mel_l1_input": np.asarray(mel_l1(spec, a, b)),
@@ -86,5 +90,6 @@ def distances(
         "log_spectral_distance": np.asarray(
             log_spectral_distance(a, b, spec.sample_rate)
         ),
-        "top_band": band_errors(a, b, spec.sample_rate)[:, -1],
+        "given_bands": errors[:, : max(1, given)].mean(1),
+        "top_band": errors[:, -1],
     }

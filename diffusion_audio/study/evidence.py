@@ -23,6 +23,7 @@ MEASURES = {
     "mel_l1_input": "mel L1 above the model's own floor",
     "multi_resolution_stft": "multi-resolution STFT",
     "log_spectral_distance": "log-spectral distance (log10 of power)",
+    "given_bands": "log-spectral error of the mels' own bands (dB)",
     "top_band": "log-spectral error of the highest band (dB)",
 }
 
