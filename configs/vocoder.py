@@ -183,7 +183,7 @@ def multiscale(config: ConfigDict) -> None:
 
 
 def stft_loss(config: ConfigDict) -> None:
-    """The multi-resolution STFT distance beside the mel's, of like size."""
+    """The multi-resolution STFT distance beside the mel's, a third of its weight."""
     config.loss.stft = config.loss.mel / 3
 
 
