@@ -15,7 +15,8 @@ nn, functional = torch.nn, torch.nn.functional
 
 
 def array(tensor):
-    return np.asarray(tensor.detach().numpy())
+    """A copy: JAX reads NumPy memory in place, later than PyTorch may change it."""
+    return tensor.detach().numpy().copy()
 
 
 def assert_close(ours, theirs):
