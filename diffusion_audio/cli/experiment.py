@@ -115,12 +115,12 @@ def _explain(directories: list[Path], values: Any) -> int:
     found = results.read(directories[0], experiment)
     metrics = [values.metric] if values.metric else list(found.metrics)
     systems = [values.system] if values.system else found.systems
-    made = plan.make_plan(experiment) if values.again else None
     for metric in metrics:
         for system in systems:
             print(explain.explain(found, metric, system))
-            if made is not None:
-                print(explain.again(found, made, Path(values.runs), metric, system))
+    if values.again:
+        made = plan.make_plan(experiment)
+        print(explain.again(found, made, Path(values.runs), metrics, systems))
     return 0
 
 

@@ -11,11 +11,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
 
+from diffusion_audio.data.source import open_source
+from diffusion_audio.errors import UserError
 from diffusion_audio.study.measure import Heard, hear
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training
 from diffusion_audio.training import run
@@ -23,6 +26,7 @@ from diffusion_audio.training.progress import ProgressView
 from diffusion_audio.training.session import PROVENANCE, Stopwatch
 from diffusion_audio.training.workdir import provenance, read_json, write_json
 
+CONFIG = "config.json"
 WAVES = "waves.npy"
 REAL = "real.npy"
 
@@ -80,7 +84,7 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         name: shown in the progress view.
 
     Raises:
-        UserError: a run cannot be made.
+        UserError: some cannot be made; all the others are.
         Interrupted: a signal came; the same call goes on.
     """
     runs.mkdir(parents=True, exist_ok=True)
@@ -91,17 +95,53 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     for training in needed:
         if not training.finished(runs):
             left.setdefault(training.id, training)
-    clips = plan.experiment.prompts * len(plan.experiment.sampling_seeds)
     unheard = [cell for cell in cells if not cell.measured(runs)]
+    _require_clips(plan, unheard)
     steps = sum(training.steps for training in left.values())
-    overall = Overall(f"{name}: steps and clips", steps + clips * len(unheard))
+    overall = Overall(f"{name}: steps and clips", steps + plan.clips * len(unheard))
+    compared = {cell.training.id for cell in cells}
+    failed: list[str] = []
     try:
         for training in left.values():
-            _train(training, runs, overall.part(training.steps))
+            part = overall.part(training.steps)
+            if training.id in compared:
+                _attempt(training.name, failed, _train, training, runs, part)
+            else:  # others stand on it
+                _train(training, runs, part)
         for cell in unheard:
-            _measure(plan, cell, runs, overall.part(clips))
+            part = overall.part(plan.clips)
+            if cell.training.finished(runs):
+                _attempt(cell.name, failed, _measure, plan, cell, runs, part)
     finally:
         overall.close()
+    if failed:
+        raise UserError(
+            f"{len(failed)} failed, all else is done: {'; '.join(failed)}; mend these "
+            "and run it again, or leave them out of the spec and say so"
+        )
+
+
+def _attempt(
+    name: str, failed: list[str], work: Callable[..., None], *inputs: Any
+) -> None:
+    """Does a piece of work; one that cannot be done does not keep the others back."""
+    try:
+        work(*inputs)
+    except UserError as error:
+        logging.error("%s: %s", name, error)
+        failed.append(f"{name} ({error})")
+
+
+def _require_clips(plan: Plan, cells: list[Cell]) -> None:
+    """Refuses a split that there is not, or more prompts than it has clips."""
+    experiment = plan.experiment
+    for name in {cell.training.config["data"]["source"] for cell in cells}:
+        clips = len(open_source(name, experiment.split))
+        if clips < experiment.prompts:
+            raise UserError(
+                f"prompts={experiment.prompts}, but the split {experiment.split!r} of "
+                f"{name} has {clips} clips; ask for that many or fewer"
+            )
 
 
 def listen(
@@ -133,11 +173,26 @@ def _train(training: Training, runs: Path, part: Part) -> None:
                 name: str(component.directory(runs))
                 for name, component in training.parts.items()
             }
+            _move(directory, config["components"])
         run.train(config, directory, part)
         record = read_json(directory / PROVENANCE)
         shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
         write_json(directory / FINISHED, record | {"id": training.id})
         jax.clear_caches()
+
+
+def _move(directory: Path, components: Mapping[str, str]) -> None:
+    """Lets a run that was stopped go on where its components are called otherwise.
+
+    They are the same, or the run had another identity; but the folder of all runs may
+    be given in another way, or lie elsewhere on another machine.
+    """
+    path = directory / CONFIG
+    if path.is_file():
+        config = read_json(path)
+        for name, place in components.items():
+            config["components"][name]["run"] = place
+        write_json(path, config)
 
 
 def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:

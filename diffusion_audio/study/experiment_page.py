@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from diffusion_audio.evaluation.measures import MEASURES
-from diffusion_audio.study import explain, plots, wording
+from diffusion_audio.study import explain, plots, spec, wording
 from diffusion_audio.study.execute import REAL, WAVES
 from diffusion_audio.study.page import (
     Clip,
@@ -79,9 +79,11 @@ def write(plan: Plan, results: Results, runs: Path, out: Path) -> Path:
         out: the file.
 
     Raises:
-        UserError: a run is missing.
+        UserError: a run is missing, or the numbers are of other runs.
     """
     require_runs(plan, runs)
+    for cell in plan.cells:
+        results.record(cell)
     examples, rate = _examples(plan, runs)
     study = Study(
         name=results.name,
@@ -126,7 +128,8 @@ def tables(results: Results) -> list[Table]:
                 f"Values: {unit}",
                 tuple(Column(system) for system in results.systems),
                 tuple(_values(results, metric) for metric in metrics),
-                "Mean over training seeds and prompts with its 95 % interval.",
+                "Mean over training seeds and prompts with its 95 % interval."
+                + wording.seeds_only(results),
                 percent=percent,
                 mark=False,
             )
@@ -137,7 +140,7 @@ def tables(results: Results) -> list[Table]:
                 tuple(Column(system) for system in results.systems[1:]),
                 tuple(_contrasts(results, metric) for metric in metrics),
                 "Paired by training seed and prompt; intervals at the level of Holm's "
-                "correction over the variants.",
+                "correction over the variants." + wording.seeds_only(results),
                 percent=percent,
                 mark=False,
                 signed=True,
@@ -199,7 +202,7 @@ def _examples(plan: Plan, runs: Path) -> tuple[tuple[Example, ...], int]:
         Example(
             captions[i],
             (
-                Clip("Real", real[i]),
+                Clip(spec.REAL_CLIPS, real[i]),
                 *(Clip(system, sounds[i]) for system, sounds in waves.items()),
             ),
         )
@@ -234,7 +237,8 @@ def _curves(plan: Plan, runs: Path) -> list[Curves]:
 
 
 def _provenance(plan: Plan, results: Results, runs: Path) -> Provenance:
-    spent, every = {}, []
+    spent = {}
+    every = [read_json(cell.directory(runs) / NUMBERS) for cell in plan.cells]
     for training in plan.trainings():
         sessions = read_json(training.directory(runs) / FINISHED)["sessions"]
         spent[f"train {training.name}"] = session.seconds(sessions)

@@ -1,6 +1,7 @@
 """Where a number of an experiment comes from, and making it again."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.study import wording
-from diffusion_audio.study.execute import listen
+from diffusion_audio.study.execute import Overall, Part, listen
 from diffusion_audio.study.plan import Cell, Plan
 from diffusion_audio.study.results import DIGITS, Results
 from diffusion_audio.study.statistics import spread_of
@@ -39,34 +40,23 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     sd_seeds, sd_prompts, _ = spread_of(table)
     yield f"            mean of {seeds} seeds x {prompts} values; interval: Student's t"
     yield f"            of seeds (sd {sd_seeds:.3g}) and prompts (sd {sd_prompts:.3g})"
+    baseline = results.systems[0]
     contrast = results.contrasts(metric).get(system)
     if contrast:
         yield f"  verdict   {wording.verdict(results, metric, system, contrast)}"
         yield f"            Hedges' g of paired seeds {contrast.effect:.2f}, tested at"
         yield f"            level {contrast.level:.4g} (Holm)"
-        baseline = results.systems[0]
-        for seed, value in zip(
-            results.seeds, results.values(metric, baseline).mean(1), strict=True
-        ):
-            yield f"  against   {baseline}, seed {seed}: {value:.6g}"
-    for record in results.runs:
-        if record["system"] == system:
-            values = np.array(record["values"][metric])
-            yield f"  seed {record['seed']:<5}{values.mean():.6g}"
-            run = f"{record['task']}-{record['run']}"
-            yield f"    run       {run}, heard-{record['heard']}"
-            dirty = record["uncommitted_changes"]
-            yield f"    commit    {record['commit']}{f' + {dirty}' if dirty else ''}"
-            yield f"    device    {record['device']}"
-            yield f"    config    {record['config_hash']}"
-            for name, value in record["overrides"].items():
-                yield f"              {name} = {value!r}"
-            for name, part in record["parts"].items():
-                yield f"    {name:<9} {part}"
-            yield f"    sampling  {json.dumps(record['sampling'])}"
-            yield f"    cost      {record['seconds']['train']:.0f} s of training"
+    yield f"  recipe    {results.spec['base']}"
+    for name, value in (results.spec["common"] | results.spec["components"]).items():
+        yield f"              {name} = {value!r}"
+    for name, run in results.tools.items():
+        yield f"  {name:<10}{run}"
+    yield from _runs(results, metric, system)
+    if contrast:
+        yield f"  against   {baseline}"
+        yield from _runs(results, metric, baseline)
     protocol = results.protocols[metric]
-    yield f"  protocol  {protocol.hash}"
+    yield f"  protocol  {protocol.hash}, split {results.spec['split']}"
     for name, value in protocol.to_dict().items():
         if value not in ("", 0, {}, []):
             text = value if isinstance(value, str) else json.dumps(value)
@@ -74,55 +64,77 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     yield f"  again     {command(results, metric, system)}"
 
 
+def _runs(results: Results, metric: str, system: str) -> Iterator[str]:
+    """The runs of a system, one a seed."""
+    for record in results.runs:
+        if record["system"] != system:
+            continue
+        yield f"  seed {record['seed']:<5}{np.mean(record['values'][metric]):.6g}"
+        yield f"    run       {record['task']}-{record['run']}, heard-{record['heard']}"
+        dirty = record["uncommitted_changes"]
+        yield f"    commit    {record['commit']}{f' + {dirty}' if dirty else ''}"
+        yield f"    device    {record['device']}"
+        yield f"    config    {record['config_hash']}"
+        for name, value in record["overrides"].items():
+            yield f"              {name} = {value!r}"
+        for name, part in record["parts"].items():
+            yield f"    {name:<9} {part}"
+        yield f"    sampling  {json.dumps(record['sampling'])}"
+        yield f"    cost      {record['seconds']['train']:.0f} s of training"
+
+
 def command(results: Results, metric: str, system: str) -> str:
-    """What makes a number again."""
+    """What makes a number again, and the baseline's that it is compared with."""
     return (
         f"diffusion-audio experiment explain experiments/{results.name} "
-        f"--metric={metric} --system={json.dumps(system)} --again"
+        f"--metric={metric} --system={shlex.quote(system)} --again"
     )
 
 
-def again(results: Results, plan: Plan, runs: Path, metric: str, system: str) -> str:
-    """Hears the runs of a cell once more and compares.
+def again(
+    results: Results, plan: Plan, runs: Path, metrics: list[str], systems: list[str]
+) -> str:
+    """Hears systems, and the baseline that they are compared with, once more.
 
     Raises:
         UserError: the code is not that of the results, a run is not there, or a value
             or its protocol differs.
     """
-    worst = 0.0
-    for cell in plan.cells:
-        if cell.system != system:
-            continue
-        stored = _record(results, cell)
-        way = f"`diffusion-audio experiment run experiments/{results.name}`"
-        if (stored["run"], stored["heard"]) != (cell.training.id, cell.id):
-            commit = stored["commit"].split(", ")[-1]
-            raise UserError(
-                f"{cell.name} of the results was made by other code or versions: `git "
-                f"checkout {commit}` and explain it there, or make new results by {way}"
-            )
+    heard_again = {results.systems[0], *systems}
+    cells = [cell for cell in plan.cells if cell.system in heard_again]
+    for cell in cells:
+        results.record(cell)
         if not cell.training.finished(runs):
             raise UserError(
                 f"the run {cell.training.directory(runs)} is not there; make it with "
-                f"{way}"
+                f"`diffusion-audio experiment run experiments/{results.name}`"
             )
-        heard = listen(plan, cell, runs)
+    overall = Overall(f"{results.name}: clips", len(cells) * plan.clips)
+    try:
+        errors = [
+            _error(results, plan, runs, metrics, cell, overall.part(plan.clips))
+            for cell in cells
+        ]
+    finally:
+        overall.close()
+    return f"made again: equal to the results within {max(*errors, TOLERANCE):.1g}"
+
+
+def _error(
+    results: Results, plan: Plan, runs: Path, metrics: list[str], cell: Cell, part: Part
+) -> float:
+    """The largest relative difference of a cell heard again to what is on record."""
+    heard, stored = listen(plan, cell, runs, part.update), results.record(cell)
+    worst = 0.0
+    for metric in metrics:
         results.protocols[metric].require_same(heard.protocols[metric])
         old, new = np.array(stored["values"][metric]), heard.values[metric]
         error = np.abs(new - old) / np.maximum(np.abs(old), 1e-12)
-        error = np.where(new == old, 0.0, error)
-        worst = max(worst, float(error.max()))
+        worst = max(worst, float(np.where(new == old, 0.0, error).max()))
         if worst > TOLERANCE:
             raise UserError(
                 f"{metric} of {cell.name} came out as {new.mean():.7g}, the results "
                 f"say {old.mean():.7g} (relative {worst:.2g}): not the same code, "
                 "versions or device as in the results"
             )
-    return f"made again: equal to the results within {max(worst, TOLERANCE):.1g}"
-
-
-def _record(results: Results, cell: Cell) -> dict:
-    for record in results.runs:
-        if (record["system"], record["seed"]) == (cell.system, cell.seed):
-            return record
-    raise UserError(f"the results have no {cell.name}; run the experiment again")
+    return worst

@@ -46,9 +46,11 @@ def _detectable(plan: Plan, directory: Path) -> str:
         f"{unit:.1f} standard deviations of a difference between two seeds"
     )
     try:
-        before = results.read(directory).contrasts(metric)
-    except (UserError, KeyError):  # none yet, or of another spec
+        before = results.read(directory)
+    except UserError:  # none yet, or no good ones: to run mends both
         return text
-    spreads = [c.spread for c in before.values()]
+    if metric not in before.metrics:
+        return text
+    spreads = [c.spread for c in before.contrasts(metric).values()]
     worst = max(detectable(s, seeds, experiment.prompts, level) for s in spreads)
     return f"{text}; by the last results, {wording.number(metric, worst)}"

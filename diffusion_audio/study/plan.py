@@ -14,7 +14,9 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.study.identity import identity
 from diffusion_audio.study.spec import Experiment, configs
-from diffusion_audio.training import recipe, session
+from diffusion_audio.training import latent_diffusion, recipe, run, session
+from diffusion_audio.training.sampler import SamplingConfig
+from diffusion_audio.training.settings import settings
 from diffusion_audio.training.workdir import FREE_TO_CHANGE, read_json
 
 # Groups of a config that training does not depend on.
@@ -107,6 +109,11 @@ class Plan(NamedTuple):
     vocoder: Training | None
     classifier: Training
 
+    @property
+    def clips(self) -> int:
+        """Sounds of a cell."""
+        return self.experiment.prompts * len(self.experiment.sampling_seeds)
+
     def tools(self) -> list[Training]:
         """The runs that all systems are heard with."""
         tools = [self.classifier] + ([self.vocoder] if self.vocoder else [])
@@ -132,6 +139,7 @@ def make_plan(experiment: Experiment) -> Plan:
     if experiment.vocoder:
         vocoder = _component("vocoder", experiment.vocoder)
     classifier = _component("classifier", experiment.classifier)
+    _require_labels(experiment, classifier)
     heard_by = {
         "vocoder": vocoder.id if vocoder else "",
         "classifier": classifier.id,
@@ -149,6 +157,7 @@ def make_plan(experiment: Experiment) -> Plan:
                 f'are of task {plain["task"]!r}; give vocoder="" where they are '
                 "vocoders, and a recipe where they are not"
             )
+        _require_possible(system, plain, classifier, vocoder)
         for seed in experiment.seeds:
             training = _training(f"{system}, seed {seed}", plain | {"seed": seed})
             content = heard_by | {"run": training.id, "sampling": sampling}
@@ -166,6 +175,47 @@ def _require_different(cells: Iterable[Cell]) -> None:
                 f"{cell.system!r} changes nothing that decides a number, so it is "
                 f"{other.system!r}; change its overrides or leave it out"
             )
+
+
+def _require_labels(experiment: Experiment, classifier: Training) -> None:
+    labels = classifier.config["data"]["labels"]
+    for metric in experiment.metrics:
+        _, _, attribute = metric.partition("adherence/")
+        if attribute and attribute not in labels:
+            raise UserError(
+                f"metric {metric}: the classifier {experiment.classifier} learns "
+                f"{', '.join(labels)}; take one of these, or leave the metric out"
+            )
+
+
+def _require_possible(
+    system: str,
+    config: Mapping[str, Any],
+    classifier: Training,
+    vocoder: Training | None,
+) -> None:
+    """Says now what training or listening would say hours later."""
+    try:
+        training = _training(system, config)
+        resolved = _resolved(training)
+        if config["task"] == "diffusion":
+            sampling = settings(SamplingConfig, config, "sampling")
+            latent_diffusion.build(resolved).sampler(sampling)
+        else:
+            run.make_task(resolved)
+        spec = AudioSpec.from_config(config["audio"])
+        for other in filter(None, (*training.parts.values(), classifier, vocoder)):
+            theirs = AudioSpec.from_config(other.config["audio"])
+            spec.require_same(theirs, mine="the system", theirs=f"the {other.task}")
+    except UserError as error:
+        raise UserError(f"{system}: {error}") from error
+
+
+def _resolved(training: Training) -> dict[str, Any]:
+    """The config as `run.resolve` will find it once the components are trained."""
+    parts = {name: _resolved(part) for name, part in training.parts.items()}
+    spec = AudioSpec.from_config(training.config["audio"])
+    return training.config | {"audio": spec.to_dict(), "components": parts}
 
 
 def seconds(training: Training, runs: Path) -> float | None:

@@ -140,16 +140,20 @@ def forest(lines: Mapping[str, Line], description: str) -> Markup:
             axes.plot([line.low, line.high], [row, row], color=TRAIN, linewidth=2.2)
             spread = np.full(len(line.seeds), row)
             axes.plot(line.seeds, spread, "o", color=EVAL, markersize=3.5)
-        axes.set_yticks(range(len(names)), [_short(name) for name in names])
+        axes.set_yticks(range(len(names)), _labels(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         return _svg(figure, description)
 
 
-def _short(name: str, most: int = 22) -> str:
-    """A name that fits beside an axis; dollars would be read as mathematics."""
-    name = name if len(name) <= most else f"{name[: most - 1]}…"
-    return name.replace("$", r"\$")
+def _labels(names: Sequence[str], most: int = 22) -> list[str]:
+    """Names that fit beside an axis, whole where their beginnings are alike.
+
+    Dollars would be read as mathematics.
+    """
+    short = [n if len(n) <= most else f"{n[: most - 1]}…" for n in names]
+    distinct = short if len(set(short)) == len(names) else names
+    return [name.replace("$", r"\$") for name in distinct]
 
 
 def _points(

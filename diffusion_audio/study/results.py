@@ -1,5 +1,7 @@
 """What came of an experiment: small, committed, and enough for every number's story."""
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +13,33 @@ from diffusion_audio.evaluation.measures import MEASURES
 from diffusion_audio.evaluation.protocol import Protocol
 from diffusion_audio.study import spec as specs
 from diffusion_audio.study import statistics
-from diffusion_audio.study.plan import FINISHED, NUMBERS, Plan
+from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan
 from diffusion_audio.study.spec import Better, Experiment
 from diffusion_audio.training import session
-from diffusion_audio.training.workdir import differences, read_json, write_json
+from diffusion_audio.training.workdir import (
+    config_hash,
+    differences,
+    read_json,
+    write_json,
+)
 
 RESULTS = "results.json"
 DIGITS = 7  # of a stored value
 ORIGIN = ("commit", "uncommitted_changes", "device")  # of a run, all of each
+RECORD = (  # what is kept of a system and seed
+    "system",
+    "seed",
+    "task",
+    "run",
+    "heard",
+    "overrides",
+    "parts",
+    "sampling",
+    "config_hash",
+    *ORIGIN,
+    "seconds",
+    "values",
+)
 
 
 class Results(NamedTuple):
@@ -28,14 +49,15 @@ class Results(NamedTuple):
         name: of the experiment.
         spec: what was asked; see `spec.describe`.
         protocols: of each metric.
-        runs: one record a system and seed: ``system``, ``seed``, ``task``, ``run``,
-            ``heard``, ``overrides``, ``config_hash``, ``commit``,
-            ``uncommitted_changes``, ``device``, ``seconds`` and ``values`` by metric.
+        tools: task -> identity of the run that all were heard with.
+        runs: one record a system and seed, with what ``RECORD`` lists; ``values`` are
+            by metric.
     """
 
     name: str
     spec: dict[str, Any]
     protocols: dict[str, Protocol]
+    tools: dict[str, str]
     runs: list[dict[str, Any]]
 
     @property
@@ -77,6 +99,30 @@ class Results(NamedTuple):
             self.metrics[metric],
         )
 
+    def record(self, cell: Cell) -> dict[str, Any]:
+        """What is known of a cell.
+
+        Raises:
+            UserError: the cell is not among them, or was made by other code.
+        """
+        for record in self.runs:
+            if (record["run"], record["heard"]) == (cell.training.id, cell.id):
+                return record
+        found = [
+            record["commit"].split(", ")[-1]
+            for record in self.runs
+            if (record["system"], record["seed"]) == (cell.system, cell.seed)
+        ]
+        again = f"`diffusion-audio experiment run experiments/{self.name}`"
+        if not found:
+            raise UserError(f"{RESULTS} has no {cell.name}; make it anew by {again}")
+        raise UserError(
+            f"{cell.name} of {RESULTS} was made by other code or versions: put the "
+            f"code back with `git checkout {found[0]} -- diffusion_audio configs` "
+            "(and forth with `git checkout HEAD -- diffusion_audio configs`), or make "
+            f"new results by {again}"
+        )
+
 
 def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     """Puts the numbers of all cells together and writes ``results.json``.
@@ -105,7 +151,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 "overrides": dict(experiment.systems[cell.system]),
                 "parts": {k: part.id for k, part in cell.training.parts.items()},
                 "sampling": cell.sampling,
-                "config_hash": trained["config_hash"],
+                "config_hash": config_hash(cell.training.config),
                 **{name: made_with[name] for name in ORIGIN},
                 "seconds": {
                     "train": round(session.seconds(trained["sessions"]), 1),
@@ -117,7 +163,9 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 },
             }
         )
-    results = Results(directory.name, specs.describe(experiment), protocols, records)
+    tools = {tool.task: tool.id for tool in plan.tools()}
+    spec = specs.describe(experiment)
+    results = Results(directory.name, spec, protocols, tools, records)
     write_json(
         directory / RESULTS,
         {
@@ -125,7 +173,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
             "spec": results.spec,
             "metrics": list(results.metrics),
             "protocols": {name: p.to_dict() for name, p in protocols.items()},
-            "tools": {tool.task: tool.id for tool in plan.tools()},
+            "tools": results.tools,
             "runs": records,
         },
     )
@@ -156,7 +204,7 @@ def read(directory: str | Path, experiment: Experiment | None = None) -> Results
         experiment: its spec, which must be the one that was answered.
 
     Raises:
-        UserError: there are none, or the spec has changed since.
+        UserError: there are none, the file is damaged, or the spec has changed since.
     """
     path = Path(directory) / RESULTS
     if not path.is_file():
@@ -164,14 +212,42 @@ def read(directory: str | Path, experiment: Experiment | None = None) -> Results
             f"{directory} has no {RESULTS} yet: run `diffusion-audio experiment run "
             f"{directory}`"
         )
+    again = f"take it back from git, or `diffusion-audio experiment run {directory}`"
     raw = read_json(path)
+    try:
+        found = _results(raw)
+        _require_complete(found)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        text = error if isinstance(error, UserError) else repr(error)
+        raise UserError(f"{path} is damaged ({text}): {again}") from error
+    if experiment is not None:
+        _require_unchanged(Path(directory), raw["spec"], specs.describe(experiment))
+    return found
+
+
+def _results(raw: Mapping[str, Any]) -> Results:
     # JSON written with sorted keys keeps no order, and the first metric decides.
     asked = raw["spec"]
     spec = asked | {"metrics": {m: asked["metrics"][m] for m in raw["metrics"]}}
-    if experiment is not None:
-        _require_unchanged(Path(directory), asked, specs.describe(experiment))
-    protocols = {m: Protocol.from_dict(p) for m, p in raw["protocols"].items()}
-    return Results(raw["name"], spec, protocols, raw["runs"])
+    protocols = {m: Protocol.from_dict(raw["protocols"][m]) for m in raw["metrics"]}
+    return Results(raw["name"], spec, protocols, raw["tools"], raw["runs"])
+
+
+def _require_complete(found: Results) -> None:
+    """Refuses records of other systems and seeds, or of other sizes, than asked for."""
+    systems = [found.spec["baseline"], *found.spec["variants"]]
+    asked = Counter(itertools.product(systems, found.spec["seeds"]))
+    there = Counter((record["system"], record["seed"]) for record in found.runs)
+    if asked != there:
+        (system, seed), *_ = (asked - there) + (there - asked)
+        raise UserError(f"{system}, seed {seed}: {there[system, seed]} records of it")
+    for record in found.runs:
+        if missing := [name for name in RECORD if name not in record]:
+            raise UserError(f"a record lacks {', '.join(missing)}")
+    for metric in found.metrics:
+        sizes = {len(record["values"][metric]) for record in found.runs}
+        if len(sizes) > 1 or 0 in sizes:
+            raise UserError(f"runs have {sorted(sizes)} values of {metric}")
 
 
 def _require_unchanged(
@@ -196,8 +272,3 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         {**old, "variants": {name: was[name] for name in both}},
         {**new, "variants": {name: now[name] for name in both}},
     )
-
-
-def title(metric: str) -> str:
-    """What a metric is called in tables."""
-    return MEASURES[metric].title

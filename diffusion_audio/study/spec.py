@@ -5,7 +5,6 @@ spec is a program and is run: use those you trust.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ Better = Literal["higher", "lower"]
 SPEC = "spec.py"
 LEAST_CLIPS = 16  # of a system; see `evaluation.distributions.frechet_extrapolated`
 OWN_KEYS = ("seed",)  # what the spec sets by itself
+REAL_CLIPS = "Real"  # what the page calls the clips of the set
 
 # Does it say what was asked, does it sound like the set, is the signal sound.
 METRICS: Mapping[str, Better] = {
@@ -123,6 +123,8 @@ class Experiment:
                     f"variant {name!r}: expected a name of 1 to 40 characters without "
                     "| < > / \\"
                 )
+            if name == REAL_CLIPS:
+                raise UserError(f"variant {name!r} has the name of the real clips")
         if self.baseline in self.variants:
             raise UserError(f"variant {self.baseline!r} has the name of the baseline")
         for field in ("seeds", "sampling_seeds"):
@@ -139,10 +141,9 @@ class Experiment:
                 "one run has no interval"
             )
         for field in ("prompts", "examples"):
-            if type(getattr(self, field)) is not int:
-                raise UserError(
-                    f"{field}: expected a whole number, got {getattr(self, field)!r}"
-                )
+            number = getattr(self, field)
+            if type(number) is not int or number < 0:
+                raise UserError(f"{field}: expected a whole number, got {number!r}")
         if self.prompts * len(self.sampling_seeds) < LEAST_CLIPS:
             raise UserError(
                 f"{self.prompts} prompts x {len(self.sampling_seeds)} sampling seeds: "
@@ -154,12 +155,6 @@ class Experiment:
     def systems(self) -> dict[str, Mapping[str, Any]]:
         """Overrides of every system that is compared, the baseline first."""
         return {self.baseline: {}, **self.variants}
-
-    @property
-    def hash(self) -> str:
-        """Short hash of all that decides the numbers."""
-        text = json.dumps(describe(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 # Words and shape of the page; they may change without a new run.

@@ -98,10 +98,18 @@ def summary(results: Results) -> list[str]:
     return lines
 
 
+def seeds_only(results: Results) -> str:
+    """A sentence on the measures that are one number a set; empty without any."""
+    whole = [
+        MEASURES[metric].title
+        for metric in results.metrics
+        if results.values(metric, results.systems[0]).shape[1] == 1
+    ]
+    return f" Intervals of {', '.join(whole)} know of seeds only." if whole else ""
+
+
 def markdown(results: Results) -> str:
     """Verdicts and the table of every metric, for a README."""
-    first = results.runs[0]
-    seeds = len({record["seed"] for record in results.runs})
     arrow = {"higher": "↑", "lower": "↓"}
     heads = [f"{MEASURES[m].title} {arrow[b]}" for m, b in results.metrics.items()]
     rows = []
@@ -126,13 +134,14 @@ def markdown(results: Results) -> str:
     dirty = sum(bool(record["uncommitted_changes"]) for record in results.runs)
     changed = f" ({dirty} of {len(results.runs)} with changes)" if dirty else ""
     trained = {record["run"]: record["seconds"]["train"] for record in results.runs}
+    devices = session.named(record["device"] for record in results.runs)
     notes = (
-        f"{seeds} training seeds x {results.spec['prompts']} prompts x "
+        f"{len(results.seeds)} training seeds x {results.spec['prompts']} prompts x "
         f"{len(results.spec['sampling_seeds'])} sounds. First line: mean and 95 % "
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
-        f"({VERDICT_LEVEL:g} in all); (always): the same in every run, so without one. "
-        f"Commit {commits}{changed}; {first['device']}; "
+        f"({VERDICT_LEVEL:g} in all); (always): the same in every run, so without one."
+        f"{seeds_only(results)} Commit {commits}{changed}; {devices}; "
         f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. "
         "Where a number comes from: `diffusion-audio experiment explain "
         f"experiments/{results.name}`."

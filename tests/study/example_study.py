@@ -63,9 +63,18 @@ def make_results(systems=("cosine", "linear", "scaled linear"), seeds=3):
                     },
                 }
             )
-    spec = {"metrics": METRICS, "prompts": 48, "sampling_seeds": [0]}
+    spec = {
+        "metrics": METRICS,
+        "prompts": 48,
+        "sampling_seeds": [0],
+        "split": "held_out",
+        "base": "configs/diffusion.py:tones",
+        "common": {"train.steps": 600},
+        "components": {"vae": "configs/vae.py:tones"},
+    }
     protocols = {metric: protocol(metric) for metric in METRICS}
-    return Results("schedules", spec, protocols, runs)
+    tools = {"classifier": "2" * 12, "vocoder": "3" * 12}
+    return Results("schedules", spec, protocols, tools, runs)
 
 
 def make_study(systems=("cosine", "linear", "scaled linear"), examples=2, caption=None):

@@ -77,8 +77,10 @@ def test_a_blind_test_by_keyboard(page, study):
         })()"""
     )
     press = "document.dispatchEvent(new KeyboardEvent('keydown', {key: '%s'}))"
-    for key in ("1", "a", "b", "n", "x"):
+    for key in ("1", "a", "B", "n", "x"):
         page.evaluate(press % key)
+    held = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', repeat: 1}))"
+    page.evaluate(held)
     names = page.evaluate("document.querySelector('.trial').textContent")
     assert "linear" not in names
     page.evaluate("document.querySelector('[data-export]').click()")

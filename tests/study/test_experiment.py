@@ -3,8 +3,10 @@
 Training and listening are stand-ins here; `test_experiment_real.py` has the real ones.
 """
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import zlib
 
@@ -12,11 +14,18 @@ import numpy as np
 import pytest
 
 from diffusion_audio.cli.main import main
+from diffusion_audio.errors import UserError
 from diffusion_audio.study import execute, plan, spec, wording
 from diffusion_audio.study.measure import Heard
 from diffusion_audio.study.results import read
 from diffusion_audio.training.session import PROVENANCE
-from diffusion_audio.training.workdir import config_hash, provenance, write_json
+from diffusion_audio.training.workdir import (
+    claim,
+    config_hash,
+    provenance,
+    require_free,
+    write_json,
+)
 from tests.study import tiny_experiment
 from tests.study.example_study import protocol
 
@@ -142,12 +151,64 @@ def test_explain_makes_a_number_again(made, capsys):
     file.write_text(json.dumps(changed))
     assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 2
     assert "came out as" in capsys.readouterr().err
-    # Nor does one of other code, which is named.
+    # Nor does one of other code, which is named; nor is it shown beside new sounds.
     changed["runs"][-1].update({"run": "of old", "commit": "c" * 12})
     file.write_text(json.dumps(changed))
-    assert main([*words, "--metric=kernel", "--system=guided", "--again"]) == 2
-    assert "`git checkout cccccccccccc` and explain it there" in capsys.readouterr().err
+    for more in (
+        [*words, "--metric=kernel", "--system=guided", "--again"],
+        ["experiment", "page", str(directory), f"--runs={runs}"],
+    ):
+        assert main(more) == 2
+        error = capsys.readouterr().err
+        assert "`git checkout cccccccccccc -- diffusion_audio configs`" in error
     file.write_text(kept)
+
+
+def test_systems_are_heard_again_once_for_all_metrics(made, capsys):
+    directory, runs, _, heard = made
+    before = len(heard)
+    words = ["experiment", "explain", str(directory), f"--runs={runs}", "--again"]
+    assert main([*words, "--system=guided"]) == 0
+    assert capsys.readouterr().out.count("made again") == 1
+    assert len(heard) - before == 2 * 2  # the system and the baseline, two seeds
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda r: r.clear(), "damaged .*'spec'"),
+        (lambda r: r.update(spec=[1]), "damaged"),
+        (lambda r: r["runs"].clear(), "plain, seed 0: 0 records"),
+        (lambda r: r["runs"].pop(), "guided, seed 1: 0 records"),
+        (lambda r: r["runs"].append(r["runs"][0]), "seed 0: 2 records"),
+        (lambda r: r["runs"][0].pop("device"), "a record lacks device"),
+        (
+            lambda r: r["runs"][0]["values"]["mel_l1"].pop(),
+            r"\[15, 16\] values of mel_l1",
+        ),
+        (
+            lambda r: r["protocols"]["kernel"].update(clip=3),
+            "unknown field of a protocol 'clip'",
+        ),
+    ],
+)
+def test_damaged_results_are_refused_and_do_not_stop_a_run(
+    made, tmp_path, damage, message, capsys
+):
+    directory, runs, *_ = made
+    other = tmp_path / "experiments" / "nothing"
+    shutil.copytree(directory, other)
+    content = json.loads((other / "results.json").read_text())
+    damage(content)
+    (other / "results.json").write_text(json.dumps(content))
+    for action in ("compare", "explain", "page"):
+        assert main(["experiment", action, str(other), f"--runs={runs}"]) == 2
+        error = capsys.readouterr().err
+        assert re.search(message, error), error
+        assert str(other / "results.json") in error
+    assert main(["experiment", "run", str(other), f"--runs={runs}"]) == 0
+    kept = (directory / "results.json").read_bytes()
+    assert (other / "results.json").read_bytes() == kept
 
 
 def test_a_process_computes_on_one_core(made, monkeypatch):
@@ -161,7 +222,10 @@ def test_every_number_of_the_table_is_explained(made, capsys):
     assert main(["experiment", "explain", str(made[0])]) == 0
     output = capsys.readouterr().out
     assert output.count("protocol  ") == 9
-    assert output.count("    run       diffusion-") == 18
+    # Three systems and two baselines, of two seeds and three metrics each.
+    assert output.count("    run       diffusion-") == 5 * 2 * 3
+    assert output.count("components") == 0
+    assert output.count("train.log_every") == 0
 
 
 def test_comparing_experiments_asks_for_one_protocol(made, tmp_path, capsys):
@@ -266,6 +330,71 @@ def test_a_run_is_known_by_what_decides_its_numbers(made):
 
     assert common(**{"train.log_every": 7}) == ids["plain, seed 0"]
     assert common(**{"train.steps": 7}) != ids["plain, seed 0"]
+
+
+def test_one_that_fails_does_not_keep_the_others_back(made, tmp_path, monkeypatch):
+    plain = plan.make_plan(spec.load(made[0]))
+    doomed = plain.cells[0].training.id
+
+    def train_some(config, workdir, progress):
+        if doomed in workdir.name:
+            raise UserError("loss not finite at step 2")
+        return train(config, workdir, progress)
+
+    monkeypatch.setattr(execute.run, "train", train_some)
+    monkeypatch.setattr(execute, "hear", hear)
+    message = r"1 failed, all else is done: plain, seed 0 \(loss not finite at step 2\)"
+    with pytest.raises(UserError, match=message):
+        execute.execute(plain, list(plain.cells), tmp_path, "nothing")
+    left = [cell.name for cell in plain.cells if not cell.measured(tmp_path)]
+    assert left == ["plain, seed 0", "guided, seed 0"]  # one run, two ways to sample
+
+
+def test_a_stopped_run_goes_on_where_its_folder_has_another_name(
+    made, tmp_path, monkeypatch
+):
+    whole = plan.make_plan(spec.load(made[0]))
+    training = whole.cells[0].training
+
+    def stopped(config, workdir, progress):
+        if config.get("components"):
+            parts = {name: {"run": run} for name, run in config["components"].items()}
+            claim(workdir, config | {"components": parts})
+            raise KeyboardInterrupt
+        return train(config, workdir, progress)
+
+    def goes_on(config, workdir, progress):
+        parts = {name: {"run": run} for name, run in config["components"].items()}
+        require_free(workdir, config | {"components": parts})
+        return train(config, workdir, progress)
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    cells = [c for c in whole.cells if c.training.id == training.id]
+    monkeypatch.setattr(execute, "hear", hear)
+    monkeypatch.setattr(execute.run, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        execute.execute(whole, cells, first, "nothing")
+    first.rename(second)
+    monkeypatch.setattr(execute.run, "train", goes_on)
+    execute.execute(whole, cells, second, "nothing")
+    assert training.finished(second)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"split": "heldout"}, "unknown split .*did you mean 'held_out'"),
+        ({"prompts": 1000}, r"prompts=1000, but the split 'held_out' of tones has"),
+    ],
+)
+def test_clips_that_there_are_not_are_missed_before_training(
+    made, tmp_path, monkeypatch, fields, message
+):
+    monkeypatch.setattr(execute.run, "train", None)
+    asked = dataclasses.replace(spec.load(made[0]), **fields)
+    whole = plan.make_plan(asked)
+    with pytest.raises(UserError, match=message):
+        execute.execute(whole, list(whole.cells), tmp_path, "nothing")
 
 
 def test_waves_are_whole(made):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from diffusion_audio.study.plots import curve, spectrograms
+from diffusion_audio.study.plots import Line, curve, forest, spectrograms
 
 
 def pixels(picture):
@@ -100,3 +100,13 @@ def test_long_runs_are_smoothed_and_short_ones_are_not():
     long, short = rows(np.ones(500)), rows(np.ones(20))
     assert curve(long, "loss").count("var(--train)") == 2
     assert curve(short, "loss").count("var(--train)") == 1
+
+
+def test_names_are_cut_only_while_they_differ():
+    line = Line(-1.0, 1.0, np.zeros(3))
+    alike = ("epsilon, min-SNR gamma 1", "epsilon, min-SNR gamma 5")
+    text = forest(dict.fromkeys(alike, line), "differences")
+    assert all(name in text for name in alike)
+    text = forest({alike[0]: line, "epsilon": line}, "differences")
+    assert alike[0] not in text
+    assert "epsilon, min-SNR gamm…" in text

@@ -49,6 +49,7 @@ def test_the_difference_is_the_ablation():
         ({"seeds": (0, 1.5)}, "seeds: expected whole numbers"),
         ({"prompts": 4}, "16 clips or more.* prompts=16"),
         ({"prompts": 48.5}, "prompts: expected a whole number, got 48.5"),
+        ({"examples": -1}, "examples: expected a whole number, got -1"),
         ({"variants": {"x": 3}}, "variant x: expected overrides such as"),
     ],
 )
@@ -119,6 +120,7 @@ def test_a_variant_that_asks_nothing_is_refused(variants, message):
         ({"prompts": 3}, "16 clips or more"),
         ({"variants": {"0.1": {"ema.decay": 0.5}}}, "name of the baseline"),
         ({"variants": {"a|b": {"ema.decay": 0.5}}}, "a name of"),
+        ({"variants": {"Real": {"ema.decay": 0.5}}}, "name of the real clips"),
     ],
 )
 def test_an_impossible_spec_is_refused(fields, message):
@@ -127,11 +129,13 @@ def test_an_impossible_spec_is_refused(fields, message):
 
 
 def test_prose_may_change_and_what_decides_may_not():
-    assert changed(question="?", minutes=9.0).hash == EXPERIMENT.hash
-    assert changed(prompts=47).hash != EXPERIMENT.hash
+    decisive = spec.describe(EXPERIMENT)
+    assert spec.describe(changed(question="?", minutes=9.0)) == decisive
+    assert spec.describe(changed(prompts=47)) != decisive
     two = {"adherence": "higher", "kernel": "lower"}
     turned = dict(reversed(two.items()))
-    assert changed(metrics=two).hash != changed(metrics=turned).hash
+    first, last = (spec.describe(changed(metrics=m)) for m in (two, turned))
+    assert first != last
 
 
 def test_loading(tmp_path):
@@ -145,7 +149,7 @@ def test_loading(tmp_path):
         "    metrics={'adherence': 'higher'})\n"
     )
     file.write_text(head + body)
-    assert spec.load(folder).hash == EXPERIMENT.hash
+    assert spec.describe(spec.load(folder)) == spec.describe(EXPERIMENT)
     with pytest.raises(UserError, match=re.escape(f"did you mean '{folder}'")):
         spec.load(folder.with_name("dropuot"))
     file.write_text("experiment = 3\n")

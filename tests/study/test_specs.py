@@ -58,3 +58,39 @@ def test_a_variant_that_decides_no_number_is_refused(monkeypatch):
     asked = dataclasses.replace(asked, variants={"x": {"train.log_every": 7}})
     with pytest.raises(UserError, match=r"'x' changes nothing .* '0\.995'"):
         plan.make_plan(asked)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"variants": {"x": {"sampling.solver": "dpmpp2m"}}},
+            "x: unknown solver .*did you mean 'dpmpp_2m'",
+        ),
+        ({"variants": {"x": {"loss.weighting.name": "minsnr"}}}, "x: unknown"),
+        ({"variants": {"x": {"unet.in_channels": 7}}}, "x: the UNet takes 7 channels"),
+        ({"variants": {"x": {"audio.preset": "audioldm_16k"}}}, "x: .*the vae"),
+        (
+            {"metrics": {"adherence/pitch": "higher"}, "classifier": "deaf.py"},
+            "metric adherence/pitch: .*deaf.py learns instrument; take",
+        ),
+    ],
+)
+def test_what_training_would_refuse_is_refused_before(
+    fields, message, monkeypatch, tmp_path
+):
+    deaf = (
+        "from configs.classifier import get_config as tones\n"
+        "def get_config():\n"
+        "    config = tones('tones')\n"
+        "    config.data.labels = ('instrument',)\n"
+        "    return config\n"
+    )
+    (tmp_path / "deaf.py").write_text(deaf)
+    if "classifier" in fields:
+        fields = fields | {"classifier": str(tmp_path / fields["classifier"])}
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    monkeypatch.syspath_prepend(EXPERIMENTS.parent)
+    asked = dataclasses.replace(spec.load(EXPERIMENTS / "ema"), **fields)
+    with pytest.raises(UserError, match=message):
+        plan.make_plan(asked)

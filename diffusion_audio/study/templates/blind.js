@@ -71,7 +71,8 @@
     button.addEventListener("click", () => vote(button.dataset.vote)));
   save.addEventListener("click", download);
   document.addEventListener("keydown", event => {
-    const typed = event.ctrlKey || event.metaKey || event.altKey ? "" : event.key;
+    const meant = !(event.repeat || event.ctrlKey || event.metaKey || event.altKey);
+    const typed = meant ? event.key.toLowerCase() : "";
     const seen = trial.getBoundingClientRect();
     if (seen.bottom < 0 || seen.top > window.innerHeight) return;
     if (typed === "1" || typed === "2") play(players[Number(typed) - 1]);
