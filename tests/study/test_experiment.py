@@ -3,66 +3,19 @@
 Training and listening are stand-ins here; `test_experiment_real.py` has the real ones.
 """
 
-import dataclasses
 import json
 import os
 import re
 import shutil
-import zlib
 
 import numpy as np
 import pytest
 
 from diffusion_audio.cli.main import main
-from diffusion_audio.errors import UserError
 from diffusion_audio.study import execute, plan, spec, wording
-from diffusion_audio.study.measure import Heard
 from diffusion_audio.study.results import read
-from diffusion_audio.training.session import PROVENANCE
-from diffusion_audio.training.workdir import (
-    claim,
-    config_hash,
-    provenance,
-    require_free,
-    write_json,
-)
 from tests.study import tiny_experiment
-from tests.study.example_study import protocol
-
-METRICS = ("adherence", "kernel", "mel_l1")
-
-
-SAMPLES = 1024
-
-
-def train(config, workdir, progress):
-    """In the place of training: what a run leaves behind, in no time."""
-    view = progress("stub", config["train"]["steps"], 0)
-    view.update(config["train"]["steps"])
-    workdir.mkdir(parents=True, exist_ok=True)
-    first = provenance(["stub"]) | {"seconds": {"step": 3.0, "compile": 1.0}}
-    second = first | {"commit": "c" * 40, "seconds": {"step": 2.0}}
-    record = {"config_hash": config_hash(config), "sessions": [first, second]}
-    write_json(workdir / PROVENANCE, record)
-    row = {"step": 1, "split": "train", "loss": 0.5}
-    (workdir / "metrics.jsonl").write_text(json.dumps(row) + "\n")
-
-
-def hear(run_dir, *, sampling, prompts, sampling_seeds, progress, **tools):
-    """In the place of listening: values that follow from the run and the sampling."""
-    del tools
-    text = f"{run_dir.name} {sampling['guidance']}"
-    rng = np.random.default_rng(zlib.crc32(text.encode()))
-    progress(prompts)
-    shapes = {m: 1 if m == "kernel" else prompts for m in METRICS}
-    return Heard(
-        values={m: rng.uniform(0.2, 0.8, size) for m, size in shapes.items()},
-        protocols={m: protocol(m) for m in METRICS},
-        captions=[f"<i>caption {i}</i>" for i in range(prompts)],
-        waves=rng.uniform(-0.5, 0.5, (len(sampling_seeds), prompts, SAMPLES)),
-        real=np.zeros((prompts, SAMPLES)),
-        sample_rate=16_000,
-    )
+from tests.study.stand_ins import SAMPLES, hear, train
 
 
 @pytest.fixture(scope="module")
@@ -330,71 +283,6 @@ def test_a_run_is_known_by_what_decides_its_numbers(made):
 
     assert common(**{"train.log_every": 7}) == ids["plain, seed 0"]
     assert common(**{"train.steps": 7}) != ids["plain, seed 0"]
-
-
-def test_one_that_fails_does_not_keep_the_others_back(made, tmp_path, monkeypatch):
-    plain = plan.make_plan(spec.load(made[0]))
-    doomed = plain.cells[0].training.id
-
-    def train_some(config, workdir, progress):
-        if doomed in workdir.name:
-            raise UserError("loss not finite at step 2")
-        return train(config, workdir, progress)
-
-    monkeypatch.setattr(execute.run, "train", train_some)
-    monkeypatch.setattr(execute, "hear", hear)
-    message = r"1 failed, all else is done: plain, seed 0 \(loss not finite at step 2\)"
-    with pytest.raises(UserError, match=message):
-        execute.execute(plain, list(plain.cells), tmp_path, "nothing")
-    left = [cell.name for cell in plain.cells if not cell.measured(tmp_path)]
-    assert left == ["plain, seed 0", "guided, seed 0"]  # one run, two ways to sample
-
-
-def test_a_stopped_run_goes_on_where_its_folder_has_another_name(
-    made, tmp_path, monkeypatch
-):
-    whole = plan.make_plan(spec.load(made[0]))
-    training = whole.cells[0].training
-
-    def stopped(config, workdir, progress):
-        if config.get("components"):
-            parts = {name: {"run": run} for name, run in config["components"].items()}
-            claim(workdir, config | {"components": parts})
-            raise KeyboardInterrupt
-        return train(config, workdir, progress)
-
-    def goes_on(config, workdir, progress):
-        parts = {name: {"run": run} for name, run in config["components"].items()}
-        require_free(workdir, config | {"components": parts})
-        return train(config, workdir, progress)
-
-    first, second = tmp_path / "first", tmp_path / "second"
-    cells = [c for c in whole.cells if c.training.id == training.id]
-    monkeypatch.setattr(execute, "hear", hear)
-    monkeypatch.setattr(execute.run, "train", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        execute.execute(whole, cells, first, "nothing")
-    first.rename(second)
-    monkeypatch.setattr(execute.run, "train", goes_on)
-    execute.execute(whole, cells, second, "nothing")
-    assert training.finished(second)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"split": "heldout"}, "unknown split .*did you mean 'held_out'"),
-        ({"prompts": 1000}, r"prompts=1000, but the split 'held_out' of tones has"),
-    ],
-)
-def test_clips_that_there_are_not_are_missed_before_training(
-    made, tmp_path, monkeypatch, fields, message
-):
-    monkeypatch.setattr(execute.run, "train", None)
-    asked = dataclasses.replace(spec.load(made[0]), **fields)
-    whole = plan.make_plan(asked)
-    with pytest.raises(UserError, match=message):
-        execute.execute(whole, list(whole.cells), tmp_path, "nothing")
 
 
 def test_waves_are_whole(made):
