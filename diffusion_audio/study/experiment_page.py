@@ -129,7 +129,7 @@ def tables(results: Results) -> list[Table]:
                 tuple(Column(system) for system in results.systems),
                 tuple(_values(results, metric) for metric in metrics),
                 "Mean over training seeds and prompts with its 95 % interval."
-                + wording.seeds_only(results),
+                + wording.seeds_only(results, metrics),
                 percent=percent,
                 mark=False,
             )
@@ -140,7 +140,7 @@ def tables(results: Results) -> list[Table]:
                 tuple(Column(system) for system in results.systems[1:]),
                 tuple(_contrasts(results, metric) for metric in metrics),
                 "Paired by training seed and prompt; intervals at the level of Holm's "
-                "correction over the variants." + wording.seeds_only(results),
+                "correction over the variants." + wording.seeds_only(results, metrics),
                 percent=percent,
                 mark=False,
                 signed=True,

@@ -1,5 +1,6 @@
 """Results said in words and in Markdown; every word follows from an interval."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from diffusion_audio.errors import UserError
@@ -98,11 +99,11 @@ def summary(results: Results) -> list[str]:
     return lines
 
 
-def seeds_only(results: Results) -> str:
-    """A sentence on the measures that are one number a set; empty without any."""
+def seeds_only(results: Results, metrics: Iterable[str]) -> str:
+    """A sentence on the metrics that are one number a set; empty without any."""
     whole = [
         MEASURES[metric].title
-        for metric in results.metrics
+        for metric in metrics
         if results.values(metric, results.systems[0]).shape[1] == 1
     ]
     return f" Intervals of {', '.join(whole)} know of seeds only." if whole else ""
@@ -141,7 +142,7 @@ def markdown(results: Results) -> str:
         "interval. Second line: difference to the baseline, paired by seed and prompt, "
         f"with its interval at the level of Holm's correction over the variants "
         f"({VERDICT_LEVEL:g} in all); (always): the same in every run, so without one."
-        f"{seeds_only(results)} Commit {commits}{changed}; {devices}; "
+        f"{seeds_only(results, results.metrics)} Commit {commits}{changed}; {devices}; "
         f"{sum(trained.values()) / 60:.0f} min for {len(trained)} training runs. "
         "Where a number comes from: `diffusion-audio experiment explain "
         f"experiments/{results.name}`."
