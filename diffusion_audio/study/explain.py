@@ -50,7 +50,7 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     for name, value in (results.spec["common"] | results.spec["components"]).items():
         yield f"              {name} = {value!r}"
     for name, run in results.tools.items():
-        yield f"  {name:<10}{run}"
+        yield f"  {name:<9} {run}"
     yield from _runs(results, metric, system)
     if contrast:
         yield f"  against   {baseline}"

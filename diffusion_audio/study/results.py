@@ -117,9 +117,9 @@ class Results(NamedTuple):
         if not found:
             raise UserError(f"{RESULTS} has no {cell.name}; make it anew by {again}")
         raise UserError(
-            f"{cell.name} of {RESULTS} was made by other code or versions: put the "
-            f"code back with `git checkout {found[0]} -- diffusion_audio configs` "
-            "(and forth with `git checkout HEAD -- diffusion_audio configs`), or make "
+            f"{cell.name} of {RESULTS} was made by other code or versions: take the "
+            f"code of then by `git checkout {found[0]} -- diffusion_audio configs` "
+            "(that of now by `git checkout HEAD -- diffusion_audio configs`), or make "
             f"new results by {again}"
         )
 

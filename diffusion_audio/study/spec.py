@@ -178,7 +178,7 @@ def load(directory: str | Path) -> Experiment:
     if not path.is_file():
         beside = [
             *Path(directory).parent.glob(f"*/{SPEC}"),
-            *Path().glob(f"*/*/{SPEC}"),
+            *Path("experiments").glob(f"*/{SPEC}"),
         ]
         if not beside:
             raise UserError(

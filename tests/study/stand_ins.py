@@ -11,8 +11,6 @@ from diffusion_audio.training.workdir import config_hash, provenance, write_json
 from tests.study.example_study import protocol
 
 METRICS = ("adherence", "kernel", "mel_l1")
-
-
 SAMPLES = 1024
 
 

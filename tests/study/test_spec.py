@@ -73,6 +73,8 @@ def test_an_experiment_elsewhere_is_not_found_but_those_here_are(tmp_path, monke
         spec.load("blocks")
     (tmp_path / "experiments" / "blocks").mkdir(parents=True)
     (tmp_path / "experiments" / "blocks" / "spec.py").touch()
+    (tmp_path / "package" / "audio").mkdir(parents=True)
+    (tmp_path / "package" / "audio" / "spec.py").touch()  # of another kind
     with pytest.raises(UserError, match=r"known: experiments/blocks\)"):
         spec.load("blocks")
 
