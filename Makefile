@@ -42,9 +42,10 @@ demo: $(VENV)/.core
 	@$(BIN)/diffusion-audio evaluate --model=$(RUNS)/diffusion \
 	  --classifier=$(RUNS)/classifier --out=$(RUNS) $(SIZE)
 
-# The fast tests compile more than they compute.
+# The fast tests compile more than they compute. A file read in the encoding of whoever
+# runs it, not in UTF-8, is an error.
 test: $(VENV)/.test
-	@XLA_FLAGS=--xla_backend_optimization_level=0 $(PYTEST) -n $(WORKERS) --dist loadfile
+	@PYTHONWARNDEFAULTENCODING=1 XLA_FLAGS=--xla_backend_optimization_level=0 $(PYTEST) -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.test
 	@$(PYTEST) -m "slow and not parity"

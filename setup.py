@@ -11,7 +11,8 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(
-    r'__version__ = "(.+)"', (ROOT / "diffusion_audio/__init__.py").read_text()
+    r'__version__ = "(.+)"',
+    (ROOT / "diffusion_audio/__init__.py").read_text(encoding="utf-8"),
 )[1]
 
 CORE = [
@@ -67,7 +68,7 @@ setup(
     name="diffusion-audio",
     version=VERSION,
     description="Latent audio diffusion in JAX: train, compare and reproduce.",
-    long_description=(ROOT / "README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license_expression="Apache-2.0",
     license_files=["LICENSE"],

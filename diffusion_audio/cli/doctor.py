@@ -157,7 +157,7 @@ def _collective() -> Finding:
     }
     command = [sys.executable, "-c", COLLECTIVE]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120
+        command, env=environment, capture_output=True, encoding="utf-8", timeout=120
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -150,7 +150,7 @@ def _keep_traceback(error: Exception) -> str:
     """Writes the traceback to a file: a long run need not fail again to be read."""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix=f"{PROGRAM}-", suffix=".txt", delete=False
+            "w", encoding="utf-8", prefix=f"{PROGRAM}-", suffix=".txt", delete=False
         ) as file:
             traceback.print_exception(error, file=file)
     except OSError:

@@ -115,7 +115,7 @@ def write(
         if len(bad) == len(source):
             raise UserError(f"{source.name} has no good clip: {bad[0][1]}")
         record = {"made_from": dict(meta), "bad": bad}
-        (temporary / _META).write_text(json.dumps(record, indent=1))
+        (temporary / _META).write_text(json.dumps(record, indent=1), encoding="utf-8")
         if not directory.exists():
             temporary.rename(directory)
     except OSError as error:
@@ -141,7 +141,7 @@ def open(
     """
     directory = Path(directory)
     try:
-        record = json.loads((directory / _META).read_text())
+        record = json.loads((directory / _META).read_text(encoding="utf-8"))
         made_from = record["made_from"]
         bad = {int(number): tuple(why) for number, why in record["bad"].items()}
         # Refuses pickled objects, as allow_pickle=False does, and archives too.

@@ -50,7 +50,9 @@ def write(
         arrays = hifigan.export_discriminators(params["discriminators"])
         _save(directory / DISCRIMINATORS, arrays)
     temporary = directory / f".{CONFIG}.tmp"
-    temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    temporary.write_text(
+        json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
     os.replace(temporary, directory / CONFIG)
 
 

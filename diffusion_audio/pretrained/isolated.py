@@ -58,7 +58,7 @@ def _convert_apart(source: Path, target: Path) -> None:
     words = [sys.executable, "-P", "-m", __name__, str(source), str(target)]
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, timeout=SECONDS, check=False
+            words, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{source} took more than {SECONDS} s to read") from error

@@ -81,7 +81,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > LARGEST_CONFIG:
             raise UserError(f"{path} is too large for a config")
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(
             f"{path} lacks: the weights do not say their own shape; put the published "

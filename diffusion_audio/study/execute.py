@@ -224,7 +224,7 @@ def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
 def locked(directory: Path) -> Iterator[None]:
     """Holds a directory for this process; waits while another one does."""
     path = directory.with_name(f".{directory.name}.lock")
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -204,7 +204,8 @@ def require_readme(question: str, directory: Path) -> None:
     command = f"diffusion-audio experiment run {directory}"
     path.write_text(
         f"# {title}\n\n{question}\n\n```sh\n{command}\n```\n\n{BEGIN}\n{END}\n\n"
-        "## Conclusion\n\n## Limits\n"
+        "## Conclusion\n\n## Limits\n",
+        encoding="utf-8",
     )
 
 
@@ -220,7 +221,7 @@ def write_readme(results: Results, directory: Path) -> None:
 
 
 def _around_table(path: Path) -> tuple[str, str]:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.find(END) < text.find(BEGIN):
         raise UserError(
             f"{path} needs the lines {BEGIN} and {END} once each, in this order, where "

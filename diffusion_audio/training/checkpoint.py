@@ -176,7 +176,7 @@ class Checkpoints:
         sums = {str(p.relative_to(folder)): _sha256(p) for p in self._files(step)}
         self._manifests.mkdir(exist_ok=True)
         temporary = self._manifest(step).with_suffix(".tmp")
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             json.dump(sums, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
@@ -189,7 +189,7 @@ class Checkpoints:
     def _damage(self, step: int) -> str:
         """What is wrong with a finished step; empty where nothing is."""
         try:
-            sums = json.loads(self._manifest(step).read_text())
+            sums = json.loads(self._manifest(step).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             return f"its manifest cannot be read ({error})"
         for name, expected in sums.items():

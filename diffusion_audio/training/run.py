@@ -238,7 +238,9 @@ def read(workdir: str | Path) -> Trained:
     workdir = Path(workdir)
     config = read_config(workdir)
     path = workdir / TOKENIZER
-    tokenizer = Tokenizer.from_json(path.read_text()) if path.exists() else None
+    tokenizer = (
+        Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    )
     task = make_task(config, tokenizer)
     shapes = jax.eval_shape(task.init, jax.random.key(0), _abstract_batch(config))
     checkpoints = Checkpoints(workdir / "checkpoints")
@@ -288,7 +290,7 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
 
     path = workdir / TOKENIZER
     if path.exists():
-        return Tokenizer.from_json(path.read_text())
+        return Tokenizer.from_json(path.read_text(encoding="utf-8"))
     return Tokenizer.train(source.captions(), **config["tokenizer"])
 
 

@@ -70,7 +70,7 @@ def test_the_traceback_of_a_failure_is_kept_in_a_file(verb, capsys):
     verb(raising(ZeroDivisionError("by zero")))
     main(["doctor"])
     path = re.search(r"traceback in (\S+)\)", capsys.readouterr().err)[1]
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         assert "in function" in file.read()
     os.remove(path)
 
