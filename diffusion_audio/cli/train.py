@@ -19,6 +19,12 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string(
         "workdir", None, "directory of the run, made if need be", flag_values=values
     )
+    flags.DEFINE_bool(
+        "accept_changed_data",
+        False,
+        "go on though clips are gone, new or changed; the session's record says so",
+        flag_values=values,
+    )
     rest = config.define(values, argv)
     required = ("config", "workdir")
     options.parse(values, rest, usage=USAGE, about=__doc__, required=required)
@@ -27,7 +33,11 @@ def main(argv: list[str]) -> int:
     from diffusion_audio.training.loop import Interrupted
 
     try:
-        run.train(values.config, values.workdir)
+        run.train(
+            values.config,
+            values.workdir,
+            accept_changed_data=values.accept_changed_data,
+        )
     except Interrupted as stop:
         print(f"diffusion-audio: {stop}", file=sys.stderr)
         return 130

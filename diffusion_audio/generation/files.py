@@ -12,8 +12,8 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.pipeline import load
 from diffusion_audio.training.progress import MakeView, ProgressView
+from diffusion_audio.training.resume import content_hash
 from diffusion_audio.training.workdir import (
-    config_hash,
     provenance,
     read_config,
     write_json,
@@ -94,7 +94,7 @@ def generate(
     config = read_config(model)
     made_by = {
         "model": str(model),
-        "config_hash": config_hash(config),
+        "config_hash": content_hash(config),
         "step": pipeline.step,
         "vocoder": str(vocoder or config["components"]["vocoder"]["run"]),
         "sampling": dataclasses.asdict(pipeline.drawing(solver, steps, guidance)),

@@ -10,7 +10,8 @@ from diffusion_audio.evaluation.copies import GRIFFIN_LIM_ITERATIONS, SYSTEMS
 from diffusion_audio.study.page import Column, Estimate, Provenance, Row, Run, Table
 from diffusion_audio.training import session
 from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.workdir import config_hash, provenance, read_config
+from diffusion_audio.training.resume import content_hash
+from diffusion_audio.training.workdir import provenance, read_config
 
 CURVES = {
     "vae": ("reconstruction", "kl"),
@@ -93,7 +94,7 @@ def made_by(
         commit=made_with["commit"],
         dirty=made_with["uncommitted_changes"],
         device=made_with["device"],
-        configs={name: config_hash(read_config(path)) for name, path in runs.items()},
+        configs={name: content_hash(read_config(path)) for name, path in runs.items()},
         versions=made_with["versions"],
         seconds=spent | seconds,
     )

@@ -26,7 +26,6 @@ from diffusion_audio.training.progress import ProgressView
 from diffusion_audio.training.session import PROVENANCE, Stopwatch
 from diffusion_audio.training.workdir import provenance, read_json, write_json
 
-CONFIG = "config.json"
 WAVES = "waves.npy"
 REAL = "real.npy"
 
@@ -173,26 +172,11 @@ def _train(training: Training, runs: Path, part: Part) -> None:
                 name: str(component.directory(runs))
                 for name, component in training.parts.items()
             }
-            _move(directory, config["components"])
         run.train(config, directory, part)
         record = read_json(directory / PROVENANCE)
         shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
         write_json(directory / FINISHED, record | {"id": training.id})
         jax.clear_caches()
-
-
-def _move(directory: Path, components: Mapping[str, str]) -> None:
-    """Lets a run that was stopped go on where its components are called otherwise.
-
-    They are the same, or the run had another identity; but the folder of all runs may
-    be given in another way, or lie elsewhere on another machine.
-    """
-    path = directory / CONFIG
-    if path.is_file():
-        config = read_json(path)
-        for name, place in components.items():
-            config["components"][name]["run"] = place
-        write_json(path, config)
 
 
 def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:

@@ -15,9 +15,10 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.study.identity import identity
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import latent_diffusion, recipe, run, session
+from diffusion_audio.training.resume import FREE_TO_CHANGE
 from diffusion_audio.training.sampler import SamplingConfig
 from diffusion_audio.training.settings import settings
-from diffusion_audio.training.workdir import FREE_TO_CHANGE, read_json
+from diffusion_audio.training.workdir import read_json
 
 # Groups of a config that training does not depend on.
 AFTERWARDS = ("sampling", "listen")

@@ -16,8 +16,8 @@ from diffusion_audio.study import statistics
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan
 from diffusion_audio.study.spec import Better, Experiment
 from diffusion_audio.training import session
+from diffusion_audio.training.resume import content_hash
 from diffusion_audio.training.workdir import (
-    config_hash,
     differences,
     read_json,
     write_json,
@@ -151,7 +151,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 "overrides": dict(experiment.systems[cell.system]),
                 "parts": {k: part.id for k, part in cell.training.parts.items()},
                 "sampling": cell.sampling,
-                "config_hash": config_hash(cell.training.config),
+                "config_hash": content_hash(cell.training.config),
                 **{name: made_with[name] for name in ORIGIN},
                 "seconds": {
                     "train": round(session.seconds(trained["sessions"]), 1),

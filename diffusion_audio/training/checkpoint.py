@@ -201,6 +201,15 @@ class Checkpoints:
         return ""
 
 
+def content_hash(directory: Path) -> str:
+    """Short hash of the newest finished checkpoint there; empty without any."""
+    manifests = (directory / "manifests").glob("*.json")
+    steps = sorted(int(path.stem) for path in manifests if path.stem.isdigit())
+    if not steps:
+        return ""
+    return _sha256(directory / "manifests" / f"{steps[-1]}.json")[:12]
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

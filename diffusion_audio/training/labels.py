@@ -13,11 +13,11 @@ Labels = dict[str, tuple[str, ...]]
 """The values of each attribute, in the order of their class numbers."""
 
 
-def settle(workdir: Path, config: Mapping[str, Any], source: Any) -> Labels:
-    """The classes of a run: read where there are some, else those of its data.
+def settle(workdir: Path | None, config: Mapping[str, Any], source: Any) -> Labels:
+    """The classes of a run that goes on, else those of its data.
 
     Args:
-        workdir: of the run.
+        workdir: of the run that goes on; None for a new one.
         config: resolved; ``data.labels`` names the attributes.
         source: of the clips to learn from.
 
@@ -25,15 +25,20 @@ def settle(workdir: Path, config: Mapping[str, Any], source: Any) -> Labels:
         UserError: the source does not have an attribute, or the config another number
             of classes for it.
     """
-    if not (workdir / LABELS).exists():
-        names = config["data"]["labels"]
-        for name in names:
-            if name not in source.attributes:
-                raise unknown(f"attribute of {source.name}", name, source.attributes)
-        found = {name: source.attributes[name] for name in names}
-        _check(found, config, source.name)
-        write_json(workdir / LABELS, found)
-    return read(workdir, config)
+    if workdir is not None:
+        return read(workdir, config)
+    names = config["data"]["labels"]
+    for name in names:
+        if name not in source.attributes:
+            raise unknown(f"attribute of {source.name}", name, source.attributes)
+    found = {name: tuple(source.attributes[name]) for name in names}
+    _check(found, config, source.name)
+    return found
+
+
+def write(workdir: Path, labels: Labels) -> None:
+    """Keeps the classes in a run."""
+    write_json(workdir / LABELS, labels)
 
 
 def read(workdir: str | Path, config: Mapping[str, Any]) -> Labels:

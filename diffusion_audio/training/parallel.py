@@ -94,6 +94,32 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def require_divisible(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
+    """Refuses a batch that cannot be split evenly.
+
+    Args:
+        batch_size: examples, of all processes.
+        mesh: the devices that share it.
+        parts: that it is computed in, one after the other; see `gradients`.
+
+    Raises:
+        UserError: naming a size that fits.
+    """
+    if batch_size % mesh.size:
+        raise UserError(
+            f"a batch of {batch_size} examples cannot be split over {mesh.size} "
+            f"devices; make config.data.batch_size a multiple of {mesh.size}, or use "
+            "fewer (config.parallel.data)"
+        )
+    # Under pmap, whose mesh has one axis, each device has its own parts.
+    share = batch_size if "fsdp" in mesh.shape else batch_size // mesh.size
+    if share % parts:
+        raise UserError(
+            f"a batch of {share} examples cannot be computed in {parts} equal parts; "
+            "change config.data.batch_size or config.train.accumulate"
+        )
+
+
 def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
     """This process's part of a batch, as part of the global one on the devices.
 
@@ -103,12 +129,7 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
         UserError: the examples cannot be split evenly over the devices.
     """
     local = len(next(iter(batch.values())))
-    total = local * jax.process_count()
-    if total % mesh.size:
-        raise UserError(
-            f"a batch of {total} examples cannot be split over {mesh.size} devices; "
-            f"make config.data.batch_size a multiple of {mesh.size}"
-        )
+    require_divisible(local * jax.process_count(), mesh)
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     return {
         name: jax.make_array_from_process_local_data(sharding, value)

@@ -13,7 +13,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+import diffusion_audio
 from diffusion_audio.errors import UserError, unknown
+
+REPOSITORY = Path(diffusion_audio.__file__).parents[1]
 
 
 def load(spec: str) -> ConfigDict:
@@ -26,7 +29,7 @@ def load(spec: str) -> ConfigDict:
         UserError: there is no such file or preset, or the file fails.
     """
     name, _, presets = spec.partition(":")
-    path = Path(name)
+    path = Path(name).expanduser()
     if not path.is_file():
         beside = sorted(map(str, path.parent.glob("*.py")))
         if not beside:
@@ -51,17 +54,22 @@ def load(spec: str) -> ConfigDict:
 
 
 def execute(path: Path) -> ModuleType:
-    """Runs a config file as a module; it may import neighbours as ``configs.NAME``."""
+    """Runs a config file as a module.
+
+    It may import those of this repository as ``configs.NAME``, and neighbours of its
+    own as ``FOLDER.NAME``.
+    """
     specification = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    root = str(path.resolve().parent.parent)
-    sys.path.append(root)
+    roots = [str(path.resolve().parent.parent), str(REPOSITORY)]
+    sys.path.extend(roots)
     try:
         specification.loader.exec_module(module)
     finally:
-        sys.path.remove(root)
+        for root in roots:
+            sys.path.remove(root)
     return module
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import json
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,23 +20,27 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import fold
 from diffusion_audio.pretrained import folder
-from diffusion_audio.training import ema, labels, loop
+from diffusion_audio.training import ema, labels, loop, resume
 from diffusion_audio.training.checkpoint import Checkpoints
-from diffusion_audio.training.parallel import ParallelConfig
+from diffusion_audio.training.parallel import (
+    ParallelConfig,
+    make_mesh,
+    require_divisible,
+)
 from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
 from diffusion_audio.training.workdir import (
-    claim,
-    config_hash,
+    CONFIG,
     read_config,
-    require_free,
+    write_json,
     write_text,
 )
 
 TASKS = ("vae", "vocoder", "diffusion", "classifier")
 TOKENIZER = "tokenizer.json"
+PROMPTS = 4  # captions that evaluations let one hear where the config names none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +69,21 @@ class DataConfig:
     skip_budget: float = 0.001
     cache_latents: bool = False
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError(
+                f"config.data.batch_size must be 1 or more, not {self.batch_size}"
+            )
+        if not 0 < self.seconds < float("inf"):
+            raise UserError(
+                f"config.data.seconds must be a length above 0, not {self.seconds}"
+            )
+        if not 0 <= self.skip_budget <= 1:
+            raise UserError(
+                f"config.data.skip_budget is a share from 0 to 1, not "
+                f"{self.skip_budget}"
+            )
+
 
 class Trained(NamedTuple):
     """A finished or running training run, read from its work directory.
@@ -82,6 +103,8 @@ def train(
     config: ConfigDict | Mapping[str, Any],
     workdir: str | Path,
     progress: MakeView = ProgressView,
+    *,
+    accept_changed_data: bool = False,
 ) -> State:
     """Trains what a config says in a work directory, or goes on there.
 
@@ -89,6 +112,7 @@ def train(
         config: not resolved yet.
         workdir: made if need be.
         progress: makes the view of how far it is; see `loop.train`.
+        accept_changed_data: go on though the clips are not those the run began with.
 
     Raises:
         UserError: anything a user can mend, in one line.
@@ -98,31 +122,38 @@ def train(
     from diffusion_audio.data.source import open_source
 
     workdir = Path(workdir)
-    resolved = resolve(config)
+    resolved = resolve(config, workdir)
     spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
-    require_free(workdir, resolved)
-    session = Session(workdir, {"config_hash": config_hash(resolved)})
+    require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
+    resume.require_same(workdir, resolved)
+    goes_on = resume.begun(workdir)
+    session = Session(workdir, {"config_hash": resume.content_hash(resolved)})
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
-    tokenizer = _tokenizer(resolved, workdir, source)
-    if tokenizer is not None:  # one too long is found now, not hours later
-        for text in (*source.captions(), *held.captions(), *_listened(resolved)):
-            tokenizer.encode([text])
-    task = make_task(resolved, tokenizer)
-    # What could be refused has been: a mistake takes no directory.
-    claim(workdir, resolved)
+    splits = {data.train_split: source, data.evaluation_split: held}
+    record = resume.require_same_data(
+        workdir, data.source, splits, accept_changes=accept_changed_data
+    )
+    session.about["data"] = record.about()
+    tokenizer = _tokenizer(resolved, workdir if goes_on else None, source)
+    listened = resolved
     if tokenizer is not None:
-        write_text(workdir / TOKENIZER, tokenizer.to_json())
+        listened = _with_prompts(resolved, held)
+        prompts = listened["listen"]["prompts"]
+        # One too long is found now, not hours later.
+        for text in (*source.captions(), *held.captions(), *prompts):
+            tokenizer.encode([text])
+    task = make_task(listened, tokenizer)
     options = {
         "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
         "tokenizer": tokenizer,
         "labels": (
-            labels.settle(workdir, resolved, source)
+            labels.settle(workdir if goes_on else None, resolved, source)
             if resolved["task"] == "classifier"
             else None
         ),
@@ -130,12 +161,19 @@ def train(
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
     }
+    # What could be refused has been: a mistake takes no directory.
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / CONFIG, resolved)
+    record.write(workdir)
+    if tokenizer is not None:
+        write_text(workdir / TOKENIZER, tokenizer.to_json())
+    if options["labels"] is not None:
+        labels.write(workdir, options["labels"])
     session.clock.lap("data")
     if data.cache_latents:
-        source = _latent_cache(resolved, workdir, source, options)
+        stale = not goes_on or bool(record.changes)
+        source = _latent_cache(resolved, workdir, source, options, stale=stale)
         session.clock.lap("encode")
-    fingerprint = {"source": source.name, "fingerprint": source.fingerprint()}
-    session.about["data"] = fingerprint
 
     def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
         return batches(held, seed=0, **options)
@@ -156,12 +194,19 @@ def train(
     )
 
 
-def resolve(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+def resolve(
+    config: ConfigDict | Mapping[str, Any], workdir: Path | None = None
+) -> dict[str, Any]:
     """The config as plain values, with nothing left to look up.
 
     The AudioSpec is spelt out, and the directories under ``components``, of runs or of
-    converted weights, are replaced by the resolved configs found there, so that the
-    result says all of a model without the files it came from.
+    converted weights, are replaced by the resolved configs found there, with a hash of
+    the weights, so that the result says all of a model without the files it came from.
+
+    Args:
+        config: as a recipe makes it.
+        workdir: of the run that goes on, whose checkpoint keeps its components: they
+            may have gone from where they were.
 
     Raises:
         UserError: a component is no run, of another task or of another AudioSpec.
@@ -173,23 +218,30 @@ def resolve(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     spec = AudioSpec.from_config(resolved["audio"])
     resolved["audio"] = spec.to_dict()
     parts = {}
-    for name, run in resolved.get("components", {}).items():
-        if not run:
+    for name, place in resolved.get("components", {}).items():
+        if not place:
             continue
-        part = read_config(run)
-        if part["task"] != name:
-            raise UserError(
-                f"config.components.{name} is {run}, a run of task {part['task']!r}; "
-                f"give one of task {name!r}"
-            )
-        theirs = AudioSpec.from_dict(part["audio"])
+        place = os.path.expanduser(place)
+        part = resume.own_component(workdir, name, place)
+        parts[name] = part or _component(name, place)
+        theirs = AudioSpec.from_dict(parts[name]["audio"])
         spec.require_same(theirs, mine=f"this {resolved['task']} run", theirs=name)
-        if name == "vocoder":
-            part["generator"]["weight_norm"] = False  # folded when it is loaded
-        parts[name] = part | {"run": run}
     if "components" in resolved:
         resolved["components"] = parts
     return resolved
+
+
+def _component(name: str, place: str) -> dict[str, Any]:
+    """The resolved config of a trained part, where it lies and what it holds."""
+    part = read_config(place)
+    if part["task"] != name:
+        raise UserError(
+            f"config.components.{name} is {place}, a run of task {part['task']!r}; "
+            f"give one of task {name!r}"
+        )
+    if name == "vocoder":
+        part["generator"]["weight_norm"] = False  # folded when it is loaded
+    return part | {"run": place, "hash": resume.weights_hash(place)}
 
 
 def make_task(config: Mapping[str, Any], tokenizer: Any = None) -> Task:
@@ -198,14 +250,22 @@ def make_task(config: Mapping[str, Any], tokenizer: Any = None) -> Task:
     return module.make(config, tokenizer)
 
 
-def load_components(config: Mapping[str, Any]) -> Params:
+def load_components(config: Mapping[str, Any], workdir: Path | None = None) -> Params:
     """The trained parameters a run stands on, by name, ready for inference.
 
     A vocoder's run that goes on with another vocoder gets that one's ``discriminators``
     too, where they are known.
+
+    Args:
+        config: resolved.
+        workdir: of the run that goes on; what is no more in its place is taken from
+            the checkpoint there.
     """
     frozen = {}
     for name, part in config.get("components", {}).items():
+        if workdir is not None and not Path(part["run"]).exists():
+            frozen[name] = read(workdir).state["frozen"][name]
+            continue
         goes_on = name == "vocoder" == config.get("task")
         params = _trained_params(part["run"], judged=goes_on)
         frozen[name] = fold(params["generator"]) if name == "vocoder" else params
@@ -277,40 +337,77 @@ def _abstract_batch(config: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
     return batch
 
 
-def _listened(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The prompts that evaluations let one hear."""
-    return tuple(config.get("listen", {}).get("prompts", ()))
+def _with_prompts(config: Mapping[str, Any], held: Any) -> dict[str, Any]:
+    """The config with prompts to listen to: its own, else captions held out."""
+    prompts = config["listen"]["prompts"]
+    if not prompts:
+        captions = list(dict.fromkeys(filter(None, held.captions())))
+        last, count = len(captions) - 1, min(PROMPTS, len(captions))
+        prompts = [captions[i * last // max(1, count - 1)] for i in range(count)]
+    return {**config, "listen": {"prompts": prompts}}
 
 
-def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
-    """The run's tokenizer: read where there is one, else trained on the captions."""
+def _tokenizer(config: Mapping[str, Any], workdir: Path | None, source: Any) -> Any:
+    """The tokenizer of the run in a directory, else one trained on the captions."""
     if "tokenizer" not in config:
         return None
     from diffusion_audio.data.tokenizer import Tokenizer
 
+    captions = source.captions()
+    empty = sum(not caption for caption in captions)
+    if empty == len(captions):
+        raise UserError(
+            f"{source.name} has no captions, and text to audio learns from them: write "
+            f"them into a metadata.csv (columns file_name, caption); `data check` says "
+            "what is read of a folder"
+        )
+    if empty:
+        logging.warning(
+            "%d of %d captions of %s are empty", empty, len(captions), source.name
+        )
+    if workdir is None:
+        return Tokenizer.train(captions, **config["tokenizer"])
     path = workdir / TOKENIZER
-    if path.exists():
-        return Tokenizer.from_json(path.read_text(encoding="utf-8"))
-    return Tokenizer.train(source.captions(), **config["tokenizer"])
+    if not path.is_file():
+        raise UserError(
+            f"{workdir} lacks {TOKENIZER}, which says what its tokens mean; restore it "
+            "from a copy, or train in a new --workdir"
+        )
+    return Tokenizer.from_json(path.read_text(encoding="utf-8"))
 
 
 def _latent_cache(
-    config: Mapping[str, Any], workdir: Path, source: Any, options: dict[str, Any]
+    config: Mapping[str, Any],
+    workdir: Path,
+    source: Any,
+    options: dict[str, Any],
+    *,
+    stale: bool,
 ) -> Any:
-    """The source with its audio replaced by the VAE's posterior moments."""
+    """The source with its audio replaced by the VAE's posterior moments.
+
+    A cache that may be ``stale`` is made again where it was made from something else.
+    """
     from diffusion_audio.data import latents
     from diffusion_audio.training.latent_diffusion import build
 
     model = build(config)
+    vae = config["components"].get("vae", config.get("patches", {}))
     meta = {
         "audio_spec": model.spec.hash,
-        "vae": config_hash(config["components"].get("vae", config.get("patches", {}))),
+        "vae": vae.get("hash") or resume.content_hash(vae),
         "source": source.fingerprint(),
         "samples": options["samples"],
     }
     directory = workdir / "latents"
+    if stale and directory.exists():
+        try:
+            return latents.open(directory, source, meta)
+        except UserError as error:
+            logging.warning("%s; they are computed again now", error)
+            shutil.rmtree(directory)
     if not directory.exists():
-        frozen = load_components(config)
+        frozen = load_components(config, workdir)
         encode = jax.jit(
             lambda audio: jnp.concatenate(model.encode(frozen, audio), axis=-1)
         )

@@ -32,7 +32,7 @@ class Session:
 
     Args:
         workdir: of the run.
-        about: what is the same in all sessions of the run.
+        about: what else is on record of this session.
     """
 
     def __init__(self, workdir: Path, about: Mapping[str, Any]) -> None:
@@ -55,8 +55,8 @@ class Session:
     def write(self) -> None:
         """Puts on record how long it took until now."""
         if "last_step" in self._record:
-            now = self._record | {"seconds": self.clock.seconds}
-            write_json(self._path, self.about | {"sessions": [*self._earlier, now]})
+            now = self._record | self.about | {"seconds": self.clock.seconds}
+            write_json(self._path, {"sessions": [*self._earlier, now]})
 
 
 def sessions(workdir: str | Path) -> list[dict[str, Any]]:

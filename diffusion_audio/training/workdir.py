@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,7 @@ from diffusion_audio.errors import UserError
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
-# What may change when a run goes on: its length, and what changes no numbers.
-FREE_TO_CHANGE = (
-    "train.steps",
-    "train.log_every",
-    "train.evaluate_every",
-    "train.checkpoint_every",
-    "train.keep",
-    "parallel.",
-)
+CONFIG = "config.json"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -56,57 +48,19 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid JSON: {error}") from error
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Short hash of a resolved config."""
-    text = json.dumps(config, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def read_config(workdir: str | Path) -> dict[str, Any]:
     """The resolved config of a run.
 
     Raises:
         UserError: the directory is not that of a run.
     """
-    path = Path(workdir) / "config.json"
+    path = Path(workdir) / CONFIG
     if not path.is_file():
         raise UserError(
             f"{workdir} is not a run: expected {path}; give the --workdir of a "
             "training run"
         )
     return read_json(path)
-
-
-def claim(workdir: Path, config: dict[str, Any]) -> None:
-    """Makes a work directory for a config, or checks that it is this config's.
-
-    Raises:
-        UserError: the directory holds a run of another config.
-    """
-    require_free(workdir, config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", config)
-
-
-def require_free(workdir: Path, config: dict[str, Any]) -> None:
-    """Refuses a work directory that holds a run of another config; writes nothing.
-
-    Raises:
-        UserError: naming what differs.
-    """
-    config = json.loads(json.dumps(config))
-    if (workdir / "config.json").exists():
-        changed = [
-            line
-            for line in differences(read_config(workdir), config)
-            if not line.startswith(FREE_TO_CHANGE)
-        ]
-        if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            raise UserError(
-                f"{workdir} holds a run of another config ({'; '.join(changed[:3])}"
-                f"{more}); use another --workdir or the config of that run"
-            )
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

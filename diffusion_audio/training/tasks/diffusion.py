@@ -43,7 +43,11 @@ EVALUATION_STEP = 2**31 - 1  # address of the noise of every evaluation
 
 @dataclasses.dataclass(frozen=True)
 class ListenConfig:
-    """What an evaluation lets one hear: always the same prompts and noise."""
+    """What an evaluation lets one hear: always the same prompts and noise.
+
+    Attributes:
+        prompts: none are taken from the captions of the evaluation split.
+    """
 
     prompts: tuple[str, ...] = ()
 

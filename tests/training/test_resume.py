@@ -1,0 +1,184 @@
+import json
+import logging
+
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.training import resume
+from diffusion_audio.training.workdir import write_json
+
+
+class Clips:
+    """A source as far as resuming asks it."""
+
+    def __init__(self, **clips):
+        self._clips = clips
+
+    def inventory(self):
+        return dict(self._clips)
+
+    def fingerprint(self):
+        return json.dumps(self._clips, sort_keys=True)
+
+
+CONFIG = {
+    "task": "diffusion",
+    "data": {"source": "folder:a", "seconds": 1.0},
+    "train": {"steps": 10},
+    "components": {
+        "vae": {"task": "vae", "data": {"source": "x"}, "run": "runs/vae", "hash": "1"},
+        "vocoder": {"task": "vocoder", "run": "runs/vocoder", "hash": "2"},
+    },
+}
+
+
+def changed(**groups):
+    config = json.loads(json.dumps(CONFIG))
+    for name, values in groups.items():
+        config[name] |= values
+    return config
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A work directory in which step 5 was saved."""
+    write_json(tmp_path / "config.json", CONFIG)
+    record = {"first_step": 1, "last_step": 5}
+    write_json(tmp_path / "provenance.json", {"sessions": [record]})
+    return tmp_path
+
+
+def trained_on(workdir, **splits):
+    """Puts on record that the run was trained on some clips."""
+    data = resume.Data(
+        "folder:a",
+        {name: split.fingerprint() for name, split in splits.items()},
+        {name: split.inventory() for name, split in splits.items()},
+    )
+    data.write(workdir)
+    session = {"first_step": 1, "last_step": 5, "data": data.about()}
+    write_json(workdir / "provenance.json", {"sessions": [session]})
+
+
+def compared(workdir, accept_changes=False, **splits):
+    return resume.require_same_data(
+        workdir, "folder:b", splits, accept_changes=accept_changes
+    )
+
+
+def test_places_do_not_make_another_run(run):
+    vae = {"task": "vae", "run": "elsewhere/vae", "hash": "1", "train": {"steps": 9}}
+    parts = CONFIG["components"] | {"vae": vae}
+    moved = changed(data={"source": "folder:/b/"}, components=parts)
+    resume.require_same(run, moved)
+    assert resume.content_hash(moved) == resume.content_hash(CONFIG)
+
+
+def test_length_may_change(run):
+    resume.require_same(run, changed(train={"steps": 20}))
+
+
+def test_other_settings_make_another_run(run):
+    with pytest.raises(UserError, match=r"data\.seconds: 1\.0 there, 2\.0 here"):
+        resume.require_same(run, changed(data={"seconds": 2.0}))
+    other = changed(data={"seconds": 2.0})
+    assert resume.content_hash(other) != resume.content_hash(CONFIG)
+
+
+def test_other_weights_at_the_same_place_make_another_run(run):
+    vae = CONFIG["components"]["vae"] | {"hash": "9"}
+    other = changed(components={"vae": vae})
+    with pytest.raises(UserError, match=r"vae\.hash.*config\.components\.vae=") as e:
+        resume.require_same(run, other)
+    assert f"--config.components.vae={run} goes on" in str(e.value)
+
+
+def test_a_directory_with_nothing_saved_takes_any_config(run):
+    (run / "provenance.json").unlink()
+    resume.require_same(run, changed(data={"seconds": 2.0}))
+    steps = run / "checkpoints" / "steps" / "5"
+    steps.mkdir(parents=True)  # saved, its record lost
+    with pytest.raises(UserError):
+        resume.require_same(run, changed(data={"seconds": 2.0}))
+
+
+def test_the_same_data_may_lie_elsewhere(run):
+    train, held = Clips(a="1", b="2"), Clips(c="3")
+    trained_on(run, train=train, held=held)
+    data = compared(run, train=train, held=held)
+    assert data.changes == ()
+    assert data.about()["source"] == "folder:b"
+
+
+def test_changed_data_are_refused_with_the_difference(run):
+    trained_on(run, train=Clips(a="1", b="2", c="3"), held=Clips(d="4"))
+    with pytest.raises(UserError) as error:
+        compared(run, train=Clips(a="1", b="9", e="5"), held=Clips())
+    line = str(error.value)
+    assert "split train: 1 gone (c), 1 new (e), 1 changed (b)" in line
+    assert "split held" in line
+    assert "--accept_changed_data" in line
+
+
+def test_many_changes_are_counted_and_some_named(run):
+    names = {f"clip{i}": "0" for i in range(10)}
+    trained_on(run, train=Clips(**names, kept="0"))
+    with pytest.raises(UserError, match=r"10 gone \(clip0, clip1, clip2 and 7 more\)"):
+        compared(run, train=Clips(kept="0"))
+
+
+def test_changed_data_taken_on_purpose_are_on_record(run, caplog):
+    trained_on(run, train=Clips(a="1", b="2"))
+    caplog.set_level(logging.WARNING)
+    data = compared(run, accept_changes=True, train=Clips(a="1"))
+    assert data.changes == ("split train: 1 gone (b)",)
+    assert data.about()["changes"] == data.changes
+    assert "going on with changed data" in caplog.text
+
+
+def test_what_was_accepted_is_what_counts_from_then_on(run):
+    trained_on(run, train=Clips(a="1", b="2"))
+    data = compared(run, accept_changes=True, train=Clips(a="1"))
+    sessions = json.loads((run / "provenance.json").read_text())["sessions"]
+    sessions.append({"first_step": 6, "last_step": 9, "data": data.about()})
+    write_json(run / "provenance.json", {"sessions": sessions})
+    data.write(run)
+    assert compared(run, train=Clips(a="1")).changes == ()
+    with pytest.raises(UserError, match=r"1 new \(b\)"):
+        compared(run, train=Clips(a="1", b="2"))
+
+
+def test_without_the_inventory_the_fingerprint_decides(run, caplog):
+    trained_on(run, train=Clips(a="1", b="2"))
+    (run / "data.json").write_text("{")
+    assert compared(run, train=Clips(a="1", b="2")).changes == ()
+    with pytest.raises(UserError, match="fingerprint .* then, .* now"):
+        compared(run, train=Clips(a="1"))
+
+
+def test_a_component_that_has_gone_is_taken_from_the_run(run, tmp_path):
+    own = CONFIG["components"]["vae"]
+    assert resume.own_component(run, "vae", "runs/vae") == own  # where it was: gone
+    assert resume.own_component(run, "vae", f"{run}/.") == own  # the run itself
+    assert resume.own_component(run, "vae", "runs/another") is None
+    assert resume.own_component(run, "classifier", "runs/c") is None
+    assert resume.own_component(None, "vae", "runs/vae") is None
+    (run / "provenance.json").unlink()
+    assert resume.own_component(run, "vae", "runs/vae") is None
+
+
+def test_weights_are_known_by_what_they_hold(tmp_path):
+    one, other = tmp_path / "a", tmp_path / "b"
+    for directory in (one, other):
+        directory.mkdir()
+        (directory / "generator.safetensors").write_bytes(b"weights")
+    assert resume.weights_hash(one) == resume.weights_hash(other)
+    (other / "generator.safetensors").write_bytes(b"weight5")
+    assert resume.weights_hash(one) != resume.weights_hash(other)
+    for number, directory in enumerate((tmp_path / "c", tmp_path / "d")):
+        manifests = directory / "checkpoints" / "manifests"
+        manifests.mkdir(parents=True)
+        (manifests / "9.json").write_text(f'{{"9/state": "{number}"}}')
+        (manifests / "10.json").write_text('{"10/state": "same"}')
+    assert resume.weights_hash(tmp_path / "c") == resume.weights_hash(tmp_path / "d")
+    assert resume.weights_hash(tmp_path) == ""
