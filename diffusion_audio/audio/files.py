@@ -18,6 +18,10 @@ from diffusion_audio.audio.headers import AudioFileError as AudioFileError
 from diffusion_audio.audio.headers import sniff
 from diffusion_audio.errors import UserError
 
+SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".w64", ".rf64", ".caf"),
+)
 RATES = (4_000, 192_000)  # Hz
 MAX_CHANNELS = 8
 MAX_SECONDS = 1800.0  # of one clip decoded whole: 89 kB of FLAC can be 115 MB

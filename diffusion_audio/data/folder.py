@@ -3,17 +3,18 @@
 import dataclasses
 import hashlib
 import itertools
-import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from diffusion_audio.audio import files
+from diffusion_audio.audio.files import SUFFIXES
+from diffusion_audio.data.inventory import clip_hash, inventory_hash
 from diffusion_audio.data.metadata import Row, read_rows
 from diffusion_audio.data.source import Clip, fit
 from diffusion_audio.errors import UserError, unknown
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.json")
 VALIDATION_SHARE = 0.05
 
@@ -89,12 +90,19 @@ class FolderSource:
         return [caption for entry in self.entries for caption in entry.captions]
 
     def fingerprint(self) -> str:
-        """Hash of names, sizes and captions; the audio itself is not read."""
-        rows = [
-            [entry.name, entry.path.stat().st_size, *entry.captions]
-            for entry in self.entries
-        ]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        """Hash of the inventory, wherever the folder lies."""
+        return inventory_hash(self.inventory())
+
+    def inventory(self) -> dict[str, str]:
+        """Hash of captions, attributes and a sample of the file of each clip."""
+
+        def hashed(entry: Entry) -> str:
+            return clip_hash(entry.path, entry.captions, entry.attributes)
+
+        with ThreadPoolExecutor() as pool:
+            hashes = pool.map(hashed, self.entries)
+            names = (entry.name for entry in self.entries)
+            return dict(zip(names, hashes, strict=True))
 
 
 def open_folder(place: str | Path, split: str, sample_rate: int) -> FolderSource:

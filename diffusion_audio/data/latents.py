@@ -55,6 +55,10 @@ class LatentSource:
         """That of the source."""
         return self._source.fingerprint()
 
+    def inventory(self) -> dict[str, str]:
+        """That of the source."""
+        return self._source.inventory()
+
     def _clip(self, index: int, described: Clip) -> Clip:
         if index in self._bad:
             kind, problem = self._bad[index]

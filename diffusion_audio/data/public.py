@@ -118,6 +118,10 @@ class PublicSource:
         """Name, version, split and size of the set."""
         return f"{self.name}:{len(self)}"
 
+    def inventory(self) -> dict[str, str]:
+        """Empty: the fingerprint says all."""
+        return {}
+
     def _describe(self, index: int, row: dict[str, Any]) -> Clip:
         texts = {}
         for name, value in _flat(row).items():

@@ -46,6 +46,13 @@ class Source(Protocol):
         """A short hash that changes when the set does."""
         ...
 
+    def inventory(self) -> dict[str, str]:
+        """A short hash of what each clip holds, by its id.
+
+        Empty for a set that its name and version say all about.
+        """
+        ...
+
 
 def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
     """Crop a wave [N] at ``position`` in [0, 1), or pad it with zeros at its end."""

@@ -109,6 +109,10 @@ class TonesSource:
         """Name and version say it all: the clips are the same bytes everywhere."""
         return f"{self.name}:{tones.VERSION}"
 
+    def inventory(self) -> dict[str, str]:
+        """Empty: the fingerprint says all."""
+        return {}
+
 
 def prepare_tones(data_dir: str | Path | None = None) -> Tones:
     """Synthesise the set into ``data_dir`` unless it is there (about 20 s)."""

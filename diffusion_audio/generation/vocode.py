@@ -20,10 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array, Params
-from diffusion_audio.audio.files import blocks, probe, write_blocks
+from diffusion_audio.audio.files import SUFFIXES, blocks, probe, write_blocks
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.folder import SUFFIXES
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.models.streaming import margin

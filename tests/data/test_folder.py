@@ -193,26 +193,6 @@ def test_bad_files_change_nothing_for_the_others(tmp_path: Path) -> None:
     assert [value for value in good if value in left] == left
 
 
-def test_fingerprint_follows_names_sizes_and_captions(clips: Path) -> None:
-    def fingerprint() -> str:
-        return open_source(f"folder:{clips}", "train", RATE).fingerprint()
-
-    seen = [fingerprint(), fingerprint()]
-    write(
-        clips / "metadata.csv",
-        "file_name,caption",
-        "a.wav,x",
-        "b.flac,y",
-        "sub/c.wav,z",
-    )
-    seen.append(fingerprint())
-    for name in ("a.wav", "b.flac", "sub/c.wav"):
-        sound(clips / name, seconds=0.2)
-    seen.append(fingerprint())
-    assert seen[0] == seen[1]
-    assert len(set(seen)) == 3
-
-
 @pytest.mark.parametrize(
     "name", ["../a.wav", "/etc/passwd", "sub/../../x.wav", "link.wav", "dir/x.wav", "."]
 )

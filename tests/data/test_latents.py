@@ -43,6 +43,7 @@ def test_round_trip_through_the_pipeline(tmp_path: Path, source: FolderSource) -
     assert isinstance(cached.moments, np.memmap)
     assert cached.captions() == source.captions()
     assert cached.fingerprint() == source.fingerprint()
+    assert cached.inventory() == source.inventory()
     for i in range(7):
         clip = cached[i]
         assert clip["caption"] == f"c{i}"

@@ -49,6 +49,9 @@ class Numbers:
     def fingerprint(self) -> str:
         return f"numbers:{self.clips}"
 
+    def inventory(self) -> dict[str, str]:
+        return {}
+
 
 def make(source: Numbers | None = None, **changes: object) -> pipeline.Batches:
     settings = {"batch_size": 4, "samples": N, "seed": 7} | changes

@@ -151,6 +151,7 @@ def test_integer_audio_is_scaled_and_training_gives_up_a_part(data_dir: Path) ->
         "someone says a word",
     }
     assert train.fingerprint() != held.fingerprint()
+    assert train.inventory() == {}
     drawn = train.draw(0, 30, np.random.default_rng(0))
     assert drawn["audio"].shape == (30,)
 

@@ -68,6 +68,7 @@ def test_prepared_once_without_tensorflow_or_a_word_on_stdout(
 
 def test_fingerprints_tell_splits_apart(source: Source, data_dir: Path) -> None:
     assert source.fingerprint() == "tones/held_out:1.0.0"
+    assert source.inventory() == {}
 
 
 def test_unknown_split_is_named_before_anything_is_made(tmp_path: Path) -> None:
