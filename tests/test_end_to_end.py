@@ -14,6 +14,7 @@ from diffusion_audio.generation import generate, load
 from diffusion_audio.study.report import write_report
 from diffusion_audio.training import run
 from diffusion_audio.training.metric_log import read_metrics
+from diffusion_audio.training.session import sessions
 from tests.recipes import folder_of_audio, tiny
 
 
@@ -36,9 +37,9 @@ def test_a_run_writes_what_it_promises(runs):
         made = {path.name for path in (runs / task).iterdir()}
         assert {"config.json", "checkpoints", "metrics.jsonl", "tensorboard"} <= made
         record = json.loads((runs / task / "provenance.json").read_text())
-        assert record["config_hash"]
-        assert record["data"]["fingerprint"]
         (session,) = record["sessions"]
+        assert session["config_hash"]
+        assert session["data"]["fingerprint"].keys() == {"train", "validation"}
         assert {"data", "compile", "step", "evaluate"} <= session["seconds"].keys()
         assert read_metrics(runs / task)[-1]["split"] == "eval"
 
@@ -221,3 +222,38 @@ def test_a_mistake_takes_no_work_directory(runs, tmp_path):
     with pytest.raises(UserError):
         run.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_wherever_its_data_and_parts_lie(tmp_path, caplog):
+    """Content decides: a moved set, a deleted VAE, a copied run; not fewer clips."""
+    source = folder_of_audio(tmp_path / "audio")
+    run.train(tiny("vae", source), tmp_path / "vae")
+    config = tiny("diffusion", source)
+    config.components.vae = str(tmp_path / "vae")
+    run.train(config, tmp_path / "run")
+    (tmp_path / "audio").rename(tmp_path / "elsewhere")
+    (tmp_path / "vae").rename(tmp_path / "gone")
+    (tmp_path / "run").rename(tmp_path / "copy")
+    config.data.source = f"folder:{tmp_path / 'elsewhere'}/"
+    config.train.steps = 4
+    state = run.train(config, tmp_path / "copy")
+    assert state["step"] == 4
+    first, second = sessions(tmp_path / "copy")
+    assert first["data"]["fingerprint"] == second["data"]["fingerprint"]
+    assert first["data"]["source"] == source
+
+    (tmp_path / "elsewhere" / "clip0.wav").unlink()
+    metadata = tmp_path / "elsewhere" / "metadata.csv"
+    rows = metadata.read_text().splitlines()
+    metadata.write_text("\n".join(row for row in rows if "clip0" not in row))
+    config.train.steps = 5
+    with pytest.raises(UserError, match=r"1 gone \(clip0\.wav\)"):
+        run.train(config, tmp_path / "copy")
+    run.train(config, tmp_path / "copy", accept_changed_data=True)
+    *earlier, last = sessions(tmp_path / "copy")
+    assert earlier == [first, second]
+    assert "1 gone (clip0.wav)" in last["data"]["changes"][0]
+
+    config.train.steps = 6
+    config.components.vae = str(tmp_path / "copy")  # the VAE that the run keeps
+    assert run.train(config, tmp_path / "copy")["step"] == 6

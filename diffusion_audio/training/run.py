@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from diffusion_audio.models.hifigan import fold
 from diffusion_audio.pretrained import folder
 from diffusion_audio.training import ema, labels, loop, resume
 from diffusion_audio.training.checkpoint import Checkpoints
+from diffusion_audio.training.latent_cache import latent_cache
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     make_mesh,
@@ -172,7 +172,14 @@ def train(
     session.clock.lap("data")
     if data.cache_latents:
         stale = not goes_on or bool(record.changes)
-        source = _latent_cache(resolved, workdir, source, options, stale=stale)
+        source = latent_cache(
+            resolved,
+            workdir / "latents",
+            source,
+            samples=options["samples"],
+            frozen=lambda: load_components(resolved, workdir),
+            stale=stale,
+        )
         session.clock.lap("encode")
 
     def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
@@ -374,49 +381,3 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path | None, source: Any) -> 
             "from a copy, or train in a new --workdir"
         )
     return Tokenizer.from_json(path.read_text(encoding="utf-8"))
-
-
-def _latent_cache(
-    config: Mapping[str, Any],
-    workdir: Path,
-    source: Any,
-    options: dict[str, Any],
-    *,
-    stale: bool,
-) -> Any:
-    """The source with its audio replaced by the VAE's posterior moments.
-
-    A cache that may be ``stale`` is made again where it was made from something else.
-    """
-    from diffusion_audio.data import latents
-    from diffusion_audio.training.latent_diffusion import build
-
-    model = build(config)
-    vae = config["components"].get("vae", config.get("patches", {}))
-    meta = {
-        "audio_spec": model.spec.hash,
-        "vae": vae.get("hash") or resume.content_hash(vae),
-        "source": source.fingerprint(),
-        "samples": options["samples"],
-    }
-    directory = workdir / "latents"
-    if stale and directory.exists():
-        try:
-            return latents.open(directory, source, meta)
-        except UserError as error:
-            logging.warning("%s; they are computed again now", error)
-            shutil.rmtree(directory)
-    if not directory.exists():
-        frozen = load_components(config, workdir)
-        encode = jax.jit(
-            lambda audio: jnp.concatenate(model.encode(frozen, audio), axis=-1)
-        )
-        logging.info("encoding %d clips, once a run, into %s", len(source), directory)
-        latents.write(
-            directory,
-            source,
-            lambda audio: np.asarray(encode(audio)),
-            meta,
-            samples=options["samples"],
-        )
-    return latents.open(directory, source, meta)

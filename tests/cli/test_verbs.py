@@ -54,7 +54,7 @@ def test_train(call, config, capsys):
     assert main(["train", *argv]) == 0
     [((given, workdir), keywords)] = calls
     assert given.to_dict() == {"task": "vae", "train": {"steps": 3}}
-    assert (workdir, keywords) == ("runs/a", {})
+    assert (workdir, keywords) == ("runs/a", {"accept_changed_data": False})
     assert capsys.readouterr().out == "runs/a\n"
 
 

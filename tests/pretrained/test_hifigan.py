@@ -17,7 +17,7 @@ from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
 from diffusion_audio.pretrained import folder, hifigan, published
 from diffusion_audio.training import run
 from diffusion_audio.training.checkpoint import Checkpoints
-from diffusion_audio.training.workdir import claim
+from diffusion_audio.training.workdir import CONFIG, write_json
 from tests.networks import random_params
 from tests.recipes import tiny
 
@@ -137,7 +137,8 @@ def test_a_run_stands_on_converted_weights(vocoder, tmp_path):
 def test_our_run_for_other_programs_and_back(tmp_path):
     work, out = tmp_path / "run", tmp_path / "out"
     resolved = run.resolve(tiny("vocoder", "tones"))
-    claim(work, resolved)
+    work.mkdir()
+    write_json(work / CONFIG, resolved)
     rng = np.random.default_rng(0)
     state = jax.tree.map(
         lambda leaf: rng.uniform(size=leaf.shape).astype(leaf.dtype),

@@ -152,7 +152,7 @@ def test_without_the_inventory_the_fingerprint_decides(run, caplog):
     trained_on(run, train=Clips(a="1", b="2"))
     (run / "data.json").write_text("{")
     assert compared(run, train=Clips(a="1", b="2")).changes == ()
-    with pytest.raises(UserError, match="fingerprint .* then, .* now"):
+    with pytest.raises(UserError, match=r"fingerprint .* then, .* now"):
         compared(run, train=Clips(a="1"))
 
 

@@ -1,0 +1,72 @@
+"""The latents of a set, encoded once a run by its frozen VAE."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from diffusion_audio.aliases import Array, Params
+from diffusion_audio.errors import UserError
+from diffusion_audio.training import resume
+from diffusion_audio.training.latent_diffusion import build
+
+
+def latent_cache(
+    config: Mapping[str, Any],
+    directory: Path,
+    source: Any,
+    *,
+    samples: int,
+    frozen: Callable[[], Params],
+    stale: bool,
+) -> Any:
+    """The source with its audio replaced by the VAE's posterior moments.
+
+    Args:
+        config: resolved, of a diffusion run.
+        directory: of the cache; made where it is not there.
+        source: of clips with audio.
+        samples: length N of each clip.
+        frozen: loads the VAE; not called where the cache is there.
+        stale: the cache may be of something else, and is then made again.
+
+    Raises:
+        UserError: the cache is damaged, or of something else and not ``stale``.
+    """
+    from diffusion_audio.data import latents
+
+    model = build(config)
+    vae = config["components"].get("vae", config.get("patches", {}))
+    meta = {
+        "audio_spec": model.spec.hash,
+        "vae": vae.get("hash") or resume.content_hash(vae),
+        "source": source.fingerprint(),
+        "samples": samples,
+    }
+    if stale and directory.exists():
+        try:
+            return latents.open(directory, source, meta)
+        except UserError as error:
+            logging.warning("%s; they are computed again now", error)
+            shutil.rmtree(directory)
+    if not directory.exists():
+        params = frozen()
+
+        @jax.jit
+        def encode(audio: Array) -> Array:
+            return jnp.concatenate(model.encode(params, audio), axis=-1)
+
+        logging.info("encoding %d clips, once a run, into %s", len(source), directory)
+        latents.write(
+            directory,
+            source,
+            lambda audio: np.asarray(encode(audio)),
+            meta,
+            samples=samples,
+        )
+    return latents.open(directory, source, meta)
