@@ -91,6 +91,15 @@ def find_axes(shape: tuple[int, ...], n_mels: int) -> str | None:
     return "ft" if fitting[0] else "tf"
 
 
+def axes_of(path: str | os.PathLike[str], n_mels: int) -> str | None:
+    """As `find_axes`, of the shape of a file.
+
+    Raises:
+        AudioFileError: as `open_mel`, but for ``"bands"`` and ``"order"``.
+    """
+    return find_axes(_stored(path).shape, n_mels)
+
+
 def finite(path: str | os.PathLike[str], mel: np.ndarray) -> np.ndarray:
     """What `open_mel` gave, or a part of it, as float32 [T, F] in memory.
 

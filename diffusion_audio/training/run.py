@@ -25,6 +25,7 @@ from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
+from diffusion_audio.training.vocoder_checks import check_scale
 from diffusion_audio.training.workdir import (
     claim,
     config_hash,
@@ -52,6 +53,9 @@ class DataConfig:
         skip_budget: share of bad files beyond which a run stops.
         cache_latents: encode the set once and train on that; every clip is then one
             latent, of one crop of ``seconds``.
+        mels: folder of saved mels that a vocoder hears, one for each recording of
+            ``folder:DIR`` (`data.mel_pairs`); computed from the audio if empty.
+        mel_axes: their order, ``ft`` or ``tf``; found from their shapes if empty.
     """
 
     source: str = "tones"
@@ -62,6 +66,8 @@ class DataConfig:
     labels: tuple[str, ...] = ()
     skip_budget: float = 0.001
     cache_latents: bool = False
+    mels: str = ""
+    mel_axes: str = ""
 
 
 class Trained(NamedTuple):
@@ -113,6 +119,8 @@ def train(
         for text in (*source.captions(), *held.captions(), *_listened(resolved)):
             tokenizer.encode([text])
     task = make_task(resolved, tokenizer)
+    if data.mels:
+        source, held = _with_mels(resolved["task"], data, spec, source, held)
     # What could be refused has been: a mistake takes no directory.
     claim(workdir, resolved)
     if tokenizer is not None:
@@ -292,6 +300,28 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
     if path.exists():
         return Tokenizer.from_json(path.read_text(encoding="utf-8"))
     return Tokenizer.train(source.captions(), **config["tokenizer"])
+
+
+def _with_mels(
+    task: str, data: DataConfig, spec: AudioSpec, source: Any, held: Any
+) -> tuple[Any, Any]:
+    """Both splits with the saved mels of their clips."""
+    from diffusion_audio.data.mel_pairs import pair
+
+    if task != "vocoder":
+        raise UserError(
+            f"config.data.mels is what a vocoder hears, but this is a {task} run: "
+            "leave it empty"
+        )
+    source, held = pair(
+        (source, held),
+        data.mels,
+        spec,
+        axes=data.mel_axes,
+        skip_budget=data.skip_budget,
+    )
+    check_scale(spec, source, round(data.seconds * spec.sample_rate))
+    return source, held
 
 
 def _latent_cache(
