@@ -24,7 +24,9 @@ After another preset:
     fine_tune     a lower learning rate, to go on with a vocoder that was trained before
                   (config.components.vocoder: a run or converted weights; the same
                   discriminators go on too), on mels as a VAE reconstructs them if
-                  config.components.vae names one.
+                  config.components.vae names one, or on mels that another model
+                  predicted for the recordings: config.data.mels, a folder of .npy
+                  files (docs/vocoder_fine_tuning.md).
     long          after tones or folder: ten times the steps.
     smoke         a few steps, to see that it runs.
 """
@@ -246,6 +248,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config = common.base("vocoder", audio="tones_16k")
     config.data.seconds = 0.256
     config.data.batch_size = 16
+    config.data.update({"mels": "", "mel_axes": ""})  # saved mels, and their order
     # Few stages: on a CPU the work at the full rate is what costs. Silence is zero at
     # the input and the variance is kept, or the output hardly depends on the input
     # for the first thousands of steps.

@@ -20,11 +20,12 @@ UNKNOWN_SIZES = (0xFFFFFFFF, *range(0x7FFFF000 - 64, 0x7FFFF001))
 
 
 class AudioFileError(UserError):
-    """An audio file that cannot be used.
+    """An audio file, or a saved mel, that cannot be used.
 
     Attributes:
         kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
-            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``.
+            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``; of a mel
+            also ``"bands"``, ``"order"`` or ``"length"``.
     """
 
     def __init__(self, kind: str, path: str | os.PathLike[str], problem: str):

@@ -31,6 +31,7 @@ from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
+from diffusion_audio.training.vocoder_checks import check_scale
 from diffusion_audio.training.workdir import (
     CONFIG,
     read_config,
@@ -58,6 +59,9 @@ class DataConfig:
         skip_budget: share of bad files beyond which a run stops.
         cache_latents: encode the set once and train on that; every clip is then one
             latent, of one crop of ``seconds``.
+        mels: folder of saved mels that a vocoder hears, one for each recording of
+            ``folder:DIR`` (`data.mel_pairs`); computed from the audio if empty.
+        mel_axes: their order, ``ft`` or ``tf``; found from their shapes if empty.
     """
 
     source: str = "tones"
@@ -68,6 +72,8 @@ class DataConfig:
     labels: tuple[str, ...] = ()
     skip_budget: float = 0.001
     cache_latents: bool = False
+    mels: str = ""
+    mel_axes: str = ""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -134,11 +140,6 @@ def train(
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
-    splits = {data.train_split: source, data.evaluation_split: held}
-    record = resume.require_same_data(
-        workdir, data.source, splits, accept_changes=accept_changed_data
-    )
-    session.about["data"] = record.about()
     tokenizer = _tokenizer(resolved, workdir if goes_on else None, source)
     listened = resolved
     if tokenizer is not None:
@@ -148,6 +149,13 @@ def train(
         for text in (*source.captions(), *held.captions(), *prompts):
             tokenizer.encode([text])
     task = make_task(listened, tokenizer)
+    if data.mels:
+        source, held = _with_mels(resolved["task"], data, spec, source, held)
+    splits = {data.train_split: source, data.evaluation_split: held}
+    record = resume.require_same_data(
+        workdir, data.source, splits, accept_changes=accept_changed_data
+    )
+    session.about["data"] = record.about()
     options = {
         "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
@@ -381,3 +389,25 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path | None, source: Any) -> 
             "from a copy, or train in a new --workdir"
         )
     return Tokenizer.from_json(path.read_text(encoding="utf-8"))
+
+
+def _with_mels(
+    task: str, data: DataConfig, spec: AudioSpec, source: Any, held: Any
+) -> tuple[Any, Any]:
+    """Both splits with the saved mels of their clips."""
+    from diffusion_audio.data.mel_pairs import pair
+
+    if task != "vocoder":
+        raise UserError(
+            f"config.data.mels is what a vocoder hears, but this is a {task} run: "
+            "leave it empty"
+        )
+    source, held = pair(
+        (source, held),
+        data.mels,
+        spec,
+        axes=data.mel_axes,
+        skip_budget=data.skip_budget,
+    )
+    check_scale(spec, source, round(data.seconds * spec.sample_rate))
+    return source, held

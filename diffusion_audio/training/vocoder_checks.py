@@ -1,13 +1,20 @@
-"""What a vocoder's settings must agree on, checked before anything is computed."""
+"""What a vocoder's settings and saved mels must agree on, checked before training."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from absl import logging
 
 from diffusion_audio.aliases import Params
+from diffusion_audio.audio.headers import AudioFileError
+from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel_files import AXES
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.training.loop import TrainConfig
 
@@ -79,4 +86,62 @@ def check(
         raise UserError(
             f"the vocoder task takes a batch in one part: config.train.accumulate must "
             f"be 1, not {train.accumulate}"
+        )
+
+
+def check_heard(config: Mapping[str, Any]) -> None:
+    """Refuses two kinds of mels to hear, or an order of axes that does not exist."""
+    mels, axes = (config["data"].get(key, "") for key in ("mels", "mel_axes"))
+    if mels and "vae" in config.get("components", {}):
+        raise UserError(
+            "a vocoder hears saved mels (config.data.mels) or those that a VAE "
+            "rebuilds (config.components.vae): leave one of the two empty"
+        )
+    if axes and axes not in AXES:
+        raise unknown("config.data.mel_axes", axes, AXES)
+    if axes and not mels:
+        raise UserError(
+            f"config.data.mel_axes is {axes!r}, but config.data.mels names no mels: "
+            f"give their folder, or leave both empty"
+        )
+
+
+def check_scale(spec: AudioSpec, source: Any, samples: int) -> None:
+    """Says how far saved mels are from those of their recordings: mean |difference|.
+
+    Warns if they are further than a picture without any change in time would be: then
+    they are not on the scale of the spec, or not of these recordings.
+
+    Args:
+        spec: what the mels mean.
+        source: of clips with ``audio`` and ``mel``; eight of them are looked at.
+        samples: length of a clip.
+    """
+    clips = []
+    for place in np.linspace(0, len(source) - 1, 8).round().astype(int):
+        try:
+            rng = np.random.default_rng(int(place))
+            clips.append(source.draw(int(place), samples, rng))
+        except AudioFileError:
+            continue  # the pipeline counts it when it comes to it
+    if not clips:
+        return
+    saved = np.stack([clip["mel"] for clip in clips])
+    audio = jnp.asarray(np.stack([clip["audio"] for clip in clips]))
+    real = np.asarray(log_mel(spec, audio))
+    distance = np.mean(np.abs(saved - real))
+    constant = np.mean(np.abs(real - np.median(real, axis=(0, 1))))
+    logging.info("saved mels are %.2f from those of their recordings", distance)
+    if distance > constant:
+        spread = np.cov(saved.ravel(), real.ravel())
+        slope = spread[0, 1] / max(spread[0, 0], 1e-12)
+        logging.warning(
+            "saved mels are %.2f from those of their recordings, where one constant "
+            "frame is %.2f: they are of other recordings, or not the audio spec's %s "
+            "of magnitudes, not normalised (nearest: %.2f * saved %+.2f)",
+            distance,
+            constant,
+            "natural logarithm" if spec.log == "ln" else "logarithm to base 10",
+            slope,
+            real.mean() - slope * saved.mean(),
         )

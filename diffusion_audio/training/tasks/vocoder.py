@@ -40,7 +40,12 @@ from diffusion_audio.training.task import (
     apply_gradients,
     new_state,
 )
-from diffusion_audio.training.vocoder_checks import adopted, check, check_start
+from diffusion_audio.training.vocoder_checks import (
+    adopted,
+    check,
+    check_heard,
+    check_start,
+)
 from diffusion_audio.training.vocoder_loss import VocoderLossConfig, weighted
 
 
@@ -49,7 +54,9 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
 
     Its groups: audio, data, generator, discriminators, loss, optimizer, ema, train; and
     components, where generator and discriminators start from a trained ``vocoder``, or
-    the generator hears mels as a trained ``vae`` reconstructs them.
+    the generator hears mels as a trained ``vae`` reconstructs them. Where a batch has a
+    ``mel`` [B, T, F] that is what it hears, in training and in evaluations; losses and
+    errors compare with the recording all the same.
 
     Raises:
         UserError: mel bands, rates or segments do not fit the AudioSpec.
@@ -67,6 +74,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         settings(OptimizerConfig, config, "optimizer"), train.steps
     )
     check(spec, generator_cfg, train, config["data"]["seconds"])
+    check_heard(config)
     if weights.judged and not config["discriminators"]:
         raise UserError(
             "there are no discriminators, so config.loss.features and adversarial must "
@@ -103,9 +111,11 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         start = ema.start(average, {"generator": params["generator"]})
         return new_state(params, opt, start, kept)
 
-    def picture(frozen: Params, wave: Array) -> Array:
+    def picture(frozen: Params, batch: Batch) -> Array:
         """The log-mels [B, T, F] that the generator hears."""
-        mel = log_mel(spec, wave)
+        if "mel" in batch:  # saved, as another model predicted them
+            return batch["mel"]
+        mel = log_mel(spec, batch["audio"])
         if vae is None:
             return mel
         moments = vae.apply(
@@ -165,7 +175,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
     def step(state: State, batch: Batch, key: Key, mean: Mean) -> tuple[State, Metrics]:
         del key
         wave, params, opt = batch["audio"], state["params"], state["opt"]
-        mel = picture(state["frozen"], wave)
+        mel = picture(state["frozen"], batch)
         fake, pull = jax.vjp(
             lambda params: generator.apply(params, mel), params["generator"]
         )
@@ -204,10 +214,10 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
 
     @jax.jit
     def vocode(
-        params: Params, frozen: Params, wave: Array
+        params: Params, frozen: Params, batch: Batch
     ) -> tuple[Array, Array, Array]:
-        fake = generator.apply(params, picture(frozen, wave))
-        return fake, log_mel(spec, wave), log_mel(spec, fake)
+        fake = generator.apply(params, picture(frozen, batch))
+        return fake, log_mel(spec, batch["audio"]), log_mel(spec, fake)
 
     def evaluate(state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
         del key
@@ -216,7 +226,7 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
         audio: dict[str, np.ndarray] = {}
         pictures: dict[str, np.ndarray] = {}
         for batch in islice(batches, 4):
-            fake, mel, fake_mel = vocode(params, state["frozen"], batch["audio"])
+            fake, mel, fake_mel = vocode(params, state["frozen"], batch)
             errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
             if not audio:
                 for i in range(min(4, len(mel))):
