@@ -15,6 +15,7 @@ from diffusion_audio.study.report import write_report
 from diffusion_audio.training import run
 from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.session import sessions
+from diffusion_audio.training.trained import read_run
 from tests.recipes import folder_of_audio, tiny
 
 
@@ -46,9 +47,9 @@ def test_a_run_writes_what_it_promises(runs):
 
 def test_the_diffusion_run_stands_alone(runs, tmp_path):
     """Its checkpoint holds VAE, vocoder and latent scale: the other runs may go."""
-    trained = run.read(runs / "diffusion")
+    trained = read_run(runs / "diffusion")
     assert set(trained.state["frozen"]) == {"vae", "vocoder", "latent_scale"}
-    vae = run.read(runs / "vae").state
+    vae = read_run(runs / "vae").state
     jax.tree.map(
         np.testing.assert_array_equal, trained.state["frozen"]["vae"], vae["ema"]
     )

@@ -20,9 +20,10 @@ from diffusion_audio.data.pipeline import encode_labels
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.generation.batches import in_batches, joined
-from diffusion_audio.training import ema, labels, run
+from diffusion_audio.training import ema, labels
 from diffusion_audio.training.labels import Labels
 from diffusion_audio.training.tasks.classifier import classifier, embedder
+from diffusion_audio.training.trained import read_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,7 @@ def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
         UserError: another task's run or another AudioSpec, or the names of its
             classes lack or do not fit.
     """
-    trained = run.read(run_dir)
+    trained = read_run(run_dir)
     config = trained.config
     if config["task"] != "classifier":
         raise UserError(

@@ -7,7 +7,8 @@ import numpy as np
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import folder, hifigan, published
-from diffusion_audio.training import ema, run
+from diffusion_audio.training import ema
+from diffusion_audio.training.trained import read_run
 from diffusion_audio.training.workdir import read_config
 
 
@@ -35,7 +36,7 @@ def convert(source: str | Path, out: str | Path, audio: str | None = None) -> Pa
             params["discriminators"] = folder.read_discriminators(source, config)
         config["generator"]["weight_norm"] = cfg.weight_norm
     elif (source / "checkpoints").is_dir():
-        trained = run.read(source)
+        trained = read_run(source)
         if trained.config["task"] != "vocoder":
             raise UserError(
                 f"{source} is a run of task {trained.config['task']!r}; only vocoders "

@@ -20,11 +20,12 @@ from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
 from diffusion_audio.models.streaming import stream
-from diffusion_audio.training import ema, run
+from diffusion_audio.training import ema
 from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
 from diffusion_audio.training.randomness import purpose_key
 from diffusion_audio.training.sampler import SamplingConfig
 from diffusion_audio.training.settings import settings
+from diffusion_audio.training.trained import load_components, read_run, resolve
 
 LONGEST_SECONDS = 600.0
 
@@ -240,7 +241,7 @@ def load(run_dir: str | Path, vocoder: str | Path | None = None) -> Pipeline:
     Raises:
         UserError: not a diffusion run, nothing saved yet, or another AudioSpec.
     """
-    trained = run.read(run_dir)
+    trained = read_run(run_dir)
     config = trained.config
     if config["task"] != "diffusion":
         raise UserError(
@@ -250,9 +251,9 @@ def load(run_dir: str | Path, vocoder: str | Path | None = None) -> Pipeline:
     state = trained.state
     frozen = dict(state["frozen"])
     if vocoder is not None:
-        part = run.resolve(config | {"components": {"vocoder": str(vocoder)}})
+        part = resolve(config | {"components": {"vocoder": str(vocoder)}})
         config["components"]["vocoder"] = part["components"]["vocoder"]
-        frozen["vocoder"] = run.load_components(part)["vocoder"]
+        frozen["vocoder"] = load_components(part)["vocoder"]
     return Pipeline(
         model=build(config),
         params=ema.best(state["ema"], state["params"]),

@@ -26,8 +26,8 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.models.streaming import margin
-from diffusion_audio.training import run
 from diffusion_audio.training.settings import settings
+from diffusion_audio.training.trained import load_components
 from diffusion_audio.training.workdir import read_config
 
 
@@ -64,7 +64,7 @@ def load_vocoder(directory: str | Path) -> Vocoder:
         settings(HiFiGANConfig, config, "generator"), weight_norm=False
     )
     parts = {"components": {"vocoder": {"run": str(directory)}}}
-    params = run.load_components(parts)["vocoder"]
+    params = load_components(parts)["vocoder"]
     return Vocoder(
         spec, cfg, params, partial(jax.jit(build_hifigan(cfg).apply), params)
     )

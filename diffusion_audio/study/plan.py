@@ -14,10 +14,11 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.study.identity import identity
 from diffusion_audio.study.spec import Experiment, configs
-from diffusion_audio.training import latent_diffusion, recipe, run, session
+from diffusion_audio.training import latent_diffusion, recipe, session
 from diffusion_audio.training.resume import FREE_TO_CHANGE
 from diffusion_audio.training.sampler import SamplingConfig
 from diffusion_audio.training.settings import settings
+from diffusion_audio.training.trained import make_task
 from diffusion_audio.training.workdir import read_json
 
 # Groups of a config that training does not depend on.
@@ -203,7 +204,7 @@ def _require_possible(
             sampling = settings(SamplingConfig, config, "sampling")
             latent_diffusion.build(resolved).sampler(sampling)
         else:
-            run.make_task(resolved)
+            make_task(resolved)
         spec = AudioSpec.from_config(config["audio"])
         for other in filter(None, (*training.parts.values(), classifier, vocoder)):
             theirs = AudioSpec.from_config(other.config["audio"])

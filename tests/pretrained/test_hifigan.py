@@ -17,6 +17,7 @@ from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
 from diffusion_audio.pretrained import folder, hifigan, published
 from diffusion_audio.training import run
 from diffusion_audio.training.checkpoint import Checkpoints
+from diffusion_audio.training.trained import load_components, make_task, resolve
 from diffusion_audio.training.workdir import CONFIG, write_json
 from tests.networks import random_params
 from tests.recipes import tiny
@@ -123,26 +124,26 @@ def test_a_run_stands_on_converted_weights(vocoder, tmp_path):
         "audio": json.loads((out / "config.json").read_text())["audio"],
         "components": {"vocoder": str(out)},
     }
-    resolved = run.resolve(config)
+    resolved = resolve(config)
     part = resolved["components"]["vocoder"]
     assert part["generator"]["weight_norm"] is False
-    frozen = run.load_components(resolved)["vocoder"]
+    frozen = load_components(resolved)["vocoder"]
     like = build_hifigan(run.settings(HiFiGANConfig, part, "generator"))
     assert like.apply(frozen, np.zeros((1, 3, 4), "f4")).shape == (1, 6)
     config["audio"] = config["audio"] | {"fmin": 20.0}
     with pytest.raises(UserError, match=r"use different audio specs.*fmin"):
-        run.resolve(config)
+        resolve(config)
 
 
 def test_our_run_for_other_programs_and_back(tmp_path):
     work, out = tmp_path / "run", tmp_path / "out"
-    resolved = run.resolve(tiny("vocoder", "tones"))
+    resolved = resolve(tiny("vocoder", "tones"))
     work.mkdir()
     write_json(work / CONFIG, resolved)
     rng = np.random.default_rng(0)
     state = jax.tree.map(
         lambda leaf: rng.uniform(size=leaf.shape).astype(leaf.dtype),
-        jax.eval_shape(run.make_task(resolved).init, jax.random.key(0), {}),
+        jax.eval_shape(make_task(resolved).init, jax.random.key(0), {}),
     )
     checkpoints = Checkpoints(work / "checkpoints")
     checkpoints.save(1, state, {})
@@ -156,11 +157,11 @@ def test_our_run_for_other_programs_and_back(tmp_path):
     for start in (work, out):  # to go on with it takes both, to stand on it the first
         config = tiny("vocoder", "tones")
         config.components.vocoder = str(start)
-        resolved = run.resolve(config)
-        frozen = run.load_components(resolved)
-        begun = run.make_task(resolved).init(jax.random.key(1), {}, frozen)
+        resolved = resolve(config)
+        frozen = load_components(resolved)
+        begun = make_task(resolved).init(jax.random.key(1), {}, frozen)
         assert_same(begun["params"]["discriminators"], judges)
-        assert set(run.load_components(resolved | {"task": "vae"})) == {"vocoder"}
+        assert set(load_components(resolved | {"task": "vae"})) == {"vocoder"}
 
 
 SPEECHT5 = {

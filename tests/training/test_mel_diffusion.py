@@ -8,6 +8,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.generation import load
 from diffusion_audio.training import run
 from diffusion_audio.training.latent_diffusion import build
+from diffusion_audio.training.trained import read_run, resolve
 from tests.recipes import folder_of_audio, tiny
 
 
@@ -18,7 +19,7 @@ def test_a_run_without_a_vae(tmp_path):
     config.patches.size = 2  # 4 channels, as the tiny UNet has
     config.listen.prompts = ()
     run.train(config, tmp_path / "run")
-    assert set(run.read(tmp_path / "run").state["frozen"]) == {"latent_scale"}
+    assert set(read_run(tmp_path / "run").state["frozen"]) == {"latent_scale"}
     pipeline = load(tmp_path / "run")
     (mels,) = pipeline.batches(["a tone"], np.asarray, key=jax.random.key(0), steps=2)
     assert mels.shape == (1, 32, 64)
@@ -29,4 +30,4 @@ def test_channels_must_be_those_of_the_patches():
     config = tiny("diffusion", "tones")
     config.patches.size = 4
     with pytest.raises(UserError, match="patches without a VAE have 16"):
-        build(run.resolve(config))
+        build(resolve(config))

@@ -8,8 +8,8 @@ from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.patches import PatchesConfig
 from diffusion_audio.models.vae import VAEConfig
-from diffusion_audio.training import run
 from diffusion_audio.training.segments import check_latents
+from diffusion_audio.training.trained import make_task, resolve
 from tests.recipes import recipe
 
 VAE = VAEConfig(channels=(8, 8, 8), latent=4, groups=4)  # halves twice
@@ -40,4 +40,4 @@ def test_the_tasks_ask(task):
     if task == "diffusion":
         config.patches.size = 4  # 16 channels, as the UNet has
     with pytest.raises(UserError, match=r"62 mel frames, but .* set it to 1\.024"):
-        run.make_task(run.resolve(config))
+        make_task(resolve(config))
