@@ -214,7 +214,7 @@ def _require_possible(
 
 
 def _resolved(training: Training) -> dict[str, Any]:
-    """The config as `run.resolve` will find it once the components are trained."""
+    """The config as `trained.resolve` will find it once the components are trained."""
     parts = {name: _resolved(part) for name, part in training.parts.items()}
     spec = AudioSpec.from_config(training.config["audio"])
     return training.config | {"audio": spec.to_dict(), "components": parts}
