@@ -16,6 +16,7 @@ PACKAGE = ROOT / "diffusion_audio"
 # each other.
 LAYERS = (
     {"aliases", "errors"},
+    {"outputs"},
     {"audio", "diffusion", "nn"},
     {"models"},
     {"data", "pretrained"},

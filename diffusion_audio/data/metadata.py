@@ -3,16 +3,15 @@
 import csv
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffusion_audio.data.text import clean
 from diffusion_audio.errors import UserError
 
 MAX_CAPTION = 1_000  # characters
 _CAPTION = re.compile(r"caption(_\d+)?")
-_JOINERS = "\u200c\u200d"  # invisible, but part of the spelling of some scripts
 
 
 class Row(NamedTuple):
@@ -26,24 +25,18 @@ class Row(NamedTuple):
 
 
 def clean_caption(text: str, where: str) -> str:
-    """A caption in NFC, on one line, without control characters.
+    """A caption as `text.clean` makes it.
 
     Raises:
         UserError: if it is longer than ``MAX_CAPTION`` characters.
     """
-    text = unicodedata.normalize("NFC", " ".join(text.split()))
-    text = "".join(
-        c for c in text if c in _JOINERS or unicodedata.category(c) not in _CONTROLS
-    )
+    text = clean(text)
     if len(text) > MAX_CAPTION:
         raise UserError(
             f"{where}: a caption of {len(text)} characters, at most {MAX_CAPTION} are "
             f"allowed: shorten it"
         )
     return text
-
-
-_CONTROLS = ("Cc", "Cf", "Cs")  # control, format (text direction), lone surrogate
 
 
 def read_rows(path: Path) -> list[Row]:

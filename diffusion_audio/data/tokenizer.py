@@ -6,6 +6,7 @@ import numpy as np
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
+from diffusion_audio.data.text import as_texts, clean
 from diffusion_audio.errors import UserError
 
 PADDING = "<pad>"  # id 0
@@ -64,7 +65,8 @@ class Tokenizer:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        bpe.train_from_iterator(sorted(captions), trainer)
+        cleaned = sorted(map(clean, _captions(captions)))
+        bpe.train_from_iterator(cleaned, trainer)
         bpe.enable_padding(pad_id=0, pad_token=PADDING, length=max_tokens)
         return cls(bpe)
 
@@ -76,22 +78,17 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Token ids int32 [B, L], 0 where a text has ended; "" is all zeros.
 
+        Texts are cleaned first, as captions of training are: see `data.text`.
+
         Raises:
             UserError: for a text of more than ``max_tokens`` tokens, or with a
-                surrogate, which is no character.
+                surrogate, which is no character; for a string in place of a list.
         """
-        ids = np.zeros((len(texts), self.max_tokens), np.int32)
-        for row, text in zip(ids, texts, strict=True):
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise UserError(
-                    f"the caption {text[:60]!r} is not valid Unicode at character "
-                    f"{error.start + 1}: was it typed or stored as something else than "
-                    "UTF-8?"
-                ) from error
+        listed = _captions(texts)
+        ids = np.zeros((len(listed), self.max_tokens), np.int32)
+        for row, text in zip(ids, listed, strict=True):
             # A text in which "<pad>" is written must not end there.
-            tokens = self._bpe.encode(text.replace(PADDING, "< pad >")).ids
+            tokens = self._bpe.encode(clean(text).replace(PADDING, "< pad >")).ids
             if len(tokens) > self.max_tokens:
                 shown = text if len(text) <= 60 else text[:57] + "..."
                 raise UserError(
@@ -114,3 +111,13 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception
             raise UserError(f"not a stored tokenizer: {error}") from error
         return cls(bpe)
+
+
+def _captions(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise UserError(
+            f"expected a list of captions, got the text {texts[:60]!r}: put it in a "
+            "list, or its letters would be taken for captions"
+        )
+    listed = list(texts)
+    return as_texts(listed, "caption") if listed else []

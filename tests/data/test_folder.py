@@ -300,7 +300,7 @@ def test_unknown_sources_are_named(spec: str) -> None:
     [
         ("e\u0301tude\tfor\r\n piano ", "\u00e9tude for piano"),
         ("a\0b\x1b[31mc\u202ed", "ab[31mcd"),
-        ("lone \ud800 half", "lone  half"),
+        ("lone \ud800 half", "lone half"),
         ("می\u200cخواهم", "می\u200cخواهم"),
     ],
 )

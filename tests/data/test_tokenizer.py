@@ -88,3 +88,28 @@ def test_foreign_json_is_refused(text: str) -> None:
 def test_too_small_a_vocabulary_is_refused() -> None:
     with pytest.raises(UserError, match="more than 256 tokens; got 100"):
         Tokenizer.train(["a"], size=100)
+
+
+def test_what_cannot_be_seen_is_no_token(tokenizer: Tokenizer) -> None:
+    typed = "\ufeffa\u00a0 so\u00adft\nflu\u200b\u0302te "
+    ids = tokenizer.encode(["a soft flûte", typed, "<p\u200bad>", " \u200b\n"])
+    np.testing.assert_array_equal(ids[0], ids[1])
+    assert ids[2].any()  # "<pad>" that was hidden is text too
+    assert not ids[3].any()
+
+
+def test_captions_are_learnt_as_they_are_read() -> None:
+    clean = Tokenizer.train(["a soft flûte"] * 2, size=300)
+    other = Tokenizer.train(["a  soft flu\u0302te", "\ufeffa soft flûte\n"], size=300)
+    assert clean.to_json() == other.to_json()
+
+
+@pytest.mark.parametrize("use", [Tokenizer.train, "encode"])
+def test_a_string_is_no_list_of_captions(tokenizer: Tokenizer, use) -> None:
+    call = tokenizer.encode if use == "encode" else use
+    with pytest.raises(UserError, match="expected a list of captions, got the text"):
+        call("rain")
+
+
+def test_no_texts_are_no_rows(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode([]).shape == (0, 32)

@@ -1,0 +1,147 @@
+"""What a command may write: never over an input, a run, or a file it did not make.
+
+Beside what it wrote a command leaves ``.outputs.jsonl``, a line a file with its name
+and SHA-256. So a command may be run again: what this program made, and nobody changed
+since, is made again; any other file is only replaced where that was asked for.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from diffusion_audio.errors import UserError
+
+RECORD = ".outputs.jsonl"
+CONFIG, CHECKPOINTS = "config.json", "checkpoints"
+RUN_PARTS = {CONFIG, CHECKPOINTS, "provenance.json", "generator.safetensors"}
+"""What a training run or a folder of converted weights is known by."""
+
+
+def require_writable(
+    paths: Iterable[str | Path],
+    *,
+    inputs: Iterable[str | Path] = (),
+    overwrite: bool = False,
+) -> None:
+    """Refuses files that a command must not write; to be called before any work.
+
+    Args:
+        paths: every file that is to be written. Their folders may lack.
+        inputs: what the command reads; not replaced even with ``overwrite``, by
+            whatever name or link the output goes.
+        overwrite: files that this program did not make may be replaced.
+
+    Raises:
+        UserError: naming the first that cannot or must not be written.
+    """
+    read = {node for path in inputs if (node := _node(path))}
+    by_folder: dict[Path, list[Path]] = {}
+    for path in map(Path, paths):
+        by_folder.setdefault(path.parent, []).append(path)
+    for folder, files in by_folder.items():
+        _require_folder(folder, {path.name for path in files})
+        made = _made(folder)
+        for path in files:
+            _require_file(path, read, made, overwrite)
+
+
+def record(path: str | Path, verb: str) -> None:
+    """Notes that a command made a file, as it is now.
+
+    Args:
+        path: the file.
+        verb: of the command.
+    """
+    path = Path(path)
+    line = {"file": path.name, "sha256": _digest(path), "verb": verb}
+    with (path.parent / RECORD).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _require_folder(folder: Path, names: set[str]) -> None:
+    """Refuses a folder that is none, is read-only, or belongs to a run."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise UserError(f"{there} is not a folder, so {folder} cannot be written to")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{there} cannot be written to; give another folder")
+    _status(folder)  # a name that no folder can have
+    holder = folder if any((folder / n).exists() for n in RUN_PARTS - names) else None
+    for parent in folder.resolve().parents:
+        kept = (parent / CHECKPOINTS).resolve()
+        if (parent / CONFIG).exists() and folder.resolve().is_relative_to(kept):
+            holder = parent
+    if holder is not None:
+        raise UserError(
+            f"{holder} holds a run or converted weights, and nothing else is written "
+            f"among its files; give a folder of its own, such as {holder / 'sounds'}"
+        )
+
+
+def _require_file(
+    path: Path, read: set[tuple[int, int]], made: dict[str, str], overwrite: bool
+) -> None:
+    """Refuses a file that is an input, a folder, or was not made here."""
+    if _status(path) is None:
+        return
+    if _node(path) in read:
+        raise UserError(
+            f"{path} is read by this command, so it cannot be written too; give "
+            "another place for what is made"
+        )
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected the name of a file to write")
+    if not overwrite and (path.name not in made or made[path.name] != _digest(path)):
+        changed = path.name in made
+        why = "changed since it was made" if changed else "not made by this program"
+        raise UserError(
+            f"{path} is there and was {why}; give another place, or --overwrite to "
+            "replace it"
+        )
+
+
+def _made(folder: Path) -> dict[str, str]:
+    """SHA-256 by name of what was made in a folder; the last of each name counts."""
+    made: dict[str, str] = {}
+    try:
+        text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return made
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+            made[str(entry["file"])] = str(entry["sha256"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue  # a torn line vouches for no file
+    return made
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file; None if it is a link or nothing to be read."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _node(path: str | Path) -> tuple[int, int] | None:
+    """What a file is on the disk, whatever its name; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What lies at a path, a link itself and not its end; None if nothing does."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # such as a name that is too long
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
