@@ -1,0 +1,101 @@
+"""What keeps a run from starting is said before its directory is made."""
+
+import logging
+
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.training import run
+from diffusion_audio.training.workdir import write_json
+from tests.recipes import folder_of_audio, tiny
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return folder_of_audio(tmp_path_factory.mktemp("set") / "audio")
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "message"),
+    [
+        ("data", {"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ("data", {"batch_size": -4}, "batch_size must be 1 or more, not -4"),
+        ("data", {"seconds": 0.0}, r"seconds must be a length above 0, not 0\.0"),
+        ("data", {"skip_budget": 2.0}, "skip_budget is a share from 0 to 1"),
+        ("parallel", {"fsdp": 8}, r"data=1 by fsdp=8 does not fit 4 device"),
+        ("parallel", {"data": 3}, "4 examples cannot be split over 3 devices"),
+        ("train", {"accumulate": 3}, "4 examples cannot be computed in 3 equal parts"),
+        ("train", {"steps": 0}, r"config\.train\.steps must be 1 or more, not 0"),
+        ("data", {"evaluation_split": "test"}, "unknown split .*'test'"),
+    ],
+)
+def test_a_mistake_takes_no_directory(source, tmp_path, group, values, message):
+    config = tiny("vae", source)
+    config[group].update(values)
+    with pytest.raises(UserError, match=message):
+        run.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_parts_are_of_what_a_device_has_under_pmap(source, tmp_path):
+    config = tiny("vae", source)
+    config.parallel.update(mode="pmap", data=2)
+    config.train.accumulate = 4
+    with pytest.raises(UserError, match="2 examples cannot be computed in 4 equal"):
+        run.train(config, tmp_path / "run")
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """Training stops where the task is made; the config that it would be made of."""
+    made = []
+
+    def make_task(config, tokenizer=None):
+        made.append(config)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(run, "make_task", make_task)
+    return made
+
+
+def with_captions(root, captions):
+    """A folder of six recordings of which each has a caption."""
+    source = folder_of_audio(root)
+    rows = [f'clip{i}.wav,"{caption}"' for i, caption in enumerate(captions)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,caption", *rows]))
+    return source
+
+
+def test_text_to_audio_without_a_caption_is_refused(tmp_path, task, caplog):
+    config = tiny("diffusion", with_captions(tmp_path / "a", [""] * 6))
+    with pytest.raises(UserError, match=r"has no captions.*metadata\.csv"):
+        run.train(config, tmp_path / "run")
+    config = tiny("diffusion", with_captions(tmp_path / "b", ["rain"] * 5 + [""]))
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(UserError, match="far enough"):
+        run.train(config, tmp_path / "run")
+    assert "captions of folder" in caplog.text
+
+
+def test_one_listens_to_captions_of_the_set_where_the_config_names_none(tmp_path, task):
+    captions = [f"sound {i}" for i in range(6)]
+    config = tiny("diffusion", with_captions(tmp_path / "a", captions))
+    config.data.evaluation_split = "train"
+    for prompts in ((), ("my own",)):
+        config.listen.prompts = prompts
+        with pytest.raises(UserError, match="far enough"):
+            run.train(config, tmp_path / "run")
+    own, given = (made["listen"]["prompts"] for made in task)
+    assert len(set(own)) == 4
+    assert set(own) < set(captions)
+    assert list(given) == ["my own"]
+
+
+def test_a_run_that_lost_its_tokenizer_does_not_learn_another(tmp_path, source, task):
+    config = tiny("diffusion", source)
+    work = tmp_path / "run"
+    work.mkdir()
+    write_json(work / "config.json", run.resolve(config))
+    write_json(work / "provenance.json", {"sessions": [{"last_step": 2}]})
+    with pytest.raises(UserError, match=r"lacks tokenizer\.json"):
+        run.train(config, work)
