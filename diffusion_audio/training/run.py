@@ -1,5 +1,6 @@
 """A training run from a config: data, task, loop and work directory put together."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -20,6 +21,7 @@ from diffusion_audio.models.hifigan import fold
 from diffusion_audio.pretrained import folder
 from diffusion_audio.training import ema, labels, loop
 from diffusion_audio.training.checkpoint import Checkpoints
+from diffusion_audio.training.lock import alone
 from diffusion_audio.training.parallel import ParallelConfig
 from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.session import Session
@@ -82,6 +84,7 @@ def train(
     config: ConfigDict | Mapping[str, Any],
     workdir: str | Path,
     progress: MakeView = ProgressView,
+    allow_fresh: bool = False,
 ) -> State:
     """Trains what a config says in a work directory, or goes on there.
 
@@ -89,15 +92,26 @@ def train(
         config: not resolved yet.
         workdir: made if need be.
         progress: makes the view of how far it is; see `loop.train`.
+        allow_fresh: start over where the checkpoints of a run are lost.
 
     Raises:
         UserError: anything a user can mend, in one line.
         Interrupted: a signal came; the state is saved.
     """
+    with contextlib.ExitStack() as until_end:
+        return _train(config, Path(workdir), progress, allow_fresh, until_end)
+
+
+def _train(
+    config: ConfigDict | Mapping[str, Any],
+    workdir: Path,
+    progress: MakeView,
+    allow_fresh: bool,
+    until_end: contextlib.ExitStack,
+) -> State:
     from diffusion_audio.data.pipeline import batches
     from diffusion_audio.data.source import open_source
 
-    workdir = Path(workdir)
     resolved = resolve(config)
     spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
@@ -114,6 +128,7 @@ def train(
             tokenizer.encode([text])
     task = make_task(resolved, tokenizer)
     # What could be refused has been: a mistake takes no directory.
+    until_end.enter_context(alone(workdir))
     claim(workdir, resolved)
     if tokenizer is not None:
         write_text(workdir / TOKENIZER, tokenizer.to_json())
@@ -153,6 +168,7 @@ def train(
         session=session,
         name=resolved["task"],
         progress=progress,
+        allow_fresh=allow_fresh,
     )
 
 
