@@ -60,18 +60,13 @@ def _plan(directories: list[Path], values: Any) -> int:
 
 def _run(directories: list[Path], values: Any) -> int:
     from diffusion_audio.study import execute, outlook, plan, results, spec, wording
-    from diffusion_audio.training.loop import Interrupted
 
     (directory,), runs = directories, Path(values.runs)
     made = plan.make_plan(spec.load(directory))
     wording.require_readme(made.experiment.question, directory)
     cells = plan.shard_of(made.cells, _shard(values.shard))
     print(outlook.describe(made, directory, runs), file=sys.stderr)
-    try:
-        execute.execute(made, cells, runs, directory.name)
-    except Interrupted as stop:
-        print(f"diffusion-audio: {stop}", file=sys.stderr)
-        return 130
+    execute.execute(made, cells, runs, directory.name)
     if missing := [cell for cell in made.cells if not cell.measured(runs)]:
         print(f"this shard is done; {len(missing)} runs of others are not yet")
         return 0

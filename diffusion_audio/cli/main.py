@@ -1,24 +1,17 @@
 """The command ``diffusion-audio``: finds the verb, and says mistakes in one line.
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 failed,
-2 a mistake in what was asked, 130 interrupted. Nothing heavy is imported before the
-verb knows that it was asked well.
+2 a mistake in what was asked, 130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by
+SIGHUP. A signal is answered from the first moment on, so nothing heavy is imported
+here, nor before the verb knows that it was asked well.
 """
 
-import errno
 import importlib
-import logging
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 
-from absl import flags
-from absl import logging as absl_logging
-
-import diffusion_audio
-from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.training import interruption
 
 PROGRAM = "diffusion-audio"
 VERBS = {
@@ -31,7 +24,12 @@ VERBS = {
     "data": "check or prepare a data set",
     "doctor": "check that this machine can do all of it",
 }
-FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+FAILED, MISTAKE = 1, 2
+NEEDS_LESS = (
+    "make batches smaller (train: config.data.batch_size, or the same in more parts by "
+    "config.train.accumulate; other verbs: --batch_size), or compute in bfloat16 "
+    "(config.unet.dtype and its like)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,25 +41,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with interruption.raised_signals():
+            code = _answer(list(sys.argv[1:] if argv is None else argv))
+    except interruption.Interrupted as stop:
+        code = _say(str(stop), 128 + stop.number)
+        if argv is None:  # threads of libraries do not end well in the midst of work
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    except KeyboardInterrupt:
+        code = _say("interrupted by SIGINT", 130)
+    if argv is None:
+        interruption.end_silently()
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    """Runs one command; its exit code, whatever becomes of it but a signal."""
     options = words[: words.index("--")] if "--" in words else words
     debug = "--debug" in options
     if debug:
         words.remove("--debug")
-    _log_to_stderr()
+    _log_to_stderr(debug)
     try:
         code = _run(words)
         sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
         return code
     except SystemExit as stop:  # --help, once shown
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our stdout has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         return _explain(error, kept=debug)
 
@@ -72,6 +87,8 @@ def _run(words: list[str]) -> int:
         print(_overview(), file=sys.stdout if words else sys.stderr)
         return 0 if words else MISTAKE
     if words[0] not in VERBS:
+        from diffusion_audio.errors import unknown
+
         raise unknown("verb", words[0], VERBS)
     verb = importlib.import_module(f"diffusion_audio.cli.{words[0]}")
     return verb.main(words[1:])
@@ -91,12 +108,18 @@ def _overview() -> str:
     )
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(debug: bool = False) -> None:
     """Lets the library's messages through, and only warnings of other packages."""
-    package = os.path.dirname(diffusion_audio.__file__)
+    import logging
+
+    from absl import logging as absl_logging
+
+    package = os.path.dirname(os.path.dirname(__file__))
 
     def wanted(record: logging.LogRecord) -> bool:
         ours = record.pathname.startswith(package)
+        if not ours and not debug:  # orbax shows tracebacks of what it raises too
+            record.exc_info = None
         return ours or record.levelno >= logging.WARNING
 
     handler = logging.StreamHandler(sys.stderr)
@@ -117,13 +140,21 @@ def _explain(error: Exception, *, kept: bool) -> int:
         error: what went wrong.
         kept: whether the traceback has been shown already.
     """
+    from absl import flags
+
+    from diffusion_audio.errors import UserError
+
     if any(map(_disk_is_full, _chain(error))):
         return _say(f"the disk is full: {_first_line(error)}", FAILED)
     if isinstance(error, (UserError, flags.Error)):
         return _say(str(error), MISTAKE)
     if isinstance(error, OSError) and error.filename is not None:
         return _say(f"{error.filename}: {error.strerror}", MISTAKE)
+    if any(map(_memory_is_short, _chain(error))):
+        return _say(f"out of memory: {_first_line(error)}; {NEEDS_LESS}", FAILED)
     what = f"failed with {type(error).__name__}: {_first_line(error)}"
+    if type(error).__name__ in ("XlaRuntimeError", "JaxRuntimeError"):
+        what += f"; `{PROGRAM} doctor` says whether this machine computes as it should"
     where = "" if kept else _keep_traceback(error)
     return _say(what + where, FAILED)
 
@@ -140,14 +171,27 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _disk_is_full(error: BaseException) -> bool:
+    import errno
+
     # TensorStore, under orbax, reports it as text only.
     return (
         isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     ) or "No space left on device" in str(error)
 
 
+def _memory_is_short(error: BaseException) -> bool:
+    # The compiler says both of a device, and "Out of memory" of what it plans too.
+    signs = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    )
+
+
 def _keep_traceback(error: Exception) -> str:
     """Writes the traceback to a file: a long run need not fail again to be read."""
+    import tempfile
+    import traceback
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", prefix=f"{PROGRAM}-", suffix=".txt", delete=False

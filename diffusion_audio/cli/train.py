@@ -4,8 +4,6 @@ The work directory holds the resolved config, checkpoints, metrics.jsonl, Tensor
 events and where it all came from; its path is printed at the end.
 """
 
-import sys
-
 from absl import flags
 
 from diffusion_audio.cli import config, options
@@ -25,21 +23,24 @@ def main(argv: list[str]) -> int:
         "go on though clips are gone, new or changed; the session's record says so",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "allow_fresh",
+        False,
+        "start over where the checkpoints of a run are lost or damaged; what is left "
+        "is kept aside",
+        flag_values=values,
+    )
     rest = config.define(values, argv)
     required = ("config", "workdir")
     options.parse(values, rest, usage=USAGE, about=__doc__, required=required)
 
     from diffusion_audio.training import run
-    from diffusion_audio.training.loop import Interrupted
 
-    try:
-        run.train(
-            values.config,
-            values.workdir,
-            accept_changed_data=values.accept_changed_data,
-        )
-    except Interrupted as stop:
-        print(f"diffusion-audio: {stop}", file=sys.stderr)
-        return 130
+    run.train(
+        values.config,
+        values.workdir,
+        accept_changed_data=values.accept_changed_data,
+        allow_fresh=values.allow_fresh,
+    )
     print(values.workdir)
     return 0

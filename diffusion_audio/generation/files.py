@@ -12,7 +12,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.pipeline import load
 from diffusion_audio.training.progress import MakeView, ProgressView
-from diffusion_audio.training.resume import content_hash
+from diffusion_audio.training.same_run import content_hash
 from diffusion_audio.training.workdir import (
     provenance,
     read_config,

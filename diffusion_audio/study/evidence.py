@@ -10,7 +10,7 @@ from diffusion_audio.evaluation.copies import GRIFFIN_LIM_ITERATIONS, SYSTEMS
 from diffusion_audio.study.page import Column, Estimate, Provenance, Row, Run, Table
 from diffusion_audio.training import session
 from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.resume import content_hash
+from diffusion_audio.training.same_run import content_hash
 from diffusion_audio.training.workdir import provenance, read_config
 
 CURVES = {

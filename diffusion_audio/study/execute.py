@@ -5,11 +5,10 @@ locks it first, and the others wait. The lock is the system's own, so it ends wi
 process that holds it, however it ends.
 """
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.study.measure import Heard, hear
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training
 from diffusion_audio.training import run
+from diffusion_audio.training.lock import locked
 from diffusion_audio.training.progress import ProgressView
 from diffusion_audio.training.session import PROVENANCE, Stopwatch
 from diffusion_audio.training.workdir import provenance, read_json, write_json
@@ -162,7 +162,7 @@ def listen(
 
 def _train(training: Training, runs: Path, part: Part) -> None:
     directory = training.directory(runs)
-    with locked(directory):
+    with _locked(directory):
         if training.finished(runs):  # another process was first
             return
         logging.info("training %s in %s", training.name, directory)
@@ -181,7 +181,7 @@ def _train(training: Training, runs: Path, part: Part) -> None:
 
 def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
     directory = cell.directory(runs)
-    with locked(directory):
+    with _locked(directory):
         if cell.measured(runs):
             return
         logging.info("listening to %s", cell.name)
@@ -204,17 +204,10 @@ def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
         jax.clear_caches()
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Holds a directory for this process; waits while another one does."""
+def _locked(directory: Path) -> AbstractContextManager[None]:
+    """Holds a directory, which need not exist yet; waits while another process does."""
     path = directory.with_name(f".{directory.name}.lock")
-    with path.open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("waiting for another process that makes %s", directory)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locked(path, str(directory), wait=True)
 
 
 def _save(path: Path, waves: np.ndarray) -> None:

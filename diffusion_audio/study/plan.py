@@ -15,7 +15,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.study.identity import identity
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import latent_diffusion, recipe, session
-from diffusion_audio.training.resume import FREE_TO_CHANGE
+from diffusion_audio.training.same_run import FREE_TO_CHANGE
 from diffusion_audio.training.sampler import SamplingConfig
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.trained import make_task

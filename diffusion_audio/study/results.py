@@ -16,7 +16,7 @@ from diffusion_audio.study import statistics
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan
 from diffusion_audio.study.spec import Better, Experiment
 from diffusion_audio.training import session
-from diffusion_audio.training.resume import content_hash
+from diffusion_audio.training.same_run import content_hash
 from diffusion_audio.training.workdir import (
     differences,
     read_json,

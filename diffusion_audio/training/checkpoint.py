@@ -1,52 +1,82 @@
 """Checkpoints that are whole, verified and in one piece.
 
-One orbax composite a step holds the state and the position in the data. Orbax
-makes it appear at once or not at all, but does not notice flipped bits. So a
-manifest of SHA-256 sums is written last: a step without one was never finished,
-and a step whose files do not match it is passed over, in words, for the newest
-one that is good. Nothing here ever starts from scratch by itself.
+One orbax composite a step holds the state and the position in the data; orbax does
+not notice flipped bits, so a manifest of SHA-256 sums lies beside it. A step is saved
+in ``saving/``, gets its manifest, and only then its place in ``steps/``. So what is
+cut off lies in ``saving/`` and was never a checkpoint, and a step in ``steps/`` whose
+manifest is gone or does not fit is damaged: it is passed over, in words, for the newest
+one that is good, and kept in ``aside/``. Nothing here starts from scratch by itself.
 """
 
+import contextlib
 import hashlib
-import json
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from jax.experimental import multihost_utils
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.training import manifest
 from diffusion_audio.training.task import State
+
+_DROPPED = ".dropped"  # a step that is being removed
 
 
 class Checkpoints:
     """The checkpoints of one run, in ``directory``.
 
     Args:
-        directory: where they are; made if it does not exist.
+        directory: where they are; made by `prepare`.
         keep: how many of the newest stay.
+        sealed: told of each step that is saved, once it is on the disk.
+
+    Attributes:
+        problem: why the last save failed; empty where it did not.
+        full: whether that was for want of space.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 2) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        keep: int = 2,
+        sealed: Callable[[int], None] = lambda step: None,
+    ) -> None:
         self.directory = Path(directory).absolute()
+        self.problem, self.full = "", False
+        self._steps = self.directory / "steps"
         self._manifests = self.directory / "manifests"
-        self._manager = ocp.CheckpointManager(
-            self.directory / "steps",
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-            # Named here and not at the first save: a resumed run reads first.
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "data": ocp.JsonCheckpointHandler(),
-            },
-        )
+        self._saving = self.directory / "saving"
+        self._keep, self._sealed = keep, sealed
+        self._checkpointer = _checkpointer()
         self._unfinished: int | None = None
+        self._last_sealed = 0
+
+    @property
+    def latest(self) -> int:
+        """The newest step saved by this process, done or under way; 0 for none."""
+        return self._last_sealed if self._unfinished is None else self._unfinished
+
+    def exist(self) -> bool:
+        """Whether a run has prepared the directory."""
+        return self._steps.is_dir()
+
+    def prepare(self) -> None:
+        """Makes the directory ready for saves, and ends what a killed process began.
+
+        Only for the process that trains: others may read meanwhile.
+        """
+        if jax.process_index() == 0:
+            self._tidy()
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("checkpoints")
 
     def save(self, step: int, state: State, data: dict[str, Any]) -> bool:
-        """Starts to save a step in the background, if the disk has room for it.
+        """Starts to save a step in the background.
 
         Args:
             step: number of updates done.
@@ -54,70 +84,77 @@ class Checkpoints:
             data: position in the data, JSON values.
 
         Returns:
-            False where the disk is too full; the earlier checkpoints are kept.
+            False where that failed, as on a full disk, which is said; the earlier
+            checkpoints are kept. So does a save that fails later, in `finish`.
         """
         self.finish()
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        free = shutil.disk_usage(self.directory).free
-        if free < 1.2 * needed:
-            logging.warning(
-                "no room for the checkpoint of step %d: it needs %.1f MB, %.1f MB are "
-                "free in %s; training goes on and tries again, earlier checkpoints "
-                "are kept",
-                step,
-                needed / 1e6,
-                free / 1e6,
-                self.directory,
+        needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        try:
+            free = shutil.disk_usage(self.directory).free
+            if free < needed:
+                raise OSError(
+                    f"no space: it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB "
+                    "are free"
+                )
+            self._checkpointer.save(
+                self._saving / str(step),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data)
+                ),
+                force=True,
             )
+        except Exception as error:  # of orbax and TensorStore, of any kind
+            self._failed(step, error)
             return False
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data)
-            ),
-            force=True,
-        )
         self._unfinished = step
         return True
 
     def finish(self, wait: bool = True) -> None:
-        """Seals a save that is done with its manifest; raises if the save failed.
+        """Gives a save that is done its manifest and its place; says if it failed.
 
         Args:
             wait: wait for a save under way; else leave it to a later call.
         """
         if self._unfinished is None:
             return
-        if not wait and self._manager.is_saving_in_progress():
+        step = self._unfinished
+        try:
+            if not wait:
+                self._checkpointer.check_for_errors()
+                if not (self._saving / str(step)).exists():
+                    return
+            self._checkpointer.wait_until_finished()
+            self._unfinished = None
+            if jax.process_index() == 0:
+                self._seal(step)
+        except Exception as error:
+            self._unfinished = None
+            self._failed(step, error)
             return
-        self._manager.wait_until_finished()
-        step, self._unfinished = self._unfinished, None
+        self.problem, self.full, self._last_sealed = "", False, step
+        self._sealed(step)
         if jax.process_index() == 0:
-            self._seal(step)
-
-    def steps(self) -> list[int]:
-        """The finished steps, oldest first."""
-        return sorted(
-            step for step in self._all_steps() if self._manifest(step).exists()
-        )
+            with contextlib.suppress(OSError):  # a thing of tidiness; comes again
+                self._prune()
 
     def newest_good(self) -> int | None:
-        """The newest step whose files match their manifest; None where none was saved.
+        """The newest step whose files match its manifest; None where none was saved.
 
         Raises:
-            UserError: there are finished steps but all of them are damaged.
+            UserError: there are steps but all of them are damaged.
         """
-        steps = self.steps()
+        steps = self._known()
         for step in reversed(steps):
-            damage = self._damage(step)
+            damage = manifest.damage(self._steps / str(step), self._manifest(step))
             if not damage:
                 return step
             logging.warning("checkpoint of step %d passed over: %s", step, damage)
         if steps:
             raise UserError(
                 f"every checkpoint in {self.directory} is damaged (steps "
-                f"{', '.join(map(str, steps))}); restore them from a copy, or train "
-                "in a new work directory"
+                f"{', '.join(map(str, steps))}); restore them from a copy, train in a "
+                "new work directory, or begin again here with --allow_fresh, which "
+                "keeps what is there aside"
             )
         return None
 
@@ -129,9 +166,12 @@ class Checkpoints:
             like: arrays or shapes with the shardings that the result shall have.
 
         Raises:
-            UserError: the saved tree has other leaves or shapes; lists them.
+            UserError: the saved tree has other leaves or shapes, and lists them; or
+                it cannot be read.
         """
-        saved = self._manager.item_metadata(step)["state"]
+        folder = self._steps / str(step)
+        with self._readable(step):
+            saved = self._checkpointer.metadata(folder).item_metadata["state"].tree
         mismatches = list(_differences(_shapes(saved), _shapes(like)))
         if mismatches:
             more = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
@@ -140,79 +180,134 @@ class Checkpoints:
                 f"{'; '.join(mismatches[:3])}{more}; use the config it was trained "
                 "with, or a new work directory"
             )
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(like), data=ocp.args.JsonRestore()
-            ),
-        )
-        return restored["state"], restored["data"]
+        with self._readable(step):
+            restored = self._checkpointer.restore(
+                folder,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(like), data=ocp.args.JsonRestore()
+                ),
+            )
+            return restored["state"], restored["data"]
 
-    def drop_after(self, step: int) -> None:
-        """Removes what lies beyond a step: damaged or never finished saves."""
-        for other in self._all_steps():
-            if other > step:
-                self._manager.delete(other)
-                self._manifest(other).unlink(missing_ok=True)
+    def set_aside(self, after: int) -> None:
+        """Moves what lies beyond a step, which is damaged, out of the way."""
+        if jax.process_index():
+            return
+        for step in self._known():
+            if step > after:
+                self._move_aside(step)
 
     def close(self) -> None:
         """Waits for the last save and lets go of the directory."""
         self.finish()
-        self._manager.close()
+        self._checkpointer.close()
 
-    def _all_steps(self) -> list[int]:
-        self._manager.reload()
-        return list(self._manager.all_steps())
+    def _tidy(self) -> None:
+        for folder in (self._steps, self._manifests, self._saving):
+            folder.mkdir(parents=True, exist_ok=True)
+        for left in sorted(self._saving.iterdir()):
+            if (
+                left.name.isdecimal()
+                and not (self._steps / left.name).exists()
+                and not manifest.damage(left, self._manifest(int(left.name)))
+            ):
+                left.rename(self._steps / left.name)
+                continue
+            shutil.rmtree(left, ignore_errors=True)
+            if left.name.endswith(_DROPPED):  # an old one that was being removed
+                continue
+            step = left.name.partition(".")[0]
+            logging.warning("the save of step %s was cut off, and is dropped", step)
+            if step.isdecimal() and not (self._steps / step).exists():
+                self._manifest(int(step)).unlink(missing_ok=True)
+
+    def _known(self) -> list[int]:
+        """Steps that have files or a manifest, oldest first."""
+        names = {path.name for path in self._steps.glob("*")}
+        names |= {path.stem for path in self._manifests.glob("*.json")}
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def _manifest(self, step: int) -> Path:
         return self._manifests / f"{step}.json"
 
-    def _files(self, step: int) -> Iterator[Path]:
-        folder = self.directory / "steps" / str(step)
-        return (path for path in sorted(folder.rglob("*")) if path.is_file())
-
     def _seal(self, step: int) -> None:
-        folder = self.directory / "steps"
-        sums = {str(p.relative_to(folder)): _sha256(p) for p in self._files(step)}
-        self._manifests.mkdir(exist_ok=True)
-        temporary = self._manifest(step).with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(sums, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._manifest(step))
-        kept = {str(kept) for kept in self._all_steps()}
-        for manifest in self._manifests.glob("*.json"):
-            if manifest.stem not in kept:
-                manifest.unlink()
+        saved, place = self._saving / str(step), self._steps / str(step)
+        if step in self._known():
+            self._move_aside(step)
+        manifest.write(saved, self._manifest(step))
+        saved.rename(place)
+        manifest.sync(self._steps)
 
-    def _damage(self, step: int) -> str:
-        """What is wrong with a finished step; empty where nothing is."""
+    def _prune(self) -> None:
+        """Removes all but the newest, each at once or not at all."""
+        for step in self._known()[: -self._keep]:
+            dropped = self._saving / f"{step}{_DROPPED}"
+            with contextlib.suppress(FileNotFoundError):
+                (self._steps / str(step)).rename(dropped)
+            self._manifest(step).unlink(missing_ok=True)
+            shutil.rmtree(dropped, ignore_errors=True)
+
+    def _move_aside(self, step: int) -> None:
+        count, place = 1, self.directory / "aside" / str(step)
+        while place.exists():
+            count += 1
+            place = place.with_name(f"{step}.{count}")
+        place.mkdir(parents=True)
+        for path in (self._steps / str(step), self._manifest(step)):
+            if path.exists():
+                path.rename(place / path.name)
+        logging.warning("what is left of step %d is kept in %s", step, place)
+
+    def _failed(self, step: int, error: Exception) -> None:
+        self.problem = " ".join((str(error) or type(error).__name__).split())[:300]
+        signs = ("space", "quota")  # TensorStore says it as text only
+        self.full = any(sign in self.problem for sign in signs)
+        logging.warning(
+            "step %d could not be saved in %s (%s); training goes on and tries again "
+            "at the next checkpoint, earlier ones are kept",
+            step,
+            self.directory,
+            self.problem,
+        )
+        self._checkpointer = _checkpointer()  # the old one may raise it once more
+        if jax.process_index() == 0:
+            for left in self._saving.glob(f"{step}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            if not (self._steps / str(step)).exists():
+                self._manifest(step).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _readable(self, step: int) -> Iterator[None]:
+        """Says what orbax cannot read in one line; it raises errors of many kinds."""
         try:
-            sums = json.loads(self._manifest(step).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            return f"its manifest cannot be read ({error})"
-        for name, expected in sums.items():
-            path = self.directory / "steps" / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if _sha256(path) != expected:
-                return f"{name} is not what was saved (SHA-256 differs)"
-        return ""
+            yield
+        except Exception as error:
+            if "RESOURCE_EXHAUSTED" in str(error):  # of memory, no fault of the files
+                raise
+            why = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise UserError(
+                f"step {step} in {self.directory} cannot be read ({why}); restore it "
+                f"from a copy, or move steps/{step} away to use the one before"
+            ) from error
 
 
 def content_hash(directory: Path) -> str:
-    """Short hash of the newest finished checkpoint there; empty without any."""
+    """Short hash of the newest checkpoint there, by its manifest; empty without any."""
     manifests = (directory / "manifests").glob("*.json")
     steps = sorted(int(path.stem) for path in manifests if path.stem.isdigit())
     if not steps:
         return ""
-    return _sha256(directory / "manifests" / f"{steps[-1]}.json")[:12]
+    newest = (directory / "manifests" / f"{steps[-1]}.json").read_bytes()
+    return hashlib.sha256(newest).hexdigest()[:12]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checkpointer() -> ocp.AsyncCheckpointer:
+    return ocp.AsyncCheckpointer(
+        # Named here and not at the first save: a resumed run reads first.
+        ocp.CompositeCheckpointHandler(
+            state=ocp.StandardCheckpointHandler(), data=ocp.JsonCheckpointHandler()
+        )
+    )
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

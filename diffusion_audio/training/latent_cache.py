@@ -12,7 +12,7 @@ from absl import logging
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import resume
+from diffusion_audio.training import same_run
 from diffusion_audio.training.latent_diffusion import build
 
 
@@ -44,7 +44,7 @@ def latent_cache(
     vae = config["components"].get("vae", config.get("patches", {}))
     meta = {
         "audio_spec": model.spec.hash,
-        "vae": vae.get("hash") or resume.content_hash(vae),
+        "vae": vae.get("hash") or same_run.content_hash(vae),
         "source": source.fingerprint(),
         "samples": samples,
     }

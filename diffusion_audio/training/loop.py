@@ -1,30 +1,30 @@
 """The training loop: the same one for every task."""
 
+import contextlib
 import dataclasses
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
-from jax.sharding import Mesh
 
 from diffusion_audio.aliases import Key, Metrics, Params
 from diffusion_audio.errors import UserError
+from diffusion_audio.training import resume
 from diffusion_audio.training.checkpoint import Checkpoints
+from diffusion_audio.training.interruption import Interrupted as Interrupted
+from diffusion_audio.training.interruption import Stop, stop_signals
 from diffusion_audio.training.metric_log import MetricLog
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     compile_step,
     make_mesh,
     place_batch,
-    replicate,
-    state_shardings,
 )
 from diffusion_audio.training.progress import MakeView, ProgressView, View
+from diffusion_audio.training.resume import BatchStream as BatchStream
 from diffusion_audio.training.session import Session
 from diffusion_audio.training.task import State, Task
 
@@ -50,6 +50,11 @@ class TrainConfig:
     keep: int = 2
     accumulate: int = 1
 
+    def evaluates(self, step: int) -> bool:
+        """Whether a step is evaluated."""
+        every = self.evaluate_every
+        return step == self.steps or bool(every and step % every == 0)
+
     def __post_init__(self) -> None:
         for name in ("steps", "log_every", "checkpoint_every", "keep", "accumulate"):
             if getattr(self, name) < 1:
@@ -58,24 +63,8 @@ class TrainConfig:
                 )
 
 
-class Interrupted(Exception):
-    """A signal asked a run to stop; it did, with everything saved."""
-
-
-class BatchStream(Protocol):
-    """Batches without end, whose position can be saved and set."""
-
-    def __next__(self) -> dict[str, np.ndarray]:
-        """The next batch of this process."""
-        ...
-
-    def get_state(self) -> Any:
-        """The position, JSON values."""
-        ...
-
-    def set_state(self, state: Any) -> None:
-        """Goes to a position."""
-        ...
+class NotFinite(UserError):
+    """A loss or gradient is NaN or infinite: what follows is lost too."""
 
 
 def train(
@@ -92,6 +81,7 @@ def train(
     session: Session,
     name: str = "train",
     progress: MakeView = ProgressView,
+    allow_fresh: bool = False,
 ) -> State:
     """Trains a task to its last step, going on from the newest good checkpoint.
 
@@ -109,144 +99,187 @@ def train(
             ``setup``, ``compile``, ``step``, ``evaluate`` and ``checkpoint``.
         name: shown in the progress view.
         progress: makes that view.
+        allow_fresh: start over where the checkpoints of a run are lost or damaged; its
+            metrics are kept aside.
 
     Returns:
         The last state.
 
     Raises:
-        UserError: a loss or gradient is not finite, or no checkpoint is good.
-        Interrupted: SIGINT or SIGTERM came; the state of that step is saved.
+        UserError: a loss or gradient is not finite, no checkpoint is good, or the last
+            step could not be saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the state of that step is saved.
     """
     clock = session.clock
     mesh = make_mesh(parallel)
     step_fn = compile_step(task.step, mesh, parallel.mode)
-    checkpoints = Checkpoints(workdir / "checkpoints", cfg.keep)
-    state, start = _start(task, key, mesh, checkpoints, frozen, batches)
-    log = MetricLog(workdir, sample_rate, start)
-    view = progress(name, cfg.steps, start)
-    pending: tuple[int, Metrics] | None = None
-    saved = start
-    session.begin(start)
-    clock.lap("setup")
-    try:
-        with stop_signals() as stop:
-            for step in range(start + 1, cfg.steps + 1):
-                batch = place_batch(next(batches), mesh)
-                state, metrics = step_fn(state, batch, key)
-                if step == start + 1:
-                    jax.block_until_ready(metrics)
-                    clock.lap("compile")
-                if pending:  # of an earlier step, while this one is computed
-                    _log(log, view, *pending)
-                    pending = None
-                if step % cfg.log_every == 0 or step in (1, cfg.steps):
-                    pending = (step, metrics)
-                    checkpoints.finish(wait=False)
-                due = step % cfg.checkpoint_every == 0 or step == cfg.steps
-                evaluate = step == cfg.steps or (
-                    cfg.evaluate_every and step % cfg.evaluate_every == 0
+    checkpoints = Checkpoints(workdir / "checkpoints", cfg.keep, session.saved)
+    with contextlib.closing(checkpoints):
+        found = resume.find(workdir, checkpoints, session, allow_fresh)
+        state = resume.start(task, key, mesh, checkpoints, found, frozen, batches)
+        start = found or 0
+        log = MetricLog(workdir, sample_rate, start)
+        session.begin(start)
+        clock.lap("setup")
+        # Opened last: until here a signal ends the process, since nothing is lost.
+        with stop_signals() as stop, contextlib.closing(log):
+            view = progress(name, cfg.steps, start)
+            rows = _Rows(log, view, start)
+            done = start
+            metrics: Metrics = {}
+            position = batches.get_state()
+
+            def keep() -> None:
+                if done > max(start, checkpoints.latest):
+                    checkpoints.save(done, state, {"batches": position})
+                clock.lap("checkpoint")
+
+            def settle() -> None:
+                """Keeps what is computed, with its row."""
+                rows.write(done, metrics)
+                clock.lap("step")
+                checkpoints.finish()  # one that failed is tried again
+                keep()
+                checkpoints.finish()
+
+            def evaluate() -> None:
+                stop.doing = f"the evaluation of step {done}"
+                held = (
+                    place_batch(batch, mesh)
+                    for batch in _until(stop, evaluation_batches())
                 )
-                if due or evaluate or stop:
-                    _log(log, view, step, metrics)
-                    pending = None
-                    clock.lap("step")
-                if due or stop:  # before an evaluation, which may fail
-                    position = {"batches": batches.get_state()}
-                    room = checkpoints.save(step, state, position)
-                    clock.lap("checkpoint")
-                    if room:
-                        saved = step
-                        session.saved(step)
-                if evaluate:
-                    held = (place_batch(batch, mesh) for batch in evaluation_batches())
-                    evaluation = task.evaluate(state, held, key)
-                    log.evaluation(step, evaluation)
-                    clock.lap("evaluate")
-                if stop and step < cfg.steps:
-                    checkpoints.finish()
-                    raise Interrupted(
-                        f"stopped by a signal at step {step} of {cfg.steps}; step "
-                        f"{saved} is saved, the same command goes on from there"
-                    )
-            checkpoints.finish()
-    finally:
-        view.close()
-        log.close()
-        checkpoints.close()
-        clock.lap("checkpoint")
-        session.write()
+                with contextlib.suppress(_Stopped):
+                    log.evaluation(done, task.evaluate(state, held, key))
+                clock.lap("evaluate")
+
+            try:
+                if start and cfg.evaluates(start) and start not in log.evaluated:
+                    evaluate()  # that was stopped, or its process killed
+                while done < cfg.steps and not stop:
+                    stop.doing = f"step {done + 1}"
+                    if done == start:
+                        stop.doing += ", whose program is being compiled,"
+                    batch = place_batch(next(batches), mesh)
+                    state, metrics = step_fn(state, batch, key)
+                    done, position = done + 1, batches.get_state()
+                    if done == start + 1:
+                        jax.block_until_ready(metrics)
+                        clock.lap("compile")
+                    rows.write_pending()  # while this step is computed
+                    if done % cfg.log_every == 0 or done in (1, cfg.steps):
+                        rows.pending = (done, metrics)
+                        checkpoints.finish(wait=False)
+                    due = done % cfg.checkpoint_every == 0 or done == cfg.steps
+                    if due or cfg.evaluates(done) or stop:
+                        rows.write(done, metrics)
+                        clock.lap("step")
+                    if due:  # before an evaluation, which may fail
+                        keep()
+                    if cfg.evaluates(done) and not stop:
+                        evaluate()
+                settle()
+            except NotFinite as error:
+                checkpoints.finish()
+                raise UserError(
+                    f"{error}; {_advice(max(start, session.last_step), workdir)}"
+                ) from None
+            except Exception:  # what is computed is not lost with what failed
+                if _usable(state, metrics):
+                    settle()
+                raise
+            finally:
+                view.close()
+                session.write()
+    saved = max(start, session.last_step)
+    if stop:
+        kept_there = f"step {saved} is saved" if saved else "nothing is saved"
+        problem = f" ({checkpoints.problem})" if saved < done else ""
+        goes_on = "the same command goes on from there" if saved else "it starts anew"
+        raise Interrupted(
+            f"stopped by {stop.name} at step {done} of {cfg.steps}; {kept_there}"
+            f"{problem}, {goes_on}",
+            stop.number or 0,
+        )
     if saved < cfg.steps:
-        kept = f"step {saved} is kept there" if saved else "nothing is saved yet"
+        there = f"step {saved} is kept there" if saved else "nothing is saved yet"
+        mend = "free some space" if checkpoints.full else "mend that"
+        what = "the disk was too full to" if checkpoints.full else "could not"
         raise UserError(
-            f"the disk was too full to save step {cfg.steps} in "
-            f"{checkpoints.directory}; {kept}; free some space and run the same "
-            "command again"
+            f"{what} save step {cfg.steps}, the last one, in {checkpoints.directory} "
+            f"({checkpoints.problem}); {there}; {mend} and run the same command again"
         )
     return state
 
 
-def _start(
-    task: Task,
-    key: Key,
-    mesh: Mesh,
-    checkpoints: Checkpoints,
-    frozen: Callable[[], Params],
-    batches: BatchStream,
-) -> tuple[State, int]:
-    """A new state, or the newest good one with the data at its position."""
-    position = batches.get_state()
-    first = place_batch(next(batches), mesh)
-    batches.set_state(position)
-    shapes = jax.eval_shape(task.init, key, first)
-    shardings = state_shardings(shapes, mesh)
-    step = checkpoints.newest_good()
-    if step is None:
-        init = jax.jit(task.init, out_shardings=shardings)
-        return init(key, first, replicate(frozen(), mesh)), 0
-    like = jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=sharding
-        ),
-        shapes,
-        shardings,
+class _Rows:
+    """Writes the metrics of steps, one row late: while the next step is computed.
+
+    Attributes:
+        pending: a step and its metrics, not written yet.
+    """
+
+    def __init__(self, log: MetricLog, view: View, start: int) -> None:
+        self.pending: tuple[int, Metrics] | None = None
+        self._log, self._view, self._written = log, view, start
+
+    def write_pending(self) -> None:
+        """Writes what is pending; raises as `write`."""
+        if self.pending is not None:
+            self.write(*self.pending)
+
+    def write(self, step: int, metrics: Metrics) -> None:
+        """Writes the row of a step, if it is not written yet.
+
+        Raises:
+            NotFinite: a number is not; it is written all the same.
+        """
+        self.pending = None
+        if step <= self._written:
+            return
+        values = {name: float(value) for name, value in metrics.items()}
+        self._log.scalars(step, "train", values)
+        self._view.update(step, {"loss": values["loss"]} if "loss" in values else {})
+        broken = [name for name, value in values.items() if not np.isfinite(value)]
+        if broken:
+            since = f" (but at step {self._written})" if self._written else ""
+            raise NotFinite(f"{', '.join(broken)} not finite at step {step}{since}")
+        self._written = step
+
+
+class _Stopped(Exception):
+    """A signal came during an evaluation."""
+
+
+def _until(stop: Stop, batches: Iterator[Any]) -> Iterator[Any]:
+    """Batches, until a signal asks to stop."""
+    for batch in batches:
+        if stop:
+            raise _Stopped
+        yield batch
+
+
+def _advice(saved: int, workdir: Path) -> str:
+    """What can be done after a number that is not finite."""
+    change = (
+        "a lower config.optimizer.learning_rate or with config.optimizer.clip_norm "
+        "set, or check the data (`data check`)"
     )
-    state, saved = checkpoints.restore(step, like)
-    checkpoints.drop_after(step)
-    batches.set_state(saved["batches"])
-    logging.info("going on from step %d", step)
-    return state, step
-
-
-def _log(log: MetricLog, view: View, step: int, metrics: Metrics) -> None:
-    """Writes the metrics of a step; stops the run where one is not finite."""
-    values = {name: float(value) for name, value in metrics.items()}
-    log.scalars(step, "train", values)
-    view.update(step, {"loss": values["loss"]} if "loss" in values else {})
-    broken = [name for name, value in values.items() if not np.isfinite(value)]
-    if broken:
-        raise UserError(
-            f"{', '.join(broken)} not finite at step {step}; the last checkpoint is "
-            "from before it: lower config.optimizer.learning_rate, set "
-            "config.optimizer.clip_norm, or check the data (`data check`)"
+    if not saved:
+        return (
+            f"nothing is saved in {workdir}, so the same --workdir takes a changed "
+            f"config: train with {change}"
         )
+    return (
+        f"step {saved} is the last one saved, and {workdir} keeps its config: train in "
+        f"a new --workdir with {change}"
+    )
 
 
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM, so that the loop can save; a second one is final."""
-    received: list[int] = []
-    old: dict[int, Any] = {}
-
-    def receive(number: int, _: Any) -> None:
-        received.append(number)
-        signal.signal(number, old[number])
-        logging.info("saving, then stopping; a second signal stops at once")
-
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
-        old[number] = signal.getsignal(number)
-        signal.signal(number, receive)
+def _usable(state: State, metrics: Metrics) -> bool:
+    """Whether a state is there, and comes of a step whose numbers are finite."""
     try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        there = not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+        return there and all(np.isfinite(float(value)) for value in metrics.values())
+    except Exception as error:  # of the device, which has failed for good
+        logging.warning("the state of the last step is lost: %s", error)
+        return False

@@ -1,248 +1,138 @@
-"""Whether a run that goes on is still the same run: content decides, not places.
+"""Where a run goes on: its newest good checkpoint, or the start where it has none.
 
-Where data and components lie may change; which clips, captions and weights they hold
-may not, unless it is asked for and put on record.
+A run whose checkpoints are lost never starts over by itself.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import jax
+import numpy as np
 from absl import logging
+from jax.sharding import Mesh
 
+from diffusion_audio.aliases import Key, Params
 from diffusion_audio.errors import UserError
-from diffusion_audio.pretrained import folder
-from diffusion_audio.training import checkpoint
-from diffusion_audio.training.session import PROVENANCE, sessions
-from diffusion_audio.training.workdir import (
-    CONFIG,
-    differences,
-    read_config,
-    read_json,
-    write_json,
-)
-
-INVENTORY = "data.json"
-PLACES = ("source", "mels")  # of a config's group data
-SHOWN = 3  # names of each kind in an error
-
-# What may change when a run goes on: its length, and what changes no numbers.
-FREE_TO_CHANGE = (
-    "train.steps",
-    "train.log_every",
-    "train.evaluate_every",
-    "train.checkpoint_every",
-    "train.keep",
-    "parallel.",
-)
+from diffusion_audio.training.checkpoint import Checkpoints
+from diffusion_audio.training.metric_log import METRICS, read_metrics
+from diffusion_audio.training.parallel import place_batch, replicate, state_shardings
+from diffusion_audio.training.session import PROVENANCE, Session
+from diffusion_audio.training.task import State, Task
 
 
-def begun(workdir: Path) -> bool:
-    """Whether a directory holds a run with something saved, not to be lost."""
-    steps = workdir / "checkpoints" / "steps"
-    if steps.is_dir() and any(steps.iterdir()):
-        return True
-    recorded = sessions(workdir) if (workdir / PROVENANCE).exists() else []
-    return any("last_step" in session for session in recorded)
+class BatchStream(Protocol):
+    """Batches without end, whose position can be saved and set."""
 
-
-def content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config without what only says where things lie.
-
-    A component is known by the hash of its weights: how it was trained is in them.
-    """
-    kept = json.loads(json.dumps(config))
-    for key in PLACES:
-        kept.get("data", {}).pop(key, None)
-    parts = kept.get("components", {})
-    for name, part in parts.items():
-        parts[name] = {"hash": part["hash"]} if "hash" in part else content(part)
-    return kept
-
-
-def content_hash(config: Mapping[str, Any]) -> str:
-    """Short hash of a resolved config, wherever its data and components lie."""
-    text = json.dumps(content(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def weights_hash(directory: str | Path) -> str:
-    """Short hash of the weights in a folder of published ones, or in a run.
-
-    That of a run is of its newest finished checkpoint; empty where it has none.
-    """
-    if not folder.is_weights(directory):
-        return checkpoint.content_hash(Path(directory) / "checkpoints")
-    digest = hashlib.sha256()
-    for path in sorted(Path(directory).glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:12]
-
-
-def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Refuses a work directory that holds a run of another config.
-
-    One in which nothing was saved takes any.
-
-    Raises:
-        UserError: naming what differs.
-    """
-    if not begun(workdir):
-        return
-    changed = [
-        line
-        for line in differences(content(read_config(workdir)), content(config))
-        if not line.startswith(FREE_TO_CHANGE)
-    ]
-    if not changed:
-        return
-    advice = "use another --workdir or the config of that run"
-    kept = [
-        name
-        for name in config.get("components", {})
-        if any(line.startswith(f"components.{name}.") for line in changed)
-    ]
-    if kept:
-        advice += (
-            f"; --config.components.{kept[0]}={workdir} goes on with the {kept[0]} of "
-            "that run"
-        )
-    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    raise UserError(
-        f"{workdir} holds a run of another config ({'; '.join(changed[:SHOWN])}"
-        f"{more}); {advice}"
-    )
-
-
-class Inventoried(Protocol):
-    """What is asked of a source of data; see `data.source.Source`."""
-
-    def inventory(self) -> dict[str, str]:
-        """Short hash of the content of each clip, by its name."""
+    def __next__(self) -> dict[str, np.ndarray]:
+        """The next batch of this process."""
         ...
 
-    def fingerprint(self) -> str:
-        """Changes when the set does."""
+    def get_state(self) -> Any:
+        """The position, JSON values."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Goes to a position."""
         ...
 
 
-class Data(NamedTuple):
-    """What a run is trained and evaluated on, for the record.
+def find(
+    workdir: Path, checkpoints: Checkpoints, session: Session, allow_fresh: bool
+) -> int | None:
+    """The step to go on from; None to start.
 
-    Attributes:
-        source: what the config calls it.
-        fingerprint: of each split.
-        clips: the inventory of each split.
-        changes: against what the run began with, in words; empty without any.
-    """
-
-    source: str
-    fingerprint: dict[str, str]
-    clips: dict[str, dict[str, str]]
-    changes: tuple[str, ...] = ()
-
-    def about(self) -> dict[str, Any]:
-        """The part of it that each session keeps."""
-        kept = {"source": self.source, "fingerprint": self.fingerprint}
-        return kept | ({"changes": self.changes} if self.changes else {})
-
-    def write(self, workdir: Path) -> None:
-        """Keeps the inventory in the run, to be compared when it goes on."""
-        write_json(workdir / INVENTORY, {"clips": self.clips})
-
-
-def require_same_data(
-    workdir: Path,
-    source: str,
-    splits: Mapping[str, Inventoried],
-    *,
-    accept_changes: bool = False,
-) -> Data:
-    """Compares data with those a run began with, wherever they lie; writes nothing.
+    Makes the directory of the checkpoints ready, and puts aside what is damaged or,
+    at a start, what is left of an earlier one.
 
     Args:
         workdir: of the run.
-        source: what the config calls them.
-        splits: those that are trained and evaluated on, by their names.
-        accept_changes: take other data than the run began with.
+        checkpoints: of the run.
+        session: that begins.
+        allow_fresh: start where checkpoints are lost or all of them damaged.
 
     Raises:
-        UserError: clips are gone, new or changed, and that is not accepted.
+        UserError: they are, and that is not allowed.
     """
-    data = Data(
-        source,
-        {name: split.fingerprint() for name, split in splits.items()},
-        {name: split.inventory() for name, split in splits.items()},
-    )
-    if not begun(workdir):
-        return data
-    changes = tuple(_data_changes(workdir, data))
-    if changes and not accept_changes:
-        raise UserError(
-            f"{source} is not what {workdir} was trained on: {'; '.join(changes)}. "
-            "Bring it back, say where it lies now (--config.data.source), or go on "
-            "with what is there and have that on record: --accept_changed_data"
-        )
-    for change in changes:
-        logging.warning("going on with changed data: %s", change)
-    return data._replace(changes=changes)
-
-
-def _data_changes(workdir: Path, data: Data) -> Iterator[str]:
-    before: dict[str, str] = {}
-    for session in sessions(workdir):
-        before |= session.get("data", {}).get("fingerprint", {})
+    if not checkpoints.exist() and not allow_fresh:
+        _require_new(workdir, checkpoints, session)  # before anything is made
+    checkpoints.prepare()
     try:
-        known = read_json(workdir / INVENTORY).get("clips", {})
-    except (OSError, UserError) as error:
-        logging.warning("which clips were there is not known: %s", error)
-        known = {}
-    for split, fingerprint in data.fingerprint.items():
-        if before.get(split, fingerprint) == fingerprint:
-            continue
-        old, new = known.get(split, {}), data.clips[split]
-        kinds = {
-            "gone": sorted(old.keys() - new.keys()),
-            "new": sorted(new.keys() - old.keys()),
-            "changed": sorted(k for k in old.keys() & new.keys() if old[k] != new[k]),
-        }
-        said = ", ".join(
-            f"{len(names)} {kind} ({_first(names)})"
-            for kind, names in kinds.items()
-            if names
-        )
-        if not old or not new or not said:
-            said = f"fingerprint {before[split]} then, {fingerprint} now"
-        yield f"split {split}: {said}"
+        step = checkpoints.newest_good()
+    except UserError:
+        if not allow_fresh:
+            raise
+        step = None
+    if step is None and session.last_step and not allow_fresh:
+        _require_new(workdir, checkpoints, session)
+    checkpoints.set_aside(after=step or 0)
+    if step is None and jax.process_index() == 0:
+        for name in (METRICS, PROVENANCE):
+            _keep_aside(workdir / name)
+    return step
 
 
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def _require_new(workdir: Path, checkpoints: Checkpoints, session: Session) -> None:
+    """Refuses a run that says of itself that it has been saved, or has run."""
+    if session.last_step:
+        sign = f"{PROVENANCE} says that step {session.last_step} was saved"
+    elif rows := read_metrics(workdir):
+        sign = f"{METRICS} goes to step {max(row['step'] for row in rows)}"
+    else:
+        return
+    raise UserError(
+        f"{workdir} has lost its checkpoints: {sign}, but there is none in "
+        f"{checkpoints.directory}; restore that folder from a copy, or begin again "
+        "with --allow_fresh, which keeps the old metrics aside"
+    )
 
 
-def own_component(workdir: Path | None, name: str, place: str) -> dict[str, Any] | None:
-    """A component's config from the run that goes on, whose checkpoint keeps it.
+def start(
+    task: Task,
+    key: Key,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    step: int | None,
+    frozen: Callable[[], Params],
+    batches: BatchStream,
+) -> State:
+    """A new state, or that of a step with the data at its position."""
+    position = batches.get_state()
+    first = place_batch(next(batches), mesh)
+    batches.set_state(position)
+    shapes = jax.eval_shape(task.init, key, first)
+    shardings = state_shardings(shapes, mesh)
+    if step is None:
+        init = jax.jit(task.init, out_shardings=shardings)
+        return init(key, first, replicate(frozen(), mesh))
+    like = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=sharding
+        ),
+        shapes,
+        shardings,
+    )
+    state, saved = checkpoints.restore(step, like)
+    try:
+        batches.set_state(saved["batches"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"step {step} in {checkpoints.directory} has no position in the data that "
+            f"can be read ({type(error).__name__}: {error}); train in a new work "
+            "directory"
+        ) from error
+    logging.info("going on from step %d", step)
+    return state
 
-    Args:
-        workdir: of the run; None where nothing goes on.
-        name: of the component.
-        place: where it is said to lie: the run itself, or where it lay when the run
-            began and is no more.
 
-    Returns:
-        None where the component is to be read from its place.
-    """
-    if workdir is None or not (workdir / CONFIG).is_file() or not begun(workdir):
-        return None
-    part = read_config(workdir).get("components", {}).get(name)
-    if part is None:
-        return None
-    itself = Path(place).exists() and Path(place).samefile(workdir)
-    if itself or (not Path(place).exists() and place == part["run"]):
-        logging.info("going on with the %s that %s keeps", name, workdir)
-        return part
-    return None
+def _keep_aside(path: Path) -> None:
+    """Renames a file that is not empty to the first free ``NAME.1``, ``NAME.2`` ..."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    count = 1
+    while (other := path.with_name(f"{path.name}.{count}")).exists():
+        count += 1
+    path.rename(other)
+    logging.warning(
+        "%s is of an earlier start, of which no step is there; kept as %s", path, other
+    )

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import labels, loop, resume
+from diffusion_audio.training import labels, loop, same_run
 from diffusion_audio.training.latent_cache import latent_cache
+from diffusion_audio.training.lock import alone
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     make_mesh,
@@ -45,6 +46,7 @@ def train(
     progress: MakeView = ProgressView,
     *,
     accept_changed_data: bool = False,
+    allow_fresh: bool = False,
 ) -> State:
     """Trains what a config says in a work directory, or goes on there.
 
@@ -53,6 +55,7 @@ def train(
         workdir: made if need be.
         progress: makes the view of how far it is; see `loop.train`.
         accept_changed_data: go on though the clips are not those the run began with.
+        allow_fresh: start over where the checkpoints of a run are lost.
 
     Raises:
         UserError: anything a user can mend, in one line.
@@ -68,9 +71,9 @@ def train(
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
-    resume.require_same(workdir, resolved)
-    goes_on = resume.begun(workdir)
-    session = Session(workdir, {"config_hash": resume.content_hash(resolved)})
+    same_run.require_same(workdir, resolved)
+    goes_on = same_run.begun(workdir)
+    session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
@@ -86,7 +89,7 @@ def train(
     if data.mels:
         source, held = _with_mels(resolved["task"], data, spec, source, held)
     splits = {data.train_split: source, data.evaluation_split: held}
-    record = resume.require_same_data(
+    record = same_run.require_same_data(
         workdir, data.source, splits, accept_changes=accept_changed_data
     )
     session.about["data"] = record.about()
@@ -104,43 +107,43 @@ def train(
         "skip_budget": data.skip_budget,
     }
     # What could be refused has been: a mistake takes no directory.
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / CONFIG, resolved)
-    record.write(workdir)
-    if tokenizer is not None:
-        write_text(workdir / TOKENIZER, tokenizer.to_json())
-    if options["labels"] is not None:
-        labels.write(workdir, options["labels"])
-    session.clock.lap("data")
-    if data.cache_latents:
-        stale = not goes_on or bool(record.changes)
-        source = latent_cache(
-            resolved,
-            workdir / "latents",
-            source,
-            samples=options["samples"],
-            frozen=lambda: load_components(resolved, workdir),
-            stale=stale,
+    with alone(workdir):
+        write_json(workdir / CONFIG, resolved)
+        record.write(workdir)
+        if tokenizer is not None:
+            write_text(workdir / TOKENIZER, tokenizer.to_json())
+        if options["labels"] is not None:
+            labels.write(workdir, options["labels"])
+        session.clock.lap("data")
+        if data.cache_latents:
+            source = latent_cache(
+                resolved,
+                workdir / "latents",
+                source,
+                samples=options["samples"],
+                frozen=lambda: load_components(resolved, workdir),
+                stale=not goes_on or bool(record.changes),
+            )
+            session.clock.lap("encode")
+
+        def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
+            return batches(held, seed=0, **options)
+
+        return loop.train(
+            task,
+            loop_config,
+            parallel,
+            key=jax.random.key(resolved["seed"]),
+            workdir=workdir,
+            frozen=lambda: load_components(resolved),
+            batches=batches(source, seed=resolved["seed"], **options),
+            evaluation_batches=evaluation_batches,
+            sample_rate=spec.sample_rate,
+            session=session,
+            name=resolved["task"],
+            progress=progress,
+            allow_fresh=allow_fresh,
         )
-        session.clock.lap("encode")
-
-    def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
-        return batches(held, seed=0, **options)
-
-    return loop.train(
-        task,
-        loop_config,
-        parallel,
-        key=jax.random.key(resolved["seed"]),
-        workdir=workdir,
-        frozen=lambda: load_components(resolved),
-        batches=batches(source, seed=resolved["seed"], **options),
-        evaluation_batches=evaluation_batches,
-        sample_rate=spec.sample_rate,
-        session=session,
-        name=resolved["task"],
-        progress=progress,
-    )
 
 
 def _with_prompts(config: Mapping[str, Any], held: Any) -> dict[str, Any]:

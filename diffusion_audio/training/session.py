@@ -8,9 +8,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
+from diffusion_audio.errors import UserError
 from diffusion_audio.training.workdir import provenance, read_json, write_json
 
 PROVENANCE = "provenance.json"
+
+# What each session has, and of which kind.
+_FIELDS: dict[str, type] = {
+    "first_step": int,
+    "last_step": int,
+    "seconds": dict,
+    "commit": str,
+    "uncommitted_changes": str,
+    "packages": dict,
+    "python": str,
+    "devices": list,
+    "processor": str,
+}
 
 
 class Stopwatch:
@@ -41,14 +57,24 @@ class Session:
         self._path = workdir / PROVENANCE
         self._record = provenance()
         self._earlier = sessions(workdir) if self._path.exists() else []
+        self._failed = False
+
+    @property
+    def last_step(self) -> int:
+        """The last step that is on record as saved; 0 where none is."""
+        if "last_step" in self._record:
+            return self._record["last_step"]
+        return max((session["last_step"] for session in self._earlier), default=0)
 
     def begin(self, step: int) -> None:
         """Goes on from a step; sessions of which nothing is left are dropped."""
         self._record["first_step"] = step + 1
         self._earlier = [s for s in self._earlier if s["first_step"] <= step]
+        if self._earlier:
+            self._earlier[-1] = self._earlier[-1] | {"last_step": step}
 
     def saved(self, step: int) -> None:
-        """A step of this session is kept."""
+        """A step of this session is on the disk."""
         self._record["last_step"] = step
         self.write()
 
@@ -56,7 +82,16 @@ class Session:
         """Puts on record how long it took until now."""
         if "last_step" in self._record:
             now = self._record | self.about | {"seconds": self.clock.seconds}
-            write_json(self._path, {"sessions": [*self._earlier, now]})
+            try:
+                write_json(self._path, {"sessions": [*self._earlier, now]})
+            except OSError as error:
+                if not self._failed:
+                    logging.warning(
+                        "cannot write %s (%s); training goes on, and it is tried again",
+                        self._path,
+                        error.strerror or error,
+                    )
+                self._failed = True
 
 
 def sessions(workdir: str | Path) -> list[dict[str, Any]]:
@@ -68,7 +103,23 @@ def sessions(workdir: str | Path) -> list[dict[str, Any]]:
     Raises:
         UserError: the file is damaged.
     """
-    return read_json(Path(workdir) / PROVENANCE).get("sessions", [])
+    path = Path(workdir) / PROVENANCE
+    record: Any = read_json(path)
+    found = record.get("sessions") if isinstance(record, dict) else None
+    if not isinstance(found, list) or not all(map(_whole, found)):
+        raise UserError(
+            f"{path} is damaged: expected the sessions of a run, each with "
+            f"{', '.join(_FIELDS)}; restore it from a copy, or move it away: only "
+            "where the run came from is lost with it"
+        )
+    return found
+
+
+def _whole(session: Any) -> bool:
+    """Whether a session has all that is asked of one."""
+    return isinstance(session, dict) and all(
+        isinstance(session.get(name), kind) for name, kind in _FIELDS.items()
+    )
 
 
 def seconds(made: Iterable[Mapping[str, Any]]) -> float:

@@ -17,7 +17,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import fold
 from diffusion_audio.pretrained import folder
-from diffusion_audio.training import ema, resume
+from diffusion_audio.training import ema, same_run
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
@@ -118,7 +118,7 @@ def resolve(
         if not place:
             continue
         place = os.path.expanduser(place)
-        part = resume.own_component(workdir, name, place)
+        part = same_run.own_component(workdir, name, place)
         parts[name] = part or _component(name, place)
         theirs = AudioSpec.from_dict(parts[name]["audio"])
         spec.require_same(theirs, mine=f"this {resolved['task']} run", theirs=name)
@@ -137,7 +137,7 @@ def _component(name: str, place: str) -> dict[str, Any]:
         )
     if name == "vocoder":
         part["generator"]["weight_norm"] = False  # folded when it is loaded
-    return part | {"run": place, "hash": resume.weights_hash(place)}
+    return part | {"run": place, "hash": same_run.weights_hash(place)}
 
 
 def make_task(config: Mapping[str, Any], tokenizer: Any = None) -> Task:

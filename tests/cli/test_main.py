@@ -10,6 +10,7 @@ import pytest
 
 from diffusion_audio.cli.main import VERBS, main
 from diffusion_audio.errors import UserError
+from diffusion_audio.training.interruption import Interrupted
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def chained():
     [
         (UserError("steps must be\n1 or more"), 2, "steps must be 1 or more"),
         (FileNotFoundError(2, "No such file", "a.wav"), 2, "a.wav: No such file"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "interrupted by SIGINT"),
+        (Interrupted("step 7 is saved", 15), 143, "step 7 is saved"),
         (OSError(errno.ENOSPC, "No space left"), 1, "the disk is full: .*"),
         (chained(), 1, "the disk is full: the writer thread failed"),
         (

@@ -1,6 +1,7 @@
 """Each verb calls its one function with what was typed, and prints what it made."""
 
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def call(monkeypatch):
 
         def function(*args, **keywords):
             calls.append((args, keywords))
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 raise result
             return result
 
@@ -54,13 +55,14 @@ def test_train(call, config, capsys):
     assert main(["train", *argv]) == 0
     [((given, workdir), keywords)] = calls
     assert given.to_dict() == {"task": "vae", "train": {"steps": 3}}
-    assert (workdir, keywords) == ("runs/a", {"accept_changed_data": False})
+    off = {"accept_changed_data": False, "allow_fresh": False}
+    assert (workdir, keywords) == ("runs/a", off)
     assert capsys.readouterr().out == "runs/a\n"
 
 
 def test_train_stopped_by_a_signal(call, config, capsys):
-    call(run, "train", loop.Interrupted("stopped at step 7"))
-    assert main(["train", f"--config={config}", "--workdir=runs/a"]) == 130
+    call(run, "train", loop.Interrupted("stopped at step 7", signal.SIGTERM))
+    assert main(["train", f"--config={config}", "--workdir=runs/a"]) == 143
     assert capsys.readouterr() == ("", "diffusion-audio: stopped at step 7\n")
 
 

@@ -161,14 +161,6 @@ def test_flipped_bit_falls_back_to_the_step_before(whole, tmp_path, caplog):
     assert [s["first_step"] for s in sessions(workdir)] == [1, 9]
 
 
-def test_sessions_of_which_no_step_is_left_are_dropped(whole, tmp_path):
-    workdir = tmp_path / "run"
-    shutil.copytree(whole[2], workdir)
-    shutil.rmtree(workdir / "checkpoints")
-    run(workdir, 2)
-    assert [s["last_step"] for s in sessions(workdir)] == [2]
-
-
 def test_unsealed_save_is_not_used(whole, tmp_path):
     """A crash between the save and its manifest leaves a step that does not count."""
     workdir = tmp_path / "run"

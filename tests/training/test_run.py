@@ -96,6 +96,6 @@ def test_a_run_that_lost_its_tokenizer_does_not_learn_another(tmp_path, source, 
     work = tmp_path / "run"
     work.mkdir()
     write_json(work / "config.json", run.resolve(config))
-    write_json(work / "provenance.json", {"sessions": [{"last_step": 2}]})
+    (work / "checkpoints" / "steps" / "2").mkdir(parents=True)
     with pytest.raises(UserError, match=r"lacks tokenizer\.json"):
         run.train(config, work)

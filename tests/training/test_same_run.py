@@ -4,8 +4,8 @@ import logging
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import resume
-from diffusion_audio.training.workdir import write_json
+from diffusion_audio.training import same_run
+from diffusion_audio.training.workdir import provenance, write_json
 
 
 class Clips:
@@ -39,29 +39,34 @@ def changed(**groups):
     return config
 
 
+def saved(first, last, **more):
+    """The record of a session that saved a step."""
+    made = provenance([]) | {"first_step": first, "last_step": last, "seconds": {}}
+    return made | more
+
+
 @pytest.fixture
 def run(tmp_path):
     """A work directory in which step 5 was saved."""
     write_json(tmp_path / "config.json", CONFIG)
-    record = {"first_step": 1, "last_step": 5}
-    write_json(tmp_path / "provenance.json", {"sessions": [record]})
+    write_json(tmp_path / "provenance.json", {"sessions": [saved(1, 5)]})
     return tmp_path
 
 
 def trained_on(workdir, **splits):
     """Puts on record that the run was trained on some clips."""
-    data = resume.Data(
+    data = same_run.Data(
         "folder:a",
         {name: split.fingerprint() for name, split in splits.items()},
         {name: split.inventory() for name, split in splits.items()},
     )
     data.write(workdir)
-    session = {"first_step": 1, "last_step": 5, "data": data.about()}
+    session = saved(1, 5, data=data.about())
     write_json(workdir / "provenance.json", {"sessions": [session]})
 
 
 def compared(workdir, accept_changes=False, **splits):
-    return resume.require_same_data(
+    return same_run.require_same_data(
         workdir, "folder:b", splits, accept_changes=accept_changes
     )
 
@@ -70,36 +75,40 @@ def test_places_do_not_make_another_run(run):
     vae = {"task": "vae", "run": "elsewhere/vae", "hash": "1", "train": {"steps": 9}}
     parts = CONFIG["components"] | {"vae": vae}
     moved = changed(data={"source": "folder:/b/"}, components=parts)
-    resume.require_same(run, moved)
-    assert resume.content_hash(moved) == resume.content_hash(CONFIG)
+    same_run.require_same(run, moved)
+    assert same_run.content_hash(moved) == same_run.content_hash(CONFIG)
 
 
 def test_length_may_change(run):
-    resume.require_same(run, changed(train={"steps": 20}))
+    same_run.require_same(run, changed(train={"steps": 20}))
 
 
 def test_other_settings_make_another_run(run):
     with pytest.raises(UserError, match=r"data\.seconds: 1\.0 there, 2\.0 here"):
-        resume.require_same(run, changed(data={"seconds": 2.0}))
+        same_run.require_same(run, changed(data={"seconds": 2.0}))
     other = changed(data={"seconds": 2.0})
-    assert resume.content_hash(other) != resume.content_hash(CONFIG)
+    assert same_run.content_hash(other) != same_run.content_hash(CONFIG)
 
 
 def test_other_weights_at_the_same_place_make_another_run(run):
     vae = CONFIG["components"]["vae"] | {"hash": "9"}
     other = changed(components={"vae": vae})
     with pytest.raises(UserError, match=r"vae\.hash.*config\.components\.vae=") as e:
-        resume.require_same(run, other)
+        same_run.require_same(run, other)
     assert f"--config.components.vae={run} goes on" in str(e.value)
 
 
 def test_a_directory_with_nothing_saved_takes_any_config(run):
     (run / "provenance.json").unlink()
-    resume.require_same(run, changed(data={"seconds": 2.0}))
-    steps = run / "checkpoints" / "steps" / "5"
-    steps.mkdir(parents=True)  # saved, its record lost
+    same_run.require_same(run, changed(data={"seconds": 2.0}))
+    (run / "metrics.jsonl").write_text('{"step": 1, "split": "train"}\n')
+    assert same_run.begun(run)  # the folder of checkpoints is lost
+    steps = run / "checkpoints" / "steps"
+    steps.mkdir(parents=True)
+    same_run.require_same(run, changed(data={"seconds": 2.0}))
+    (steps / "5").mkdir()  # saved, its record lost
     with pytest.raises(UserError):
-        resume.require_same(run, changed(data={"seconds": 2.0}))
+        same_run.require_same(run, changed(data={"seconds": 2.0}))
 
 
 def test_the_same_data_may_lie_elsewhere(run):
@@ -140,7 +149,7 @@ def test_what_was_accepted_is_what_counts_from_then_on(run):
     trained_on(run, train=Clips(a="1", b="2"))
     data = compared(run, accept_changes=True, train=Clips(a="1"))
     sessions = json.loads((run / "provenance.json").read_text())["sessions"]
-    sessions.append({"first_step": 6, "last_step": 9, "data": data.about()})
+    sessions.append(saved(6, 9, data=data.about()))
     write_json(run / "provenance.json", {"sessions": sessions})
     data.write(run)
     assert compared(run, train=Clips(a="1")).changes == ()
@@ -158,13 +167,13 @@ def test_without_the_inventory_the_fingerprint_decides(run, caplog):
 
 def test_a_component_that_has_gone_is_taken_from_the_run(run, tmp_path):
     own = CONFIG["components"]["vae"]
-    assert resume.own_component(run, "vae", "runs/vae") == own  # where it was: gone
-    assert resume.own_component(run, "vae", f"{run}/.") == own  # the run itself
-    assert resume.own_component(run, "vae", "runs/another") is None
-    assert resume.own_component(run, "classifier", "runs/c") is None
-    assert resume.own_component(None, "vae", "runs/vae") is None
+    assert same_run.own_component(run, "vae", "runs/vae") == own  # where it was: gone
+    assert same_run.own_component(run, "vae", f"{run}/.") == own  # the run itself
+    assert same_run.own_component(run, "vae", "runs/another") is None
+    assert same_run.own_component(run, "classifier", "runs/c") is None
+    assert same_run.own_component(None, "vae", "runs/vae") is None
     (run / "provenance.json").unlink()
-    assert resume.own_component(run, "vae", "runs/vae") is None
+    assert same_run.own_component(run, "vae", "runs/vae") is None
 
 
 def test_weights_are_known_by_what_they_hold(tmp_path):
@@ -172,13 +181,15 @@ def test_weights_are_known_by_what_they_hold(tmp_path):
     for directory in (one, other):
         directory.mkdir()
         (directory / "generator.safetensors").write_bytes(b"weights")
-    assert resume.weights_hash(one) == resume.weights_hash(other)
+    assert same_run.weights_hash(one) == same_run.weights_hash(other)
     (other / "generator.safetensors").write_bytes(b"weight5")
-    assert resume.weights_hash(one) != resume.weights_hash(other)
+    assert same_run.weights_hash(one) != same_run.weights_hash(other)
     for number, directory in enumerate((tmp_path / "c", tmp_path / "d")):
         manifests = directory / "checkpoints" / "manifests"
         manifests.mkdir(parents=True)
         (manifests / "9.json").write_text(f'{{"9/state": "{number}"}}')
         (manifests / "10.json").write_text('{"10/state": "same"}')
-    assert resume.weights_hash(tmp_path / "c") == resume.weights_hash(tmp_path / "d")
-    assert resume.weights_hash(tmp_path) == ""
+    assert same_run.weights_hash(tmp_path / "c") == same_run.weights_hash(
+        tmp_path / "d"
+    )
+    assert same_run.weights_hash(tmp_path) == ""
