@@ -2,7 +2,8 @@
 
 check     decodes every clip and names each bad one: missing, unreadable, truncated,
           empty, silent, clipped, non-finite, of an absurd rate or number of channels,
-          or the same as one of another split. Exits with 1 if there is one.
+          or the same as one of another split. Exits with 1 if there is one. Of a folder
+          it says how it was understood and what of it is not used.
 prepare   makes the set ready: synthesises tones, downloads a public set.
 
 A source is `tones`, `folder:DIR` or `tfds:NAME`. Sets of TFDS, tones among them, are
@@ -59,13 +60,27 @@ def _check(source: str) -> int:
     finally:
         if view is not None:
             view.close()
+    for note in report.notes:
+        print(f"note: {note}")
     for finding in report.findings:
         print(f"{finding.file}: {finding.kind}: {finding.detail}")
     bad = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
-    print(f"{source}: {_sizes(report.clips)}; {bad or 'none is bad'}")
+    held = _captions(report.captions, report.uncaptioned)
+    print(f"{source}: {_sizes(report.clips)}, {held}; {bad or 'none is bad'}")
     return int(bool(report.findings))
 
 
-def _sizes(clips: Mapping[str, int]) -> str:
-    splits = ", ".join(f"{count} {split}" for split, count in clips.items())
-    return f"{sum(clips.values())} clips ({splits})"
+def _captions(captions: Mapping[str, int], uncaptioned: int) -> str:
+    if not captions:
+        return "no captions"
+    without = f", {_plural(uncaptioned, 'clip')} without" if uncaptioned else ""
+    return _sizes(captions, "caption") + without
+
+
+def _sizes(counts: Mapping[str, int], thing: str = "clip") -> str:
+    splits = ", ".join(f"{count} {split}" for split, count in counts.items())
+    return f"{_plural(sum(counts.values()), thing)} ({splits})"
+
+
+def _plural(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"

@@ -11,12 +11,14 @@ import numpy as np
 
 from diffusion_audio.audio import files
 from diffusion_audio.audio.files import AudioFileError
-from diffusion_audio.data.source import Source, open_source, split_names
+from diffusion_audio.data.listing import Entry, list_folder
+from diffusion_audio.data.names import Fault, shortened
+from diffusion_audio.data.source import Source, open_source, parse, split_names
+from diffusion_audio.data.splits import in_order
 
 SILENT = 1e-4  # peak, full scale 1: 80 dB below
 FULL_SCALE = 0.999
 CLIPPED_RUN = 4  # samples at full scale in a row: no recorded wave stays there
-_PIECE = 60.0  # s decoded at a time: memory does not follow the length of a file
 
 
 class Finding(NamedTuple):
@@ -36,10 +38,21 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a check found: how many clips of each split, and those that are bad."""
+    """What a check found.
+
+    Attributes:
+        clips: how many of each split.
+        captions: how many of each split that has any.
+        uncaptioned: how many clips have none.
+        findings: what is bad.
+        notes: how a folder was understood, and what of it is not used, a line each.
+    """
 
     clips: dict[str, int]
+    captions: dict[str, int]
+    uncaptioned: int
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -50,7 +63,9 @@ class Report(NamedTuple):
 class _Clip(NamedTuple):
     name: str
     split: str
+    captions: int
     pieces: Callable[[], Iterable[np.ndarray]]
+    fault: Fault | None = None
 
 
 class _Heard(NamedTuple):
@@ -75,8 +90,16 @@ def check(
         UserError: if the source cannot be listed at all (no folder, a mistake in its
             metadata).
     """
-    clips = list(_clips(spec, data_dir))
     findings: list[Finding] = []
+    notes: tuple[str, ...] = ()
+    kind, place = parse(spec)
+    if kind == "folder":
+        listing = list_folder(place)
+        clips = [*map(_clip_of_entry, listing.entries)]
+        findings += [Finding(name, *fault) for name, fault in listing.faults.items()]
+        notes = (*listing.taken, *(f"not used: {line}" for line in listing.unused))
+    else:
+        clips = [*_clips_of_set(spec, data_dir)]
     first: dict[str, _Clip] = {}
     with ThreadPoolExecutor() as pool:
         for done, (clip, heard) in enumerate(
@@ -89,32 +112,35 @@ def check(
                 findings.append(Finding(clip.name, "duplicate", detail))
             if progress:
                 progress(done, len(clips))
-    return Report(dict(Counter(clip.split for clip in clips)), tuple(findings))
+    counts = Counter(clip.split for clip in clips)
+    captions: Counter[str] = Counter()
+    for clip in clips:
+        captions[clip.split] += clip.captions
+    splits = sorted(counts, key=in_order)
+    return Report(
+        {split: counts[split] for split in splits},
+        {split: captions[split] for split in splits if captions[split]},
+        sum(not clip.captions for clip in clips),
+        tuple(findings),
+        notes,
+    )
 
 
-def _clips(spec: str, data_dir: str | Path | None) -> Iterator[_Clip]:
-    if spec.startswith("folder:"):
-        from diffusion_audio.data import folder
+def _clip_of_entry(entry: Entry) -> _Clip:
+    def pieces() -> Iterator[np.ndarray]:
+        yield from files.blocks(entry.path, files.probe(entry.path).sample_rate)
 
-        for entry in folder.list_entries(spec.removeprefix("folder:")):
-            yield _Clip(entry.name, entry.split, _file_pieces(entry.path))
-        return
+    captions = sum(map(bool, entry.captions))
+    return _Clip(shortened(entry.name), entry.split, captions, pieces, entry.fault)
+
+
+def _clips_of_set(spec: str, data_dir: str | Path | None) -> Iterator[_Clip]:
     for split in split_names(spec, data_dir=data_dir):
         source = open_source(spec, split, data_dir=data_dir)
         for index in range(len(source)):
-            name = source.describe(index)["id"]
-            yield _Clip(name, split, _row_pieces(source, index))
-
-
-def _file_pieces(path: Path) -> Callable[[], Iterator[np.ndarray]]:
-    def pieces() -> Iterator[np.ndarray]:
-        info = files.probe(path)
-        offset = 0.0
-        while offset < info.seconds:
-            yield files.read(path, info.sample_rate, offset=offset, max_seconds=_PIECE)
-            offset += _PIECE
-
-    return pieces
+            clip = source.describe(index)
+            captions = int(bool(clip["caption"]))
+            yield _Clip(clip["id"], split, captions, _row_pieces(source, index))
 
 
 def _row_pieces(source: Source, index: int) -> Callable[[], list[np.ndarray]]:
@@ -123,13 +149,15 @@ def _row_pieces(source: Source, index: int) -> Callable[[], list[np.ndarray]]:
 
 def _listen(clip: _Clip) -> _Heard:
     """Decode a clip; what it sounds like, as a hash, and what is wrong with it."""
+    if clip.fault:
+        return _Heard("", clip.fault)
     hashed = hashlib.sha256()
     peak, clipped = 0.0, 0
     try:
         for wave in clip.pieces():
             # 16 bits, so that a WAV and the FLAC made from it are the same.
             hashed.update(np.round(wave * 32767).astype("<i4").tobytes())
-            peak = max(peak, float(np.abs(wave).max()))
+            peak = max(peak, float(np.abs(wave).max(initial=0.0)))
             clipped += _clipped(wave)
     except AudioFileError as error:
         return _Heard("", (error.kind, str(error)))

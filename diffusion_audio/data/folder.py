@@ -1,43 +1,23 @@
 """A folder of audio files, with captions beside them or without any."""
 
-import dataclasses
-import hashlib
-import itertools
+import functools
+import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from diffusion_audio.audio import files
-from diffusion_audio.audio.files import SUFFIXES
+from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.inventory import clip_hash, inventory_hash
-from diffusion_audio.data.metadata import Row, read_rows
+from diffusion_audio.data.listing import Entry, Listing, list_folder
+from diffusion_audio.data.names import printable, shortened
 from diffusion_audio.data.source import Clip, fit
-from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.data.splits import canonical, in_order
+from diffusion_audio.errors import UserError
 
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.json")
-VALIDATION_SHARE = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One clip of a folder.
-
-    Attributes:
-        name: path below the root, with forward slashes.
-        path: where that is.
-        captions: all of them; ``("",)`` if the folder has none.
-        attributes: what else the metadata says.
-        split: ``"train"``, ``"validation"``, or what the metadata says.
-        where: metadata file and line, for messages.
-    """
-
-    name: str
-    path: Path
-    captions: tuple[str, ...]
-    attributes: dict[str, str]
-    split: str
-    where: str
+_log = logging.getLogger(__name__)
 
 
 class FolderSource:
@@ -59,7 +39,8 @@ class FolderSource:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Clip:
-        audio = files.read(self.entries[index].path, self._sample_rate)
+        path = _usable(self.entries[index])
+        audio = files.read(path, self._sample_rate)
         return {"audio": audio, **self.describe(index)}
 
     def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
@@ -67,7 +48,7 @@ class FolderSource:
         # Drawn before the file is touched: what it holds moves no other choice.
         position = rng.random()
         clip = self.describe(index, rng)
-        path = self.entries[index].path
+        path = _usable(self.entries[index])
         seconds = samples / self._sample_rate
         spare = max(0.0, files.probe(path).seconds - seconds)
         audio = files.read(
@@ -97,7 +78,8 @@ class FolderSource:
         """Hash of captions, attributes and a sample of the file of each clip."""
 
         def hashed(entry: Entry) -> str:
-            return clip_hash(entry.path, entry.captions, entry.attributes)
+            path = None if entry.fault else entry.path
+            return clip_hash(path, entry.captions, entry.attributes)
 
         with ThreadPoolExecutor() as pool:
             hashes = pool.map(hashed, self.entries)
@@ -108,123 +90,75 @@ class FolderSource:
 def open_folder(place: str | Path, split: str, sample_rate: int) -> FolderSource:
     """A split of the folder at ``place``, or of the metadata file at ``place``.
 
+    What is not used of it is logged as a warning, once; what cannot be used is named
+    there, and met again when it is drawn.
+
     Raises:
-        UserError: if there is no such split, or a file that the metadata names is not
-            there; ``data check`` names all of them.
+        UserError: if there is no such split, or all of its clips are known to be bad.
     """
-    entries = list_entries(place)
-    for entry in entries:
-        if not entry.path.is_file():
-            raise UserError(f"{entry.where}: no file {str(entry.path)!r}")
-    splits = sorted({entry.split for entry in entries})
-    if split not in splits:
-        raise unknown(f"split of folder {str(place)!r}", split, splits)
-    chosen = [entry for entry in entries if entry.split == split]
+    listing = list_folder(place)
+    name = f"folder:{printable(str(place))}"
+    chosen = choose(listing.entries, name, split)
+    _say(name, (*listing.taken,), (*listing.unused, *_faults(listing)))
     # Over all splits, so that a value has the same number in each.
     values: dict[str, set[str]] = {}
-    for entry in entries:
-        for name, value in entry.attributes.items():
-            values.setdefault(name, set()).add(value)
-    attributes = {name: tuple(sorted(found)) for name, found in values.items()}
-    return FolderSource(f"folder:{place}/{split}", chosen, attributes, sample_rate)
+    for entry in listing.entries:
+        for attribute, value in entry.attributes.items():
+            values.setdefault(attribute, set()).add(value)
+    attributes = {key: tuple(sorted(found)) for key, found in values.items()}
+    return FolderSource(f"{name}/{split}", chosen, attributes, sample_rate)
 
 
-def list_entries(place: str | Path) -> list[Entry]:
-    """Every clip of a folder, sorted by name, whether its file is there or not.
+def choose(entries: list[Entry], name: str, split: str) -> list[Entry]:
+    """The clips of one split.
 
-    The metadata is ``metadata.csv``, ``metadata.jsonl`` (``file_name``, ``caption``)
-    or ``metadata.json`` (AudioLDM's ``{"data": [{"wav", "caption"}]}``) in the folder,
-    or the file given; paths in it are relative to where it lies. A folder without
-    metadata has all its audio files, with the caption "".
-
-    Splits are those of a ``split`` column, else 5 % of the files (by a hash of their
-    names, at least one) are the validation split.
+    Raises:
+        UserError: if it has none, or none that may be opened.
     """
-    place = Path(place)
-    if place.is_file():
-        root, metadata = place.parent, [place]
-    elif place.is_dir():
-        root, metadata = place, [p for n in METADATA if (p := place / n).is_file()]
-    else:
-        raise UserError(f"data folder {str(place)!r}: no such folder or metadata file")
-    if len(metadata) > 1:
-        raise UserError(
-            f"folder {str(root)!r} has {' and '.join(p.name for p in metadata)}: "
-            f"keep one, or name the file: folder:{metadata[0]}"
-        )
-    rows = read_rows(metadata[0]) if metadata else _rows_of_files(root)
-    if not rows:
-        raise UserError(
-            f"folder {str(root)!r} holds no clips: neither {', '.join(METADATA)} "
-            f"nor a file that ends in {', '.join(SUFFIXES)}"
-        )
-    real_root = root.resolve()
-    splits = _splits(rows)
-    entries = [
-        Entry(
-            name=row.file_name,
-            path=_inside(real_root, row),
-            captions=row.captions,
-            attributes=row.attributes,
-            split=split,
-            where=row.where,
-        )
-        for row, split in zip(rows, splits, strict=True)
-    ]
-    entries.sort(key=lambda entry: entry.name)
-    for one, other in itertools.pairwise(entries):
-        if one.name == other.name:
-            raise UserError(f"{other.where}: {one.name!r} is already at {one.where}")
-    return entries
+    wanted = canonical(split)
+    chosen = [entry for entry in entries if entry.split == wanted]
+    if not chosen:
+        raise _no_split(entries, name, split)
+    if all(entry.fault for entry in chosen):
+        raise UserError(f"every clip of {name}/{split} is bad: {_described(chosen)}")
+    return chosen
 
 
-def _rows_of_files(root: Path) -> list[Row]:
-    names = [
-        path.relative_to(root)
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    ]
-    return [
-        Row(name.as_posix(), ("",), {}, None, str(root / name))
-        for name in names
-        if not any(part.startswith(".") for part in name.parts)
-    ]
-
-
-def _inside(root: Path, row: Row) -> Path:
-    """The path of a row's file, which no ``..`` and no link may lead out of root."""
-    problem = UserError(
-        f"{row.where}: {row.file_name!r} leads out of the folder {str(root)!r}; "
-        f"files are named relative to it and lie inside it"
+def _no_split(entries: list[Entry], name: str, split: str) -> UserError:
+    clips = Counter(entry.split for entry in entries)
+    known = ", ".join(f"{key!r} of {count}" for key, count in sorted(clips.items()))
+    first = min(clips, key=in_order)
+    option = "train_split" if canonical(split) == "train" else "evaluation_split"
+    return UserError(
+        f"{name} has no split {split!r}; its {len(entries)} clips are of {known}: "
+        f"choose one by --config.data.{option}={first}, or give clips that split"
     )
-    if "\0" in row.file_name or Path(row.file_name).is_absolute():
-        raise problem
-    try:
-        path = (root / row.file_name).resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise problem from error
-    if not path.is_relative_to(root) or path == root:
-        raise problem
-    return path
 
 
-def _splits(rows: list[Row]) -> list[str]:
-    told = [row for row in rows if row.split is not None]
-    if told:
-        for row in rows:
-            if row.split is None:
-                raise UserError(
-                    f"{row.where}: no split, though {told[0].where} has one: "
-                    f"give every clip a split, or none"
-                )
-        return [row.split or "" for row in rows]
-    shares = [
-        int.from_bytes(hashlib.sha256(row.file_name.encode()).digest()[:8], "big")
-        / 2.0**64
-        for row in rows
-    ]
-    if len(rows) == 1:
-        return ["train"]
-    # One goes to validation even if chance puts none within 5 %.
-    bar = max(VALIDATION_SHARE, min(shares))
-    return ["validation" if share <= bar else "train" for share in shares]
+def _usable(entry: Entry) -> Path:
+    if entry.fault:
+        kind, detail = entry.fault
+        raise AudioFileError(kind, shortened(entry.name), detail)
+    return entry.path
+
+
+def _faults(listing: Listing) -> tuple[str, ...]:
+    bad = [entry for entry in listing.entries if entry.fault]
+    folders = [f"{name}: {fault.detail}" for name, fault in listing.faults.items()]
+    return (*([_described(bad)] if bad else []), *folders)
+
+
+def _described(bad: list[Entry]) -> str:
+    first = bad[0]
+    detail = first.fault.detail if first.fault else ""
+    more = f"; {len(bad)} in all, which `data check` names" if len(bad) > 1 else ""
+    return f"{shortened(first.name)!r}: {detail}{more}"
+
+
+@functools.cache
+def _say(name: str, taken: tuple[str, ...], unused: tuple[str, ...]) -> None:
+    """How a folder was read: once a process, though each split is opened."""
+    if taken:
+        _log.info("%s: %s", name, "; ".join(taken))
+    if unused:
+        _log.warning("not used of %s: %s", name, "; ".join(unused))

@@ -1,132 +1,199 @@
-"""Caption files: CSV, JSON lines and AudioLDM's JSON, checked line by line."""
+"""Caption files: CSV, TSV, JSON lines and JSON, checked line by line."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffusion_audio.data.text import clean
+from diffusion_audio.audio.files import SUFFIXES
+from diffusion_audio.data.columns import Columns, Row, find_columns, read_row
+from diffusion_audio.data.names import listed, printable
 from diffusion_audio.errors import UserError
 
-MAX_CAPTION = 1_000  # characters
-_CAPTION = re.compile(r"caption(_\d+)?")
+_Fields = Iterator[tuple[str, dict[str, Any]]]
+_DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # the likely one first
 
 
-class Row(NamedTuple):
-    """One clip as a metadata file tells it; ``where`` is that file and line."""
+class Table(NamedTuple):
+    """What a metadata file says.
 
-    file_name: str
-    captions: tuple[str, ...]
-    attributes: dict[str, str]
-    split: str | None
-    where: str
-
-
-def clean_caption(text: str, where: str) -> str:
-    """A caption as `text.clean` makes it.
-
-    Raises:
-        UserError: if it is longer than ``MAX_CAPTION`` characters.
+    Attributes:
+        rows: one for each of its lines; several may be of one clip.
+        taken: how it was understood where that is not plain, in words.
+        unused: what looks like captions in it and is not read, in words.
     """
-    text = clean(text)
-    if len(text) > MAX_CAPTION:
-        raise UserError(
-            f"{where}: a caption of {len(text)} characters, at most {MAX_CAPTION} are "
-            f"allowed: shorten it"
-        )
-    return text
+
+    rows: list[Row]
+    taken: tuple[str, ...]
+    unused: tuple[str, ...]
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_table(path: Path) -> Table:
     """Every row of a metadata file; the suffix says which form it has.
 
     Raises:
         UserError: with file and line, for what cannot be read, a missing field, a
             field of the wrong type.
     """
-    forms = {".csv": _csv, ".jsonl": _json_lines, ".json": _audioldm}
-    if path.suffix not in forms:
+    suffix = path.suffix.lower()
+    if suffix not in FORMS:
         raise UserError(
-            f"{str(path)!r}: expected a metadata file {', '.join(forms)}, or a folder"
+            f"{printable(str(path))!r}: expected a metadata file {', '.join(FORMS)}, "
+            f"or a folder"
         )
-    key = "wav" if path.suffix == ".json" else "file_name"
+    where = printable(str(path))
+    known: dict[tuple[str, ...], Columns] = {}
+    rows = []
+    for line, fields in FORMS[suffix](where, suffix, read_text(path)):
+        names = tuple(fields)
+        if names not in known:
+            known[names] = find_columns(names, line)
+        rows.append(read_row(line, known[names], fields))
+    taken = dict.fromkeys(f"{where}: {c.taken}" for c in known.values() if c.taken)
+    unused = dict.fromkeys(
+        f"{listed(columns.unused)} in {where}: the captions are in "
+        f"{listed(columns.captions)}"
+        for columns in known.values()
+        if columns.unused
+    )
+    return Table(rows, tuple(taken), tuple(unused))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file: UTF-8, or UTF-16 that says so by its first bytes.
+
+    Raises:
+        UserError: if it cannot be read, or is no such text.
+    """
+    name = printable(str(path))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [
-                _row(where, key, fields)
-                for where, fields in forms[path.suffix](path, file)
-            ]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{str(path)!r} is not UTF-8 text: {error.reason}") from error
+        data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
-
-
-def _row(where: str, key: str, fields: dict[str, Any]) -> Row:
-    """Check one row and sort its fields."""
-    names = [key, *sorted(filter(_CAPTION.fullmatch, fields))]
-    if len(names) == 1:
-        raise UserError(f"{where}: no 'caption' (it has {_list(fields)})")
-    texts = []
-    for name in names:
-        value = fields.get(name)
-        if not isinstance(value, str) or (name == key and not value):
-            got = "nothing" if value in (None, "") else repr(value)
-            raise UserError(f"{where}: expected text as {name!r}, got {got}")
-        texts.append(value)
-    split = fields.get("split")
-    if split is not None and (not isinstance(split, str) or not split.isidentifier()):
-        raise UserError(
-            f"{where}: expected a name such as 'train' as 'split', got {split!r}"
-        )
-    rest = {
-        name: value
-        for name, value in fields.items()
-        if name not in (*names, "split") and isinstance(value, str)
-    }
-    captions = tuple(clean_caption(text, where) for text in texts[1:])
-    return Row(texts[0], captions, rest, split, where)
-
-
-def _csv(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(file, strict=True)
+        raise UserError(f"cannot read {name!r}: {error.strerror}") from error
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        columns = reader.fieldnames or ()
-        if "file_name" not in columns or not any(map(_CAPTION.fullmatch, columns)):
-            raise UserError(
-                f"{path}, line 1: expected the columns 'file_name' and 'caption', got "
-                f"{_list(columns)}"
-            )
-        for fields in reader:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{name!r} is not UTF-8 text: {error.reason} in line {line}; save it as "
+            f"UTF-8"
+        ) from error
+    if "\0" in text:
+        raise UserError(f"{name!r} is not UTF-8 text: it holds zeros; save it as UTF-8")
+    return text
+
+
+def _table(path: str, suffix: str, text: str) -> _Fields:
+    delimiter = _delimiter(text, _DELIMITERS[suffix])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    try:
+        for cells in reader:
             where = f"{path}, line {reader.line_num}"
-            if None in fields:
+            if not any(cell.strip() for cell in cells) or _SEPARATOR.match(cells[0]):
+                continue
+            if not columns:
+                columns = _header(where, cells)
+                continue
+            if any(cell.strip() for cell in cells[len(columns) :]):
                 raise UserError(
-                    f"{where}: more fields than columns: put a caption that has commas "
-                    f'in "quotes"'
+                    f"{where}: more fields than columns: put a caption that has "
+                    f'{_SIGNS[delimiter]} in "quotes"'
                 )
-            yield where, fields
+            cells += [None] * (len(columns) - len(cells))  # type: ignore[list-item]
+            pairs = zip(columns, cells, strict=False)
+            yield where, {name: cell for name, cell in pairs if name}
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+    if not columns:
+        find_columns([], f"{path}, line 1")
 
 
-def _json_lines(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
+_SEPARATOR = re.compile("sep=.?$", re.IGNORECASE)  # how Excel is told the delimiter
+_SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def _delimiter(text: str, likely: str) -> str:
+    """The first delimiter with which the header has the columns that are wanted."""
+    lines = (line for line in text.splitlines() if line.strip())
+    header = next((line for line in lines if not _SEPARATOR.match(line.strip())), "")
+    for delimiter in likely:
+        try:
+            find_columns(next(csv.reader([header], delimiter=delimiter), []), "")
+        except (UserError, csv.Error):
+            continue
+        return delimiter
+    return likely[0]
+
+
+def _header(where: str, cells: list[str]) -> list[str]:
+    columns = [cell.strip() for cell in cells]
+    if any(cell.lower().endswith(SUFFIXES) for cell in columns):
+        raise UserError(
+            f"{where}: this is a clip already: put a line with the column names "
+            f"above it, such as file_name,caption"
+        )
+    twice = {name for name in columns if name and columns.count(name) > 1}
+    if twice:
+        raise UserError(
+            f"{where}: {listed(sorted(twice))} is there twice; several captions are "
+            f"caption_1, caption_2 ..."
+        )
+    find_columns(filter(None, columns), where)
+    return columns
+
+
+def _json_lines(path: str, suffix: str, text: str) -> _Fields:
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            yield where, _object(_parse(where, line), where)
+            yield where, parse_object(where, line)
 
 
-def _audioldm(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = _object(_parse(str(path), file.read()), str(path)).get("data")
+def _json(path: str, suffix: str, text: str) -> _Fields:
+    """AudioLDM's ``{"data": [row, ...]}``, a list of rows, or captions by file name."""
+    value = _parse(path, text)
+    if isinstance(value, dict) and "data" not in value and _is_by_name(value):
+        for name, captions in value.items():
+            yield f"{path}, {name!r}", {"file_name": name, "caption": captions}
+        return
+    rows, place = value, ""
+    if not isinstance(value, list):
+        rows, place = _object(value, path).get("data"), "data"
     if not isinstance(rows, list):
         raise UserError(
-            f'{path}: expected {{"data": [{{"wav": ..., "caption": ...}}]}}'
+            f'{path}: expected {{"data": [{{"wav": ..., "caption": ...}}]}}, or a list '
+            f"of such rows"
         )
     for number, fields in enumerate(rows):
-        where = f"{path}, data[{number}]"
+        where = f"{path}, {place}[{number}]"
         yield where, _object(fields, where)
+
+
+FORMS = {
+    ".csv": _table,
+    ".tsv": _table,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+}
+
+
+def _is_by_name(value: dict[str, Any]) -> bool:
+    return bool(value) and all(name.lower().endswith(SUFFIXES) for name in value)
+
+
+def parse_object(where: str, text: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: if the text is none.
+    """
+    return _object(_parse(where, text), where)
 
 
 def _parse(where: str, text: str) -> Any:
@@ -140,7 +207,3 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{where}: expected a JSON object, got {str(value)[:40]!r}")
     return value
-
-
-def _list(names: Any) -> str:
-    return ", ".join(map(repr, names)) or "nothing"

@@ -17,7 +17,7 @@ import soxr
 import tensorflow_datasets as tfds
 
 from diffusion_audio.audio.files import AudioFileError
-from diffusion_audio.data.metadata import clean_caption
+from diffusion_audio.data.captions import clean_caption
 from diffusion_audio.data.source import Clip, fit
 from diffusion_audio.errors import UserError, unknown
 

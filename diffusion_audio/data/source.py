@@ -1,12 +1,16 @@
 """Where clips come from: the protocol of a source, and opening one by its name."""
 
-from collections import Counter
+import logging
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from diffusion_audio.audio.headers import AudioFileError
 from diffusion_audio.errors import UserError, unknown
+
+_log = logging.getLogger(__name__)
 
 Clip = dict[str, Any]
 """``audio`` float32 [N] mono, ``caption`` str, ``attributes`` dict[str, str], ``id``
@@ -65,17 +69,34 @@ def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
 def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Clip]:
     """Clips spread evenly over a source, each cropped by its own seed.
 
+    A bad clip is named in a warning, and another that was not chosen takes its place
+    while there is one.
+
     Args:
         source: where from.
         count: how many; at most all of the source.
         samples: length of a clip.
         seed: of the crops.
+
+    Raises:
+        UserError: if all clips are bad.
     """
     chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
-    return [
-        source.draw(int(i), samples, np.random.default_rng([seed, int(i)]))
-        for i in chosen
-    ]
+    spare = iter(np.setdiff1d(np.arange(len(source)), chosen).tolist())
+    waiting = deque(chosen.tolist())
+    clips = []
+    while waiting:
+        index = waiting.popleft()
+        try:
+            rng = np.random.default_rng([seed, index])
+            clips.append(source.draw(index, samples, rng))
+        except AudioFileError as error:
+            _log.warning("passing over a bad clip of %s: %s", source.name, error)
+            if (other := next(spare, None)) is not None:
+                waiting.appendleft(other)
+    if not clips:
+        raise UserError(f"every clip of {source.name} is bad; `data check` says why")
+    return clips
 
 
 def open_source(
@@ -93,7 +114,7 @@ def open_source(
         sample_rate: the rate its audio is given at, Hz.
         data_dir: where TFDS keeps prepared sets; its own default if None.
     """
-    kind, rest = _parse(spec)
+    kind, rest = parse(spec)
     # Each kind imports its own library only when it is asked for.
     if kind == "tones":
         from diffusion_audio.data import tones_tfds
@@ -114,16 +135,16 @@ def prepare(spec: str, *, data_dir: str | Path | None = None) -> dict[str, int]:
     Tones are synthesised, a public set is downloaded, a folder has only its metadata
     read. The arguments are those of ``open_source``.
     """
-    kind, rest = _parse(spec)
+    kind, rest = parse(spec)
     if kind == "tones":
         from diffusion_audio.data import tones_tfds
 
         splits = tones_tfds.prepare_tones(data_dir).info.splits
         return {name: info.num_examples for name, info in splits.items()}
     if kind == "folder":
-        from diffusion_audio.data import folder
+        from diffusion_audio.data.listing import list_folder
 
-        return dict(Counter(entry.split for entry in folder.list_entries(rest)))
+        return dict(Counter(entry.split for entry in list_folder(rest).entries))
     from diffusion_audio.data import public
 
     return public.prepare_public(rest, data_dir)
@@ -131,21 +152,26 @@ def prepare(spec: str, *, data_dir: str | Path | None = None) -> dict[str, int]:
 
 def split_names(spec: str, *, data_dir: str | Path | None = None) -> tuple[str, ...]:
     """The splits that a source can be opened with; arguments as ``open_source``."""
-    kind, rest = _parse(spec)
+    kind, rest = parse(spec)
     if kind == "tones":
         from diffusion_audio.data import tones
 
         return tuple(tones.SPLITS)
     if kind == "folder":
-        from diffusion_audio.data import folder
+        from diffusion_audio.data.listing import list_folder
 
-        return tuple(sorted({entry.split for entry in folder.list_entries(rest)}))
+        return tuple(sorted({entry.split for entry in list_folder(rest).entries}))
     from diffusion_audio.data import public
 
     return public.split_names(rest, data_dir)
 
 
-def _parse(spec: str) -> tuple[str, str]:
+def parse(spec: str) -> tuple[str, str]:
+    """The kind of a source and what it names.
+
+    Raises:
+        UserError: if there is no such kind, or it lacks a name.
+    """
     kind, _, rest = spec.partition(":")
     if kind not in ("tones", "folder", "tfds") or (kind == "tones" and rest):
         raise unknown("data source", spec, ("tones", "folder:DIR", "tfds:NAME"))

@@ -33,6 +33,8 @@ _JOINED = ("Lo", "Mn", "Mc", "So", "Sk")  # letters without case, their marks, e
 
 def clean(text: str) -> str:
     """Text in NFC, on one line, one space between words, of characters that show."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = ""
     for character in text:
         if character in _JOINERS:

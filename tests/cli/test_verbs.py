@@ -140,8 +140,25 @@ def folder(tmp_path):
 def test_data_check_of_a_good_set(folder, capsys):
     assert main(["data", "check", f"folder:{folder}"]) == 0
     out, err = capsys.readouterr()
-    assert re.fullmatch(rf"folder:{folder}: 2 clips \(.*\); none is bad\n", out)
+    assert out == (
+        f"folder:{folder}: 2 clips (1 train, 1 validation), no captions; none is bad\n"
+    )
     assert "check 2/2" in err
+
+
+def test_data_check_counts_captions_and_notes_what_is_not_used(folder, capsys):
+    soundfile.write(folder / "c.wav", np.linspace(0, 0.5, 4000), 16000)
+    (folder / "a.txt").write_text("one\neins", encoding="utf-8")
+    (folder / "b.txt").write_text("two", encoding="utf-8")
+    (folder / "d.m4a").write_bytes(b"x")
+    assert main(["data", "check", f"folder:{folder}"]) == 0
+    *notes, summary = capsys.readouterr().out.splitlines()
+    assert notes == [
+        "note: captions are those of 2 texts beside the clips",
+        "note: not used: 'd.m4a': of a format that cannot be decoded here; convert to "
+        "FLAC or WAV",
+    ]
+    assert re.search(r": 3 clips \(.*\), 3 captions \(.*\), 1 clip without;", summary)
 
 
 def test_data_check_names_every_bad_clip(folder, capsys):

@@ -1,3 +1,4 @@
+import os
 import struct
 from pathlib import Path
 
@@ -5,7 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from diffusion_audio.audio import files
 from diffusion_audio.data import check, pipeline, tones
+from diffusion_audio.data.listing import list_folder
+from diffusion_audio.data.names import Fault
 from diffusion_audio.data.source import open_source
 from diffusion_audio.errors import UserError
 
@@ -93,9 +97,6 @@ def test_twelve_planted_bad_files_are_named_and_no_other(planted: Path) -> None:
 
 
 def test_a_run_over_them_skips_what_cannot_be_heard(planted: Path) -> None:
-    metadata = planted / "metadata.csv"
-    metadata.write_text(metadata.read_text().replace("\ngone.wav,a sound,train", ""))
-
     def run() -> tuple[list[bytes], dict[str, int]]:
         source = open_source(f"folder:{planted}", "train", RATE)
         stream = pipeline.batches(
@@ -106,7 +107,7 @@ def test_a_run_over_them_skips_what_cannot_be_heard(planted: Path) -> None:
 
     waves, skipped = run()
     assert len(waves) == 6  # the good, the silent and the clipped
-    heard = set(BAD.values()) - {"silent", "clipped", "missing"}
+    heard = set(BAD.values()) - {"silent", "clipped"}
     assert skipped == {kind: list(BAD.values()).count(kind) for kind in heard}
     assert run() == (waves, skipped)
 
@@ -116,11 +117,13 @@ def test_equal_files_of_one_split_are_no_finding(tmp_path: Path) -> None:
         soundfile.write(tmp_path / name, noise(0), RATE)
     rows = ["file_name,caption,split", "a.wav,x,train", "b.wav,x,train"]
     (tmp_path / "metadata.csv").write_text("\n".join(rows))
-    assert check.check(f"folder:{tmp_path}") == check.Report({"train": 2}, ())
+    report = check.check(f"folder:{tmp_path}")
+    assert report.clips == report.captions == {"train": 2}
+    assert (report.uncaptioned, report.findings) == (0, ())
 
 
 def test_a_long_file_is_heard_to_its_end_in_pieces(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(check, "_PIECE", 1.0)
+    monkeypatch.setattr(files, "BLOCK", 4000)
     long = np.concatenate([np.zeros(5 * 4000), np.ones(100)])
     for name in ("a.flac", "b.flac"):
         soundfile.write(tmp_path / name, long, 4000)
@@ -138,7 +141,59 @@ def test_a_peak_at_full_scale_is_not_clipping() -> None:
 def test_tones_are_all_good(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(tones, "SPLITS", {"held_out": 1})
     report = check.check("tones", data_dir=tmp_path)
-    assert report == check.Report({"held_out": 24}, ())
+    count = {"held_out": 24}
+    assert report == check.Report(count, count, 0, (), ())
+
+
+def test_captions_are_counted_by_split_and_clips_without(tmp_path: Path) -> None:
+    for i in range(4):
+        soundfile.write(tmp_path / f"{i}.wav", noise(i), RATE)
+    rows = [
+        "0.wav,a,b,validation",
+        "1.wav,a,,train",
+        "2.wav,c,d,train",
+        "3.wav,,,test",
+    ]
+    text = "\n".join(["file_name,caption_1,caption_2,split", *rows])
+    (tmp_path / "metadata.csv").write_text(text, encoding="utf-8")
+    report = check.check(f"folder:{tmp_path}")
+    assert [*report.clips.items()] == [("train", 2), ("validation", 1), ("test", 1)]
+    assert [*report.captions.items()] == [("train", 3), ("validation", 2)]
+    assert (report.uncaptioned, report.findings, report.notes) == (1, (), ())
+
+
+def test_odd_names_and_nodes_are_findings_beside_the_others(tmp_path: Path) -> None:
+    for i in range(2):
+        soundfile.write(tmp_path / f"{i}.wav", noise(i), RATE)
+    os.mkfifo(tmp_path / "pipe.wav")
+    bad = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.wav")
+    Path(bad).write_bytes((tmp_path / "0.wav").read_bytes())
+    (tmp_path / "x.m4a").write_bytes(b"x")
+    report = check.check(f"folder:{tmp_path}")
+    assert report.findings == (
+        ("bad\\xff.wav", "unreadable", "its name is not UTF-8 text: rename it"),
+        ("pipe.wav", "unreadable", "a named pipe, not a file"),
+    )
+    assert sum(report.clips.values()) == 4
+    [note] = report.notes
+    assert note.startswith("not used: 'x.m4a': of a format that cannot be decoded")
+
+
+def test_a_long_name_is_a_short_finding(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(0), RATE)
+    rows = ["file_name,caption", "a.wav,x", f"{'y' * 5000}.wav,x"]
+    (tmp_path / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    [finding] = check.check(f"folder:{tmp_path}").findings
+    assert finding.kind == "missing"
+    assert len(finding.file) < 320
+    assert "line 3" in finding.detail
+
+
+def test_a_folder_that_cannot_be_read_is_a_finding(tmp_path: Path, monkeypatch) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(0), RATE)
+    listing = list_folder(tmp_path)._replace(faults={"sub": Fault("unreadable", "no")})
+    monkeypatch.setattr(check, "list_folder", lambda place: listing)
+    assert check.check("folder:x").findings == (("sub", "unreadable", "no"),)
 
 
 def test_a_mistake_in_the_metadata_stops_the_check(tmp_path: Path) -> None:
@@ -147,3 +202,5 @@ def test_a_mistake_in_the_metadata_stops_the_check(tmp_path: Path) -> None:
         check.check(f"folder:{tmp_path}")
     with pytest.raises(UserError, match="unknown data source"):
         check.check("folders:x")
+    with pytest.raises(UserError, match="names nothing after the colon"):
+        check.check("folder:")

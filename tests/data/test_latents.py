@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from diffusion_audio.data import latents, pipeline
-from diffusion_audio.data.folder import FolderSource, list_entries
+from diffusion_audio.data.folder import FolderSource
+from diffusion_audio.data.listing import list_folder
 from diffusion_audio.errors import UserError
 
 META = {"audio_spec": "abc", "vae": "123", "source": "f", "samples": 64}
@@ -23,7 +24,7 @@ def source(tmp_path: Path) -> FolderSource:
         soundfile.write(root / f"{i}.wav", wave, 16_000)
         rows.append({"file_name": f"{i}.wav", "caption": f"c{i}", "caption_2": f"d{i}"})
     (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return FolderSource("clips", list_entries(root), {}, 16_000)
+    return FolderSource("clips", list_folder(root).entries, {}, 16_000)
 
 
 def encode(audio: np.ndarray) -> np.ndarray:
