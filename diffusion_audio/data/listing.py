@@ -10,7 +10,7 @@ from diffusion_audio.data.columns import Row, without_blanks
 from diffusion_audio.data.metadata import FORMS, read_table
 from diffusion_audio.data.names import Fault, Located, Root, listed, printable
 from diffusion_audio.data.sidecars import pair, read_sidecar
-from diffusion_audio.data.splits import assign, in_order
+from diffusion_audio.data.splits import assign, columns_like_splits, in_order
 from diffusion_audio.data.walk import Tree, walk
 from diffusion_audio.errors import UserError
 
@@ -103,6 +103,8 @@ def list_folder(place: str | Path) -> Listing:
         unused.append(
             f"the column {listed(differing)}: the rows of one clip differ in it"
         )
+    if like_splits := columns_like_splits(told.rows):
+        unused.append(f"{listed(like_splits)} as splits: call the column 'split'")
     taken = [*told.taken, *splits.taken]
     names = {entry.split for entry in entries}
     if "validation" not in names:

@@ -198,9 +198,18 @@ def parse_object(where: str, text: str) -> dict[str, Any]:
 
 def _parse(where: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON: {error}") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):  # JSON itself would keep the last in silence
+        names = [name for name, _ in pairs]
+        twice = [name for name in value if names.count(name) > 1]
+        raise ValueError(f"{listed(twice)} is there twice")
+    return value
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Root:
 
     def __init__(self, path: Path):
         self.path = path
+        self._path = str(path)
         self._real = os.path.realpath(path)
         self._parents: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
@@ -85,7 +86,7 @@ class Root:
         """
         for spelling in _spellings(name):
             below = self._below(os.path.join(folder, spelling))
-            if below is not None and os.path.lexists(self.path / below):
+            if below is not None and os.path.lexists(self._at(below)):
                 return self._located(below)
         below = self._below(os.path.join(folder, name))
         if below is None:
@@ -102,11 +103,14 @@ class Root:
 
     def link_leads_out(self, below: str) -> bool:
         """Whether a file is a link to one that lies outside."""
-        path = self.path / below
-        if not path.is_symlink():
+        path = self._at(below)
+        if not os.path.islink(path):
             return False
         homes = (self._real, self._real_parent(below))
         return not any(_is_inside(os.path.realpath(path), home) for home in homes)
+
+    def _at(self, below: str) -> str:
+        return os.path.join(self._path, below)
 
     def _below(self, name: str) -> str | None:
         """A name relative to the root; ``None`` if it leads out."""
@@ -119,19 +123,19 @@ class Root:
             return os.path.normpath(name)
         if not _possible(name):
             return None
-        real = os.path.realpath(self.path / name)
+        real = os.path.realpath(self._at(name))
         inside = _is_inside(real, self._real)
         return os.path.relpath(real, self._real) if inside else None
 
     def _located(self, below: str) -> Located:
-        path = self.path / below
-        return Located(printable(below), path, self._fault(below, path))
+        return Located(printable(below), self.path / below, self._fault(below))
 
-    def _fault(self, below: str, path: Path) -> Fault | None:
+    def _fault(self, below: str) -> Fault | None:
+        path = self._at(below)
         try:
             mode = os.stat(path).st_mode
         except FileNotFoundError:
-            if path.is_symlink():
+            if os.path.islink(path):
                 return Fault("missing", "a link that leads nowhere")
             near = self._near(below)
             hint = f"; there is {near!r}" if near else ""
@@ -157,7 +161,7 @@ class Root:
         if parent not in self._files:
             known = self._files[parent] = {}
             try:
-                names = sorted(os.listdir(self.path / parent))
+                names = sorted(os.listdir(self._at(parent)))
             except OSError:
                 names = []
             for file in filter(_is_text, names):
@@ -168,7 +172,7 @@ class Root:
     def _real_parent(self, below: str) -> str:
         parent = os.path.dirname(below)
         if parent not in self._parents:
-            self._parents[parent] = os.path.realpath(self.path / parent)
+            self._parents[parent] = os.path.realpath(self._at(parent))
         return self._parents[parent]
 
 
@@ -179,10 +183,13 @@ def _spellings(name: str) -> Iterator[str]:
     if not _possible(name):
         return
     yield name
+    tried = {name}
     for other in (name.strip(), name.strip().replace("\\", "/")):
-        yield other
-        yield unicodedata.normalize("NFC", other)
-        yield unicodedata.normalize("NFD", other)
+        for form in (None, "NFC", "NFD"):
+            spelling = unicodedata.normalize(form, other) if form else other
+            if spelling not in tried:
+                tried.add(spelling)
+                yield spelling
 
 
 def _possible(name: str) -> bool:

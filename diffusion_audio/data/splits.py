@@ -82,6 +82,21 @@ def assign(rows: Sequence[Row], bad: Container[str] = ()) -> Splits:
     return Splits(_by_chance(rows, bad))
 
 
+def columns_like_splits(rows: Sequence[Row]) -> list[str]:
+    """Attributes whose values are names of splits, where no row has a split."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        if row.split is not None:
+            return []
+        for name, value in row.attributes.items():
+            values.setdefault(name, set()).add(value)
+    return [
+        name
+        for name, found in values.items()
+        if len(found) > 1 and all(canonical(value) in NAMES for value in found)
+    ]
+
+
 def _of_folders(name: str) -> str | None:
     for part in name.split("/")[:-1]:
         if (split := canonical(part)) in NAMES:

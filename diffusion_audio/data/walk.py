@@ -20,8 +20,9 @@ FOREIGN = {
 TABLES = {
     *(".csv", ".tsv", ".psv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow"),
     *(".xlsx", ".xls", ".ods", ".yaml", ".yml", ".srt", ".vtt", ".lrc", ".lab"),
-    ".textgrid",
+    *(".textgrid", ".text", ".caption", ".captions", ".cap", ".prompt", ".tags"),
 }
+PACKED = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
 
 
 class Tree(NamedTuple):
@@ -93,6 +94,7 @@ def walk(root: Root) -> Tree:
 
 _UNUSED = {
     "foreign": "of a format that cannot be decoded here; convert to FLAC or WAV",
+    "packed": "packed; what is in it is read once it is unpacked",
     "hidden": "hidden, or of macOS's own",
     "folder": "a folder with the name of an audio file; only what it holds is read",
     "twice": "a link to a folder that is read already",
@@ -118,6 +120,8 @@ def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
         return "broken" if node.is_symlink() else "node"
     if suffix in FOREIGN:
         return "foreign"
+    if suffix in PACKED:
+        return "packed"
     if suffix != ".txt" and suffix not in TABLES:
         return ""
     if root.link_leads_out(name):

@@ -197,6 +197,12 @@ def test_the_split_column_decides_before_the_folders(tmp_path: Path) -> None:
     assert splits(tmp_path) == {"train/a.wav": "validation", "test/b.wav": "fold2"}
 
 
+def test_a_column_that_looks_like_splits_is_named(clips: Path) -> None:
+    rows = ["a.wav,x,train,dev", "b.flac,x,Test,sad"]
+    write(clips / "metadata.csv", "file_name,caption,subset,mood", *rows)
+    assert "'subset' as splits: call the column 'split'" in list_folder(clips).unused
+
+
 def test_a_split_for_some_clips_only_is_a_mistake(clips: Path) -> None:
     header = "file_name,caption,split"
     write(clips / "metadata.csv", header, "a.wav,x,train", "sub/c.wav,x,")
@@ -243,7 +249,14 @@ def test_what_cannot_be_decoded_is_named(clips: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["captions.json", "labels.csv", "set.xlsx", "train.parquet", "sub/metadata.json"],
+    [
+        "captions.json",
+        "labels.csv",
+        "set.xlsx",
+        "train.parquet",
+        "sub/metadata.json",
+        "a.caption",
+    ],
 )
 def test_what_may_be_captions_and_is_not_read_is_named(clips: Path, name: str) -> None:
     touch(clips, name)
@@ -263,6 +276,12 @@ def test_what_lies_beside_the_metadata_and_is_not_in_it_is_named(clips: Path) ->
         "'metadata.csv'",
         "'b.flac', 'sub/c.wav': not among those of 'metadata.csv'",
     ]
+
+
+@pytest.mark.parametrize("name", ["more.tar", "sub/clips.zip", "metadata.csv.gz"])
+def test_what_is_packed_is_named(clips: Path, name: str) -> None:
+    [line] = list_folder(touch(clips, name)).unused
+    assert line.startswith(f"'{name}': packed")
 
 
 def test_a_text_without_a_clip_is_named(clips: Path) -> None:

@@ -125,6 +125,16 @@ HEADER = "file_name,caption\n"
         ("m.jsonl", json.dumps(GOOD | {"caption": ["a", 3]}), "'caption', got 3"),
         ("m.jsonl", json.dumps(GOOD | {"file_name": {"a": 1}}), "'file_name', got {"),
         ("m.jsonl", "[" * 100_000, "line 1: not JSON"),
+        (
+            "m.jsonl",
+            '{"file_name": "a", "caption": "x", "caption": "y"}',
+            "'caption' is",
+        ),
+        (
+            "m.json",
+            '{"a.wav": "x", "b.wav": "y", "a.wav": "z"}',
+            "'a.wav' is there twi",
+        ),
         ("m.json", "3", "expected a JSON object"),
         ("m.json", '{"rows": []}', 'expected {"data"'),
         ("m.json", '{"data": [{"caption": "x"}]}', r"data\[0\]: expected the columns"),
