@@ -1,11 +1,10 @@
-"""Audio files: check the header, decode, mix to mono, resample; write without wrap.
+"""Audio files: check, decode, mix to mono, resample; write without wrap.
 
 libsndfile takes a thousand channels, NaN samples and compressed silence of any length
-without complaint, so the checks are here, and those that can be are made before it
-sees the file.
+without complaint, and believes headers; so the checks are here and in `sound`, and
+those that can be are made before it sees the file.
 """
 
-import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,52 +13,38 @@ import numpy as np
 import soundfile
 import soxr
 
-from diffusion_audio.audio.headers import AudioFileError as AudioFileError
-from diffusion_audio.audio.headers import sniff
+from diffusion_audio.audio.file_error import AudioFileError as AudioFileError
+from diffusion_audio.audio.file_error import quoted
+from diffusion_audio.audio.sound import AudioInfo as AudioInfo
+from diffusion_audio.audio.sound import Sound, check_rate, open_sound
 from diffusion_audio.errors import UserError
 
-SUFFIXES = (
-    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
-    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".w64", ".rf64", ".caf"),
-)
-RATES = (4_000, 192_000)  # Hz
-MAX_CHANNELS = 8
+BLOCK = 1 << 18  # samples decoded at a time: memory follows the data, not the header
 MAX_SECONDS = 1800.0  # of one clip decoded whole: 89 kB of FLAC can be 115 MB
-BLOCK = 1 << 18  # frames decoded at a time: memory follows the data, not the header
-PRE_ROLL = 8 * 1152  # frames decoded and dropped: MP3 is silent for 3 after a seek
-
-
-@dataclasses.dataclass(frozen=True)
-class AudioInfo:
-    """What the header of an audio file says.
-
-    Attributes:
-        sample_rate: samples a second, Hz.
-        channels: number of channels.
-        frames: samples of each channel; an estimate for some MP3 files.
-        format: container and coding, such as ``"WAV PCM_16"``.
-    """
-
-    sample_rate: int
-    channels: int
-    frames: int
-    format: str
-
-    @property
-    def seconds(self) -> float:
-        """Length, s."""
-        return self.frames / self.sample_rate
+# Endings of the names of files to try; what a file is, its first bytes say.
+SUFFIXES = (
+    *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
+)
+# Sound that is not read; `probe` says of each what to do.
+OTHER_SUFFIXES = (
+    *(".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mp2", ".amr", ".ape"),
+    *(".wv", ".voc", ".sph"),
+)
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
-    """Checks a file's header, without decoding it.
+    """Checks a file and counts its samples, without decoding it.
+
+    Lengths that headers are known to tell wrongly are counted from the bytes of the
+    sound, once for each file as long as it is not changed.
 
     Raises:
-        AudioFileError: if the file is missing, empty, of an unknown format, cut off
-            in a way that the header shows, or has an absurd rate or channel count.
+        AudioFileError: if the file is missing, no regular file, empty, of an unknown
+            format, cut off, or has an absurd rate or channel count.
     """
-    with _open(path) as file:
-        return _info(file)
+    with open_sound(path) as sound:
+        return sound.info
 
 
 def read(
@@ -74,7 +59,7 @@ def read(
     Channels are averaged; resampling is soxr's high quality.
 
     Args:
-        path: a WAV, FLAC, OGG (Vorbis, Opus) or MP3 file.
+        path: a file of one of the `SUFFIXES`, whatever its name is.
         sample_rate: rate of the result, Hz.
         offset: where to begin, s.
         max_seconds: length to stop at, s; ``None`` reads to the end.
@@ -86,8 +71,8 @@ def read(
         AudioFileError: as ``probe``; also if the file ends before its header says,
             holds NaN or infinity, or is longer than ``MAX_SECONDS`` to be decoded.
     """
-    with _open(path) as file:
-        info = _info(file)
+    with open_sound(path) as sound:
+        info = sound.info
         start = round(offset * info.sample_rate)
         wanted = info.frames - start
         if wanted <= 0:
@@ -106,7 +91,7 @@ def read(
                 f"{MAX_SECONDS:.0f} s are allowed: read a part of it, or cut the file",
             )
         wave = np.concatenate(
-            [np.zeros(0, np.float32), *_decode(path, file, start, wanted)]
+            [np.zeros(0, np.float32), *_mono(path, sound, start, wanted)]
         )
     _require_whole(path, info, start, len(wave), wanted)
     if info.sample_rate != sample_rate:
@@ -127,11 +112,11 @@ def blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[np.ndarra
     Raises:
         AudioFileError: as ``read``, once what cannot be used is reached.
     """
-    with _open(path) as file:
-        info = _info(file)
+    with open_sound(path) as sound:
+        info = sound.info
         got = made = 0
         stream = soxr.ResampleStream(info.sample_rate, sample_rate, 1, quality="HQ")
-        for block in _decode(path, file, 0, info.frames):
+        for block in _mono(path, sound, 0, info.frames):
             got += len(block)
             wave = stream.resample_chunk(block)
             made += len(wave)
@@ -179,9 +164,9 @@ def write_blocks(
     formats = {".wav": "WAV", ".flac": "FLAC"}
     if path.suffix.lower() not in formats:
         raise UserError(
-            f"{str(path)!r}: can write .wav and .flac files, not {path.suffix!r}"
+            f"{quoted(path)}: can write .wav and .flac files, not {path.suffix!r}"
         )
-    _check_rate(path, sample_rate)
+    check_rate(path, sample_rate)
     coding = formats[path.suffix.lower()]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -193,9 +178,9 @@ def write_blocks(
                 file.write(_pcm(path, np.asarray(wave)))
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
+        raise UserError(f"cannot write {quoted(path)}: {error.strerror}") from error
     except soundfile.SoundFileError as error:
-        raise UserError(f"cannot write {str(path)!r}: is the disk full?") from error
+        raise UserError(f"cannot write {quoted(path)}: is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -203,81 +188,26 @@ def write_blocks(
 def _pcm(path: Path, wave: np.ndarray) -> np.ndarray:
     """Samples as 16-bit integers."""
     if wave.ndim != 1 or not wave.size:
-        raise UserError(f"{str(path)!r}: expected samples [N], got shape {wave.shape}")
+        raise UserError(f"{quoted(path)}: expected samples [N], got shape {wave.shape}")
     if not np.isfinite(wave).all():
         raise AudioFileError("non-finite", path, "will not write NaN or infinity")
     return np.rint(np.clip(wave.astype(np.float64), -1, 1) * 32767).astype(np.int16)
 
 
-def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:
-    """Opens a file that has passed every check its header allows."""
-    path = Path(path)
-    if not path.exists():
-        raise AudioFileError("missing", path, "no such file")
-    try:
-        with path.open("rb") as raw:
-            sniff(path, raw)
-        file = soundfile.SoundFile(path)
-    except OSError as error:
-        raise AudioFileError("unreadable", path, error.strerror or "") from error
-    except soundfile.SoundFileError as error:
-        reason = "damaged, or not the format it claims to be"
-        raise AudioFileError("unreadable", path, reason) from error
-    try:
-        _check_rate(path, file.samplerate)
-        if not 1 <= file.channels <= MAX_CHANNELS:
-            raise AudioFileError(
-                "channels",
-                path,
-                f"{file.channels} channels, at most {MAX_CHANNELS} are allowed",
-            )
-        if file.frames < 1:
-            raise AudioFileError("empty", path, "holds no samples")
-    except AudioFileError:
-        file.close()
-        raise
-    return file
-
-
-def _info(file: soundfile.SoundFile) -> AudioInfo:
-    kind = f"{file.format} {file.subtype}"
-    return AudioInfo(file.samplerate, file.channels, file.frames, kind)
-
-
-def _check_rate(path: Path, sample_rate: int) -> None:
-    low, high = RATES
-    if not low <= sample_rate <= high:
-        raise AudioFileError(
-            "rate", path, f"sample rate {sample_rate} Hz is not within {low}..{high} Hz"
-        )
-
-
-def _decode(
-    path: str | os.PathLike[str], file: soundfile.SoundFile, start: int, wanted: int
+def _mono(
+    path: str | os.PathLike[str], sound: Sound, start: int, wanted: int
 ) -> Iterator[np.ndarray]:
-    """Up to ``wanted`` frames from ``start`` as mono; fewer where decoding stops."""
-    lead = min(start, PRE_ROLL)
-    wanted += lead
-    try:
-        file.seek(start - lead)
-        while wanted > 0:
-            block = file.read(min(wanted, BLOCK), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            if not np.isfinite(block).all():
-                raise AudioFileError("non-finite", path, "holds NaN or infinity")
-            wanted -= len(block)
-            yield block.mean(axis=1)[lead:]
-            lead = max(0, lead - len(block))
-    except soundfile.SoundFileError:
-        pass  # the caller sees that samples lack and says where
+    """Up to ``wanted`` samples from ``start``; fewer where decoding stops."""
+    for block in sound.decode(start, start + wanted, BLOCK):
+        if not np.isfinite(block).all():
+            raise AudioFileError("non-finite", path, "holds NaN or infinity")
+        yield block.mean(axis=1)
 
 
 def _require_whole(
     path: str | os.PathLike[str], info: AudioInfo, start: int, got: int, wanted: int
 ) -> None:
-    # The length of an MP3 without an index is an estimate, so a little may lack.
-    if got < wanted * (0.95 if info.format.startswith("MP3") else 1):
+    if got < wanted:
         raise AudioFileError(
             "truncated",
             path,

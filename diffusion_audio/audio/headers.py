@@ -1,99 +1,111 @@
-"""What the first bytes of an audio file say, before any decoder sees them.
+"""What an audio file is by its bytes, before any decoder sees them; not by its name."""
 
-libsndfile takes truncated WAV files without complaint, and codings in which most of its
-memory errors were found; so both are refused here.
-"""
+from diffusion_audio.audio import mp3
+from diffusion_audio.audio.flac import flac_part
+from diffusion_audio.audio.mp3_frames import begins_near
+from diffusion_audio.audio.ogg import ogg_part
+from diffusion_audio.audio.parts import Part
+from diffusion_audio.audio.pcm import (
+    W64_RIFF,
+    aiff_part,
+    au_part,
+    caf_part,
+    w64_part,
+    wav_part,
+)
+from diffusion_audio.audio.raw import RawFile
+from diffusion_audio.audio.tags import is_zeros, skip_tags
 
-import os
-from pathlib import Path
-from typing import BinaryIO
+PARTS = 1000  # that a file may be joined of
+FILLING = 1 << 16  # zero bytes after the sound that are no sound themselves, at most
 
-from diffusion_audio.errors import UserError
+# What files of these beginnings are, though they are not read.
+OTHERS = (
+    (0, b"\x30\x26\xb2\x75", "a WMA (ASF) file"),
+    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM file"),
+    (0, b"#!AMR", "an AMR file"),
+    (0, b"ADIF", "an AAC file"),
+    (0, b"wvpk", "a WavPack file"),
+    (0, b"MAC ", "a Monkey's Audio file"),
+    (0, b"Creative Voice File", "a VOC file"),
+    (0, b"NIST_1A", "a NIST SPHERE file"),
+    (0, b"MThd", "a MIDI file, which holds notes and no sound"),
+    (8, b"AVI ", "an AVI video"),
+)
+STRANGERS = (
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (b"version https://git-lfs", "a pointer of Git LFS (fetch the file itself)"),
+    (b"pk\x03\x04", "a ZIP archive (unpack it)"),
+    (b"\x1f\x8b", "a gzip archive (unpack it)"),
+)
 
-# What libsndfile may be asked to parse. IMA and MS ADPCM, and its older formats,
-# are left out: they are where most of its memory errors were found.
-WAV_CODES = {1: "PCM", 3: "FLOAT", 6: "ALAW", 7: "ULAW"}
-WAV_EXTENSIBLE = 0xFFFE
-# A data size that says "unknown": what ffmpeg and sox write into a pipe (sox rounds
-# its value down to whole sample frames).
-UNKNOWN_SIZES = (0xFFFFFFFF, *range(0x7FFFF000 - 64, 0x7FFFF001))
 
+def sound_of(data: RawFile) -> tuple[Part, ...] | mp3.Mp3:
+    """The streams of a file, one after the other; of an MP3, its frames.
 
-class AudioFileError(UserError):
-    """An audio file, or a saved mel, that cannot be used.
-
-    Attributes:
-        kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
-            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``; of a mel
-            also ``"bands"``, ``"order"`` or ``"length"``.
+    Raises:
+        AudioFileError: ``"truncated"``, or ``"unreadable"``: no known format, a coding
+            that is left out for safety, or bytes that no header accounts for.
     """
-
-    def __init__(self, kind: str, path: str | os.PathLike[str], problem: str):
-        self.kind = kind
-        super().__init__(f"{str(path)!r}: {problem}")
-
-
-def sniff(path: Path, raw: BinaryIO) -> None:
-    """Refuses what is not one of the known formats, by its first bytes."""
-    size = os.fstat(raw.fileno()).st_size
-    head = raw.read(12)
-    if not head:
-        raise AudioFileError("empty", path, "holds no bytes")
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-        _check_wav(path, raw, size)
-    elif head[:4] == b"OggS":
-        _check_ogg(path, raw, size)
-    elif not (
-        head[:4] == b"fLaC"
-        or head[:3] == b"ID3"
-        or (head[0] == 0xFF and head[1:2] >= b"\xe0")
-    ):
-        raise AudioFileError("unreadable", path, "not a WAV, FLAC, OGG or MP3 file")
-
-
-def _check_wav(path: Path, raw: BinaryIO, size: int) -> None:
-    """Refuses a WAV whose data chunk is longer than the file, or oddly coded."""
-    position, long_size, code = 12, 0, 0
-    for _ in range(1000):  # chunks: a header of empty ones must not take for ever
-        raw.seek(position)
-        head = raw.read(8)
-        if len(head) < 8:
-            raise AudioFileError("truncated", path, "ends before its samples: cut off")
-        name, length = head[:4], int.from_bytes(head[4:], "little")
-        if name == b"data":
-            if code not in WAV_CODES:
-                raise AudioFileError(
-                    "unreadable",
-                    path,
-                    f"WAV coding {code} is not supported: convert it to PCM",
-                )
-            declared = long_size if long_size and length == 0xFFFFFFFF else length
-            there = size - position - 8
-            if declared > there and declared not in UNKNOWN_SIZES:
-                raise AudioFileError(
-                    "truncated",
-                    path,
-                    f"its header promises {declared} bytes of samples, it has {there}",
-                )
-            return
-        if name == b"ds64":
-            long_size = int.from_bytes(raw.read(16)[8:], "little")
-        if name == b"fmt ":
-            body = raw.read(26)
-            code = int.from_bytes(body[:2], "little")
-            if code == WAV_EXTENSIBLE:
-                code = int.from_bytes(body[24:26], "little")
-        position += 8 + length + length % 2
-    raise AudioFileError("unreadable", path, "a thousand chunks and no samples")
+    parts: list[Part] = []
+    place = skip_tags(data, 0)
+    if place == len(data):
+        raise data.error("empty", "holds a tag and no sound")
+    if is_zeros(data, place, len(data)):
+        raise data.error("unreadable", "holds nothing but zeros")
+    while place < len(data):
+        part = _part(data, place)
+        if part is None and not parts:
+            head = data[place : place + 3]
+            likely = place > 0 or head[:1] == b"\xff" or head == b"ID3"
+            if likely or begins_near(data, place):
+                return mp3.scan(data, place)
+            raise data.error("unreadable", _stranger(data[place : place + 32]))
+        if part is None:
+            raise data.error(
+                "unreadable",
+                f"its header accounts for the bytes up to {place}, and "
+                f"{len(data) - place} more follow, which may be sound: convert it with "
+                "what wrote it, or cut it there",
+            )
+        if part.stop <= place or len(parts) == PARTS:
+            raise data.error("unreadable", "joined of too many parts, or of empty ones")
+        parts.append(part)
+        place = skip_tags(data, part.stop)
+        if len(data) - place <= FILLING and is_zeros(data, place, len(data)):
+            break
+    return tuple(parts)
 
 
-def _check_ogg(path: Path, raw: BinaryIO, size: int) -> None:
-    """Refuses an OGG that ends within a page: libsndfile would just stop before."""
-    start = max(0, size - 2 * 65307)  # a page has at most 65307 bytes
-    raw.seek(start)
-    tail = raw.read()
-    page = tail.rfind(b"OggS")
-    segments = tail[page + 26 : page + 27]
-    lengths = tail[page + 27 : page + 27 + sum(segments)]
-    if page < 0 or not segments or len(tail) < page + 27 + len(lengths) + sum(lengths):
-        raise AudioFileError("truncated", path, "ends within a page: cut off")
+def _part(data: RawFile, place: int) -> Part | None:
+    """The stream that begins here; ``None`` if no format of parts begins so."""
+    head = data[place : place + 16]
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return wav_part(data, place)
+    if head == W64_RIFF:
+        return w64_part(data, place)
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return aiff_part(data, place)
+    if head[:4] in (b".snd", b"dns."):
+        return au_part(data, place)
+    if head[:4] == b"caff":
+        return caf_part(data, place)
+    if head[:4] == b"OggS":
+        return ogg_part(data, place)
+    if head[:4] == b"fLaC":
+        return flac_part(data, place)
+    return None
+
+
+def _stranger(head: bytes) -> str:
+    name = "an MP4 or M4A file" if head[4:8] == b"ftyp" else None
+    for offset, mark, other in OTHERS:
+        if head[offset:].startswith(mark):
+            name = other
+    if name:
+        return f"is {name}: convert it to WAV or FLAC (for example with ffmpeg)"
+    for mark, other in STRANGERS:
+        if head.lstrip().lower().startswith(mark):
+            return f"is {other}, not a WAV, FLAC, OGG or MP3 file"
+    return "not a WAV, FLAC, OGG or MP3 file (nor AIFF, AU, CAF, W64)"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_audio.audio.headers import AudioFileError
+from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import unknown
 
 AXES = ("ft", "tf")

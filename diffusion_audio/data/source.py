@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from diffusion_audio.audio.headers import AudioFileError
+from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import UserError, unknown
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from diffusion_audio.aliases import Params
-from diffusion_audio.audio.headers import AudioFileError
+from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.mel_files import AXES
 from diffusion_audio.audio.spec import AudioSpec

@@ -147,8 +147,7 @@ def test_truncated_compressed(tmp_path, name):
     for share in (0.4, 0.8):
         path.write_bytes(whole[: int(share * len(whole))])
         refused("truncated", path)
-    if name == "a.flac":  # the part before the cut is whole
-        assert len(read(path, RATE, max_seconds=2)) == 2 * RATE
+        refused("truncated", path, call=probe)
 
 
 def test_flipped_flac(tmp_path):
@@ -215,8 +214,8 @@ def test_lying_flac_header_takes_no_memory(tmp_path):
     data = bytearray(path.read_bytes())
     data[22:26] = (300_000_000).to_bytes(4, "big")  # 26 minutes of the 192 kHz
     path.write_bytes(data)
-    assert probe(path).frames == 300_000_000
     tracemalloc.start()
+    refused("truncated", path, call=probe)
     refused("truncated", path)
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()

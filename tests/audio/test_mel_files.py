@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from diffusion_audio.audio.headers import AudioFileError
+from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.audio.mel_files import finite, open_mel, read_mel
 from diffusion_audio.errors import UserError
 

@@ -12,6 +12,7 @@ from diffusion_audio.data.listing import list_folder
 from diffusion_audio.data.names import Fault
 from diffusion_audio.data.source import open_source
 from diffusion_audio.errors import UserError
+from tests.audio.encoded import chirp, encode, frames, id3
 
 RATE = 16_000
 
@@ -204,3 +205,27 @@ def test_a_mistake_in_the_metadata_stops_the_check(tmp_path: Path) -> None:
         check.check("folders:x")
     with pytest.raises(UserError, match="names nothing after the colon"):
         check.check("folder:")
+
+
+def test_lengths_are_those_of_training(tmp_path):
+    """Headers that say nothing or too little: all of the sound is heard."""
+    wave = chirp(44_100, 3.0)
+    mp3 = encode("MP3 MPEG_LAYER_III", wave, 44_100, bitrate_mode="VARIABLE")
+    bare = b"".join(frames(mp3)[1:])
+    (tmp_path / "bare.mp3").write_bytes(id3(300_000) + bare)
+    (tmp_path / "joined.mp3").write_bytes(mp3 + bare)
+    flac = encode("FLAC PCM_16", wave, 44_100)
+    (tmp_path / "joined.flac").write_bytes(flac + flac)
+    # What only the second half holds: had it not been heard, it would not be found.
+    loud = np.ones(22_050)
+    clipped = flac + encode("FLAC PCM_16", loud, 44_100)
+    (tmp_path / "clipped.flac").write_bytes(clipped)
+    report = check.check(f"folder:{tmp_path}")
+    assert {(f.file, f.kind) for f in report.findings} == {("clipped.flac", "clipped")}
+    split = open_source(f"folder:{tmp_path}", "train", 44_100)
+    seconds = {
+        split.describe(i)["id"]: len(split[i]["audio"]) / 44_100
+        for i in range(len(split))
+    }
+    for name, length in seconds.items():
+        assert length == pytest.approx(6.0 if "joined" in name else 3.0, abs=0.6)

@@ -1,0 +1,34 @@
+"""The error for an audio file that cannot be used, with names that can be printed."""
+
+import os
+
+from diffusion_audio.errors import UserError
+
+LONGEST_NAME = 300  # characters of a name that a message repeats
+
+
+class AudioFileError(UserError):
+    """An audio file, or a saved mel, that cannot be used.
+
+    Attributes:
+        kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
+            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``; of a mel
+            also ``"bands"``, ``"order"`` or ``"length"``.
+    """
+
+    def __init__(self, kind: str, path: str | os.PathLike[str], problem: str):
+        self.kind = kind
+        super().__init__(f"{quoted(path)}: {problem}")
+
+
+def quoted(path: str | os.PathLike[str]) -> str:
+    """A path in quotes, for one line of any encoding's text.
+
+    Line breaks, and bytes of a name that are no UTF-8, are written as escapes; of a
+    very long name, the middle is left out.
+    """
+    name = os.fspath(path)
+    if len(name) > LONGEST_NAME:
+        half = LONGEST_NAME // 2
+        name = f"{name[:half]}...{name[-half:]}"
+    return repr(name)
