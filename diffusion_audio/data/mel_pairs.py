@@ -70,12 +70,12 @@ def pair(
     paired = [_paired(folder, mels, Path(directory)) for folder in folders]
     if strangers:
         logging.warning(
-            "%d of the %d mels in %s belong to no clip of %s and are not used; the "
-            "first: %s.npy",
+            "no clip of %s for %d of the %d mels in %s, which are not used; the first: "
+            "%s.npy",
+            " or ".join(folder.name for folder in folders),
             len(strangers),
             len(mels),
             directory,
-            " or ".join(folder.name for folder in folders),
             strangers[0],
         )
     order = axes or _common_order(
@@ -131,7 +131,7 @@ def _paired(
         )
     if lacking:
         logging.warning(
-            "%d of the %d clips of %s have no mel and are left out; the first: %s",
+            "no mel for %d of the %d clips of %s, which are left out; the first: %s",
             len(lacking),
             len(source.entries),
             source.name,

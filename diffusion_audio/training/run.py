@@ -203,5 +203,5 @@ def _with_mels(
         axes=data.mel_axes,
         skip_budget=data.skip_budget,
     )
-    check_scale(spec, source, round(data.seconds * spec.sample_rate))
+    check_scale(spec, source)
     return source, held

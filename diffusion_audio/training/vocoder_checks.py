@@ -18,6 +18,8 @@ from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.training.loop import TrainConfig
 
+FRAMES = 16  # of each saved mel that is compared with that of its recording
+
 
 def check_start(mine: HiFiGANConfig, theirs: HiFiGANConfig) -> None:
     """Refuses to start from a generator of another shape."""
@@ -106,17 +108,18 @@ def check_heard(config: Mapping[str, Any]) -> None:
         )
 
 
-def check_scale(spec: AudioSpec, source: Any, samples: int) -> None:
+def check_scale(spec: AudioSpec, source: Any) -> None:
     """Says how far saved mels are from those of their recordings: mean |difference|.
 
-    Warns if they are further than a picture without any change in time would be: then
-    they are not on the scale of the spec, or not of these recordings.
+    Warns if that is more than the latter vary: then they are not on the scale of the
+    spec, or not of these recordings.
 
     Args:
         spec: what the mels mean.
-        source: of clips with ``audio`` and ``mel``; eight of them are looked at.
-        samples: length of a clip.
+        source: of clips with ``audio`` and ``mel``; a part of eight is looked at.
     """
+    border = spec.n_fft // spec.hop_length  # frames that hear beyond the part
+    samples = (FRAMES + 2 * border) * spec.hop_length
     clips = []
     for place in np.linspace(0, len(source) - 1, 8).round().astype(int):
         try:
@@ -127,20 +130,26 @@ def check_scale(spec: AudioSpec, source: Any, samples: int) -> None:
     if not clips:
         return
     saved = np.stack([clip["mel"] for clip in clips])
-    audio = jnp.asarray(np.stack([clip["audio"] for clip in clips]))
-    real = np.asarray(log_mel(spec, audio))
+    audio = np.stack([clip["audio"] for clip in clips])
+    real = np.asarray(log_mel(spec, jnp.asarray(audio)))
+    # Neither what hears beyond the part nor what follows the end of a short clip.
+    hops = audio.reshape(*saved.shape[:2], spec.hop_length)
+    sounds: np.ndarray = np.any(hops != 0, axis=-1)
+    sounds[:, :border] = sounds[:, -border:] = False
+    if not sounds.any():
+        return
+    saved, real = saved[sounds], real[sounds]
     distance = np.mean(np.abs(saved - real))
-    constant = np.mean(np.abs(real - np.median(real, axis=(0, 1))))
     logging.info("saved mels are %.2f from those of their recordings", distance)
-    if distance > constant:
+    if distance > real.std():
         spread = np.cov(saved.ravel(), real.ravel())
         slope = spread[0, 1] / max(spread[0, 0], 1e-12)
         logging.warning(
-            "saved mels are %.2f from those of their recordings, where one constant "
-            "frame is %.2f: they are of other recordings, or not the audio spec's %s "
-            "of magnitudes, not normalised (nearest: %.2f * saved %+.2f)",
+            "saved mels are %.2f from those of their recordings, which vary by %.2f: "
+            "they are not the audio spec's %s of magnitudes, or normalised, or of "
+            "other recordings (nearest: %.2f * saved %+.2f)",
             distance,
-            constant,
+            real.std(),
             "natural logarithm" if spec.log == "ln" else "logarithm to base 10",
             slope,
             real.mean() - slope * saved.mean(),

@@ -227,9 +227,9 @@ def test_what_lacks_its_other_half_is_named_and_counted(clips, caplog):
     assert [train[i]["id"] for i in range(2)] == [NAMES[0], NAMES[2]]
     assert train.captions() == [f"says {NAMES[0]}", f"says {NAMES[2]}"]
     lacking, unused = (record.message for record in caplog.records)
-    assert "1 of the 3 clips of" in lacking
+    assert "no mel for 1 of the 3 clips of" in lacking
     assert "left out; the first: ann/2.wav (expected " in lacking
-    assert "2 of the 5 mels in" in unused
+    assert " for 2 of the 5 mels in" in unused
     assert "not used; the first: ann/3.npy" in unused
 
 

@@ -234,6 +234,15 @@ def test_four_devices_make_the_same_step(states, mode):
             {"components": {"vocoder": {"generator": {"n_mels": 6, "channels": 16}}}},
             "channels: 8 != 16",
         ),
+        (
+            {"components": {"vae": {"vae": VAE}}, "data": {"mels": "predicted"}},
+            r"saved mels \(config.data.mels\) or those that a VAE rebuilds",
+        ),
+        (
+            {"data": {"mels": "predicted", "mel_axes": "fft"}},
+            "unknown config.data.mel_axes 'fft'; did you mean 'ft'",
+        ),
+        ({"data": {"mel_axes": "tf"}}, "config.data.mels names no mels"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(groups, message):
