@@ -4,9 +4,11 @@ A directory of ``moments.npy``, float32 [M, H, W, 2C] (mean, then log-variance),
 ``meta.json``, which says what they were made from. Captions stay with the source.
 """
 
+import glob
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +95,13 @@ def write(
         UserError: if no clip is good, or the cache cannot be written.
     """
     directory = Path(directory)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    mine = f".{directory.name}.{socket.gethostname()}."
+    temporary = directory.with_name(f"{mine}{os.getpid()}.tmp")
     bad: dict[int, tuple[str, str]] = {}
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in directory.parent.glob(f"{glob.escape(mine)}*.tmp"):
+            if _ended(left.name.removeprefix(mine).removesuffix(".tmp")):
+                shutil.rmtree(left, ignore_errors=True)  # its process was killed
         temporary.mkdir(parents=True)
         # Plain writes: a full disk is an error here, but kills a process that writes
         # through a memory map.
@@ -170,6 +175,19 @@ def open(
             f"({'; '.join(differing)}): delete them, or choose another directory"
         )
     return LatentSource(source, moments, bad)
+
+
+def _ended(process: str) -> bool:
+    """Whether no other process of this machine has that number."""
+    if not process.isdecimal() or int(process) == os.getpid():
+        return process.isdecimal()
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # of another user
+        return False
+    return False
 
 
 def _write_header(file: Any, shape: tuple[int, ...]) -> None:

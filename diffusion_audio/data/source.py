@@ -1,7 +1,7 @@
 """Where clips come from: the protocol of a source, and opening one by its name."""
 
 import logging
-from collections import Counter, deque
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,36 +67,44 @@ def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
 
 
 def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Clip]:
-    """Clips spread evenly over a source, each cropped by its own seed.
+    """Good clips spread evenly over a source, each cropped by its own seed.
 
-    A bad clip is named in a warning, and another that was not chosen takes its place
-    while there is one.
+    A bad clip is named in a warning, and the nearest good one that is not drawn itself
+    takes its place.
 
     Args:
         source: where from.
-        count: how many; at most all of the source.
+        count: how many; at most all of the source, or all that are good.
         samples: length of a clip.
         seed: of the crops.
 
     Raises:
-        UserError: if all clips are bad.
+        UserError: no clip is good.
     """
-    chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
-    spare = iter(np.setdiff1d(np.arange(len(source)), chosen).tolist())
-    waiting = deque(chosen.tolist())
-    clips = []
-    while waiting:
-        index = waiting.popleft()
-        try:
-            rng = np.random.default_rng([seed, index])
-            clips.append(source.draw(index, samples, rng))
-        except AudioFileError as error:
-            _log.warning("passing over a bad clip of %s: %s", source.name, error)
-            if (other := next(spare, None)) is not None:
-                waiting.appendleft(other)
-    if not clips:
-        raise UserError(f"every clip of {source.name} is bad; `data check` says why")
-    return clips
+    total = len(source)
+    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+    free = set(range(total)) - set(chosen.tolist())
+    drawn: dict[int, Clip] = {}
+    problem: AudioFileError | None = None
+    for wanted in chosen.tolist():
+        index: int | None = wanted
+        while index is not None:
+            try:
+                drawn[index] = source.draw(
+                    index, samples, np.random.default_rng([seed, index])
+                )
+                break
+            except AudioFileError as error:
+                problem = error
+                _log.warning("skipping a bad clip of %s: %s", source.name, error)
+            index = min(free, key=lambda other: abs(other - wanted), default=None)
+            free.discard(index)
+    if not drawn:
+        raise UserError(
+            f"no clip of {source.name} is good"
+            + (f"; the last: {problem}; `data check` names them all" if problem else "")
+        )
+    return [drawn[index] for index in sorted(drawn)]
 
 
 def open_source(

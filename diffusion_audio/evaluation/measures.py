@@ -11,6 +11,7 @@ import numpy as np
 
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
+from diffusion_audio.data.source import drawn_evenly
 from diffusion_audio.data.tones import ATTRIBUTES
 from diffusion_audio.evaluation.adherence import adherence
 from diffusion_audio.evaluation.distributions import (
@@ -149,15 +150,12 @@ def draw_reference(source: Any, count: int, samples: int, judge: Judge) -> Refer
     """Real clips of a split, ``count`` captions of them spread evenly.
 
     Args:
-        source: real clips with captions.
+        source: real clips with captions; bad ones are left out.
         count: number of prompts; at most all clips of the source.
         samples: length N of a clip.
         judge: hears them.
     """
-    clips = [
-        source.draw(i, samples, np.random.default_rng([0, i]))
-        for i in range(len(source))
-    ]
+    clips = drawn_evenly(source, len(source), samples, seed=0)
     chosen = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
     audio = np.stack([clip["audio"] for clip in clips])
     prompts = [clips[i] for i in chosen]

@@ -29,6 +29,7 @@ def run(
     frozen=dict,
     parallel=ONE,
     evaluation_stream=toy.Stream,
+    allow_fresh=False,
     **options,
 ):
     workdir.mkdir(exist_ok=True)
@@ -46,6 +47,7 @@ def run(
         evaluation_batches=evaluation_stream,
         sample_rate=16_000,
         session=session,
+        allow_fresh=allow_fresh,
     )
     return state, stream
 
