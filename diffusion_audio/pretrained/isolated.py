@@ -11,11 +11,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.pretrained import torch_file
+from diffusion_audio.pretrained import safetensors_file, torch_file
 
 SECONDS = 600
 SPARE = 2 << 30  # bytes of memory beside a few copies of the file
@@ -40,18 +39,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as folder:
             converted = Path(folder) / "weights.safetensors"
             _convert_apart(path, converted)
-            return _load(converted)
-    return _load(path)
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is neither a whole safetensors file nor one of PyTorch: "
-            f"{str(error).splitlines()[0][:200]}"
-        ) from error
+            return safetensors_file.read(converted)
+    return safetensors_file.read(path)
 
 
 def _convert_apart(source: Path, target: Path) -> None:

@@ -26,6 +26,7 @@ from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
 from diffusion_audio.training.workdir import (
+    TASKS,
     claim,
     config_hash,
     read_config,
@@ -33,7 +34,6 @@ from diffusion_audio.training.workdir import (
     write_text,
 )
 
-TASKS = ("vae", "vocoder", "diffusion", "classifier")
 TOKENIZER = "tokenizer.json"
 
 
@@ -237,6 +237,10 @@ def read(workdir: str | Path) -> Trained:
 
     workdir = Path(workdir)
     config = read_config(workdir)
+    if folder.is_weights(workdir):
+        raise UserError(
+            f"{workdir} is converted weights of a vocoder; expected a training run"
+        )
     path = workdir / TOKENIZER
     tokenizer = (
         Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
