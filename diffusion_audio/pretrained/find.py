@@ -28,7 +28,8 @@ TOP = "."  # the name of the group that lies under no key
 ANY, ALL = 3, 8  # names of an error, and of what was left
 
 AVERAGE = re.compile(
-    r"(?<![a-z])(ema|swa|shadow|averaged?|avg|moving_average)(?![a-z])", re.IGNORECASE
+    r"(?<![a-z])(ema|swa|shadow|averaged?|avg|moving_average|polyak)(?![a-z])",
+    re.IGNORECASE,
 )
 CAMEL_AVERAGE = re.compile(r"(?<=[a-z])(EMA|Ema|SWA|Avg)(?![a-z])|^ema(?=[A-Z])")
 # Copies that optimisers keep of every weight: in its shape, and no weights.
@@ -113,13 +114,18 @@ def find(
             f"{whose} has {listed(found, ANY) or 'no arrays'}; expected names such as "
             f"{listed(sorted(expected), ANY)}: are these weights of another model?"
         )
-    keys = sorted(hits, key=lambda key: (-hits[key], key))
-    if take is not None:
-        keys = _under(take, keys, whose)
+    # Half of the most, for weight norm has three arrays where folded weights have two:
+    # what has less of the model's names is no copy of it but a part of something.
+    most = max(hits.values())
+    keys = sorted(
+        (key for key, count in hits.items() if 2 * count >= most),
+        key=lambda key: (-hits[key], key),
+    )
+    wanted = keys if take is None else _under(take, keys, whose)
     fitting: list[_Group[T]] = []
     refusals = []
-    for key in keys:
-        names = _group(found, key, hits, expected)
+    for key in wanted:
+        names = _group(found, key, keys, expected)
         where = whose if key == TOP else f"{whose} ({_shown(key)} in it)"
         try:
             fitting.append(_Group(key, names, fit(names, where)))

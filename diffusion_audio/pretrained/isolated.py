@@ -32,10 +32,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    if start == b"PK\x03\x04" or start[:1] == b"\x80":
+    # After its header's length, which may begin like a pickle, safetensors has a brace.
+    if start[8:] != b"{" and start.startswith((b"PK\x03\x04", b"\x80")):
         with tempfile.TemporaryDirectory() as folder:
             converted = Path(folder) / "weights.safetensors"
             _convert_apart(path, converted)

@@ -163,6 +163,11 @@ def test_a_word_that_holds_those_letters_is_no_average(word):
             r"g_1 \('generator' in it\) has what this model has no place for: cond",
         ),
         (RAW | {"cond.weight": np.ones(3, "f4")}, None, "no place for: cond.weight"),
+        (  # a network within, that has a few names in common
+            under("generator", RAW | {"encoder.conv_pre.bias": np.ones(4, "f4")}),
+            None,
+            "no place for: encoder.conv_pre.bias",
+        ),
         (RAW | {"optics.weight": np.ones(3, "f4")}, None, "no place for: optics"),
         (
             under("generator", {k: v for k, v in RAW.items() if k != "conv_pre.bias"}),

@@ -143,3 +143,10 @@ def test_one_name_twice_is_refused(tmp_path):
     path = write(tmp_path / "a", f'{{"a": {one}, "a": {one}}}'.encode(), bytes(4))
     with pytest.raises(UserError, match="its header says 'a' twice"):
         isolated.read(path)
+
+
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path):
+    header = json.dumps({"a": entry("F32", [1], 4)}).encode().ljust(0x80)
+    path = write(tmp_path / "a", header, np.float32(0.5).tobytes())
+    assert path.read_bytes()[:1] == b"\x80"
+    assert isolated.read(path)["a"] == 0.5
