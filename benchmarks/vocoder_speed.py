@@ -120,14 +120,14 @@ def prepare_ours(case, seconds):
     import numpy as np
 
     from diffusion_audio.models.hifigan import build_hifigan
-    from diffusion_audio.pretrained.hifigan import import_generator
+    from diffusion_audio.pretrained.hifigan import find_generator
     from diffusion_audio.training.tasks import vocoder
 
     cfg, spec, config = settings(case)
     mel, wave = inputs(cfg, spec, seconds)
     if case in INFERENCE:
         weights = {k: v.numpy() for k, v in reference(cfg).state_dict().items()}
-        cfg, params = import_generator(cfg, weights, case)
+        cfg, params = find_generator(cfg, weights, case).model
         params = jax.device_put(params)
         apply = jax.jit(build_hifigan(cfg).apply)
         return lambda: np.asarray(apply(params, mel)), seconds

@@ -2,6 +2,8 @@
 
 SOURCE is a file or folder of HiFi-GAN (g_00000000), of transformers' SpeechT5HifiGan
 or of Auffusion (vocoder.pt), with its config.json; or the directory of a vocoder's run.
+The generator is found wherever in the file it lies, under any key and wrapper; its
+moving average (ema) goes before itself. What was taken, left and assumed is said.
 DIR then serves as --vocoder or --config.components.vocoder, and its safetensors files
 have the original's names. No file is executed: a pickle is read as data or refused.
 Prints DIR.
@@ -12,7 +14,10 @@ from absl import flags
 from diffusion_audio.cli import options
 from diffusion_audio.errors import UserError
 
-USAGE = "diffusion-audio convert SOURCE --out=DIR [--audio=PRESET]"
+USAGE = (
+    "diffusion-audio convert SOURCE --out=DIR [--audio=PRESET,FIELD=VALUE,...] "
+    "[--cut=start|end] [--take=KEY]"
+)
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +27,24 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string(
         "audio",
         None,
-        "preset of the mels, such as audioldm_16k; None is what config.json says",
+        "how its mels are made, where config.json does not say it: a preset and "
+        "changes, such as audioldm_16k,fmax=7600, or changes alone, such as log=log10",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "cut",
+        None,
+        ["start", "end"],
+        "where its code cuts the sample that a stage of odd kernel - rate makes too "
+        "many: end, if it pads (kernel - rate) // 2 as HiFi-GAN's code; start, if it "
+        "pads one more, with an output_padding of 1",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "take",
+        None,
+        "key of the file that the generator lies under, such as generator or "
+        "state_dict.ema, where several do; . is under none",
         flag_values=values,
     )
     sources = options.parse(
@@ -38,5 +60,7 @@ def main(argv: list[str]) -> int:
 
     from diffusion_audio.generation.convert import convert
 
-    print(convert(sources[0], values.out, values.audio))
+    print(
+        convert(sources[0], values.out, values.audio, cut=values.cut, take=values.take)
+    )
     return 0

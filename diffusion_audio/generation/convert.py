@@ -12,22 +12,42 @@ from diffusion_audio.training.trained import read_run
 from diffusion_audio.training.workdir import read_config
 
 
-def convert(source: str | Path, out: str | Path, audio: str | None = None) -> Path:
+def convert(
+    source: str | Path,
+    out: str | Path,
+    audio: str | None = None,
+    *,
+    cut: str | None = None,
+    take: str | None = None,
+) -> Path:
     """Writes a folder of weights that a run can stand on and others can read.
 
     Args:
         source: a published vocoder, as `pretrained.published.read` takes it; or a
             vocoder's run, or a folder that this wrote.
         out: the folder; see `pretrained.folder`.
-        audio: preset of the AudioSpec, where a published config does not say it.
+        audio: of a published vocoder, what its config does not say of its mels.
+        cut: of a published vocoder, where it cuts the sample that an odd stage makes
+            too many, where that cannot be known.
+        take: of a published vocoder, under which key of its file the generator lies,
+            where several do.
 
     Returns:
         ``out``.
 
     Raises:
-        UserError: something lacks, is damaged, hostile or of another model.
+        UserError: something lacks, is damaged, hostile or of another model; or one of
+            the last three was given for a source that says it itself.
     """
     source, out = Path(source), Path(out)
+    ours = folder.is_weights(source) or (source / "checkpoints").is_dir()
+    given = {"audio": audio, "cut": cut, "take": take}
+    for name, value in given.items():
+        if ours and value is not None:
+            raise UserError(
+                f"{source} is of this program and says its own {name}; --{name} is for "
+                "published vocoders"
+            )
     if folder.is_weights(source):
         config = read_config(source)
         cfg, generator = folder.read_generator(source, config)
@@ -35,7 +55,7 @@ def convert(source: str | Path, out: str | Path, audio: str | None = None) -> Pa
         if "discriminators" in config:
             params["discriminators"] = folder.read_discriminators(source, config)
         config["generator"]["weight_norm"] = cfg.weight_norm
-    elif (source / "checkpoints").is_dir():
+    elif ours:
         trained = read_run(source)
         if trained.config["task"] != "vocoder":
             raise UserError(
@@ -52,7 +72,7 @@ def convert(source: str | Path, out: str | Path, audio: str | None = None) -> Pa
             config["discriminators"] = trained.config["discriminators"]
             params["discriminators"] = jax.tree.map(np.asarray, judges)
     else:
-        config, params = published.read(source, audio)
+        config, params = published.read(source, audio, cut=cut, take=take)
     if out.resolve() in (source.resolve(), source.resolve().parent):
         raise UserError(f"{out} holds the source itself; give another folder")
     folder.write(out, config, params)

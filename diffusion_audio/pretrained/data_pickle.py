@@ -2,17 +2,23 @@
 
 A pickle is a program for a small stack machine whose opcodes can import and call
 anything. This machine knows only the opcodes that make data. What a pickle names
-(`GLOBAL`) stays a name, and what it calls (`REDUCE`) must be in a list of pure
-constructors that the caller gives; everything else is refused.
+(`GLOBAL`) stays a name and is never imported; what it calls (`REDUCE`) must be in a
+list of pure constructors that the caller gives, or the file is refused. An instance of
+any other class (`NEWOBJ`), such as the options that a training run keeps beside its
+weights, becomes an `Opaque` record: its class's name and, if it is a kind of
+dictionary, its items; attributes are dropped.
 """
 
+import dataclasses
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from diffusion_audio.errors import UserError
 
 MOST_OPCODES = 1 << 22
+# Protocols before 3, PyTorch's among them, call these modules as Python 2 did.
+RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 NOTHING_READ = (ValueError, IndexError, KeyError, TypeError, AttributeError)
 
 Constructors = Mapping[str, Callable[..., Any]]
@@ -28,25 +34,42 @@ class Name(NamedTuple):
         return f"{self.module}.{self.name}"
 
 
+@dataclasses.dataclass(eq=False)
+class Opaque:
+    """An object of a class that this reader does not know.
+
+    Attributes:
+        kind: its class.
+        items: what it has as a kind of dictionary; its attributes are dropped.
+    """
+
+    kind: Name
+    items: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A value that a constructor made and whose state a pickle may set, once made."""
+
+    def set_state(self, state: Any) -> None:
+        """Takes the state that pickle's BUILD gives."""
+
+
 def load(
-    stream: BinaryIO,
-    constructors: Constructors,
-    names: frozenset[str],
-    persistent: Callable[[Any], Any],
+    stream: BinaryIO, constructors: Constructors, persistent: Callable[[Any], Any]
 ) -> Any:
     """The value of the pickle at the start of a stream; reads no further.
 
     Args:
         stream: at the first byte of a pickle.
         constructors: dotted name -> pure function that stands for it.
-        names: dotted names that may appear as data, and are not called.
         persistent: makes the value of a persistent id.
 
     Raises:
         UserError: the pickle is damaged, or holds something that is no data.
     """
     try:
-        return _Machine(constructors, names, persistent).run(stream)
+        return _Machine(constructors, persistent).run(stream)
     except UserError:
         raise
     except NOTHING_READ as error:
@@ -55,13 +78,9 @@ def load(
 
 class _Machine:
     def __init__(
-        self,
-        constructors: Constructors,
-        names: frozenset[str],
-        persistent: Callable[[Any], Any],
+        self, constructors: Constructors, persistent: Callable[[Any], Any]
     ) -> None:
-        self.constructors, self.names = constructors, names
-        self.persistent = persistent
+        self.constructors, self.persistent = constructors, persistent
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -115,24 +134,32 @@ class _Machine:
         self.name(*self.last(2))
 
     def name(self, module: str, name: str) -> None:
-        found = Name(module, name)
-        if str(found) not in self.constructors and str(found) not in self.names:
-            raise UserError(
-                f"its pickle names {str(found)[:80]!r}, which is no part of weights; "
-                "nothing of it was run"
-            )
-        self.stack.append(found)
+        self.stack.append(Name(RENAMED.get(module, module), name))
 
     def call(self, _: Any) -> None:
         function, arguments = self.last(2)
-        if not isinstance(function, Name) or str(function) not in self.constructors:
+        if not isinstance(function, Name):
             raise UserError("its pickle calls what is no constructor of tensors")
+        if str(function) not in self.constructors:
+            raise UserError(
+                f"its pickle names {str(function)[:80]!r} and calls it, which is no "
+                "part of weights; nothing of it was run"
+            )
         self.stack.append(self.constructors[str(function)](*arguments))
 
+    def instance(self, parts: int) -> None:
+        kind, *arguments = self.last(parts)
+        if not isinstance(kind, Name):
+            raise UserError("its pickle makes an instance of what is no class")
+        make = self.constructors.get(str(kind))
+        self.stack.append(make(*arguments[0]) if make else Opaque(kind))
+
     def build(self, _: Any) -> None:
-        target, _ = self.last(2)
+        target, state = self.last(2)
+        if isinstance(target, Stateful):
+            target.set_state(state)
         # What a state dict carries beside its items is its versions: no use here.
-        if not isinstance(target, dict):
+        elif not isinstance(target, dict | Opaque):
             raise UserError("its pickle sets the state of what is no dictionary")
         self.stack.append(target)
 
@@ -150,21 +177,26 @@ class _Machine:
         self.stack.append(dict(zip(items[::2], items[1::2], strict=True)))
 
     def extend(self, items: list[Any]) -> None:
+        if isinstance(self.stack[-1], Opaque):
+            return
         if not isinstance(self.stack[-1], list):
             raise TypeError("append")
         self.stack[-1].extend(items)
 
     def update(self, items: list[Any]) -> None:
-        if not isinstance(self.stack[-1], dict):
+        target = self.stack[-1]
+        if isinstance(target, Opaque):
+            target = target.items
+        if not isinstance(target, dict):
             raise TypeError("set")
-        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+        target.update(zip(items[::2], items[1::2], strict=True))
 
 
 _CONSTANTS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
     *("FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 _VALUES: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -173,6 +205,7 @@ _VALUES: dict[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": list,  # the order of a set says nothing, and a list hashes nothing
 }
 _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "MARK": _Machine.mark,
@@ -186,12 +219,16 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "GLOBAL": _Machine.named,
     "STACK_GLOBAL": _Machine.stack_named,
     "REDUCE": _Machine.call,
+    "NEWOBJ": lambda machine, _: machine.instance(2),
+    "NEWOBJ_EX": lambda machine, _: machine.instance(3),
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persist,
     "TUPLE": lambda machine, _: machine.make_tuple(0),
     "TUPLE1": lambda machine, _: machine.make_tuple(1),
     "TUPLE2": lambda machine, _: machine.make_tuple(2),
     "TUPLE3": lambda machine, _: machine.make_tuple(3),
+    "FROZENSET": lambda machine, _: machine.make_tuple(0),
+    "ADDITEMS": lambda machine, _: machine.extend(machine.since_mark()),
     "LIST": _Machine.make_list,
     "DICT": _Machine.make_dict,
     "APPEND": lambda machine, _: machine.extend(machine.last(1)),

@@ -69,7 +69,10 @@ def read_generator(
         UserError: the weights are damaged, or not those of the config.
     """
     path = Path(directory) / GENERATOR
-    cfg = HiFiGANConfig(**config["generator"])
+    try:
+        cfg = HiFiGANConfig(**config["generator"])
+    except TypeError as error:  # edited by hand
+        raise UserError(f"{Path(directory) / CONFIG}: generator: {error}") from error
     return hifigan.import_generator(cfg, isolated.read(path), str(path))
 
 

@@ -1,4 +1,4 @@
-"""HiFi-GAN's published weights: names, layouts and the configs beside them.
+"""HiFi-GAN's published weights: their names and layouts.
 
 The generator as of jik876/hifi-gan (``g_*``, Auffusion's ``vocoder.pt``, BigVGAN's
 activations) or transformers' SpeechT5HifiGan; the discriminators of ``do_*``. Weight
@@ -6,17 +6,18 @@ norm may be there or folded, under PyTorch's older names or its newer ones.
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from diffusion_audio.aliases import Params
-from diffusion_audio.audio.spec import PRESETS, AudioSpec
-from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
-from diffusion_audio.models.hifigan import SLOPE, HiFiGANConfig, build_hifigan
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.nn.functional import abstract_params
+from diffusion_audio.pretrained.find import Found, find
 from diffusion_audio.pretrained.rules import (
     SAME,
     Arrays,
@@ -25,7 +26,9 @@ from diffusion_audio.pretrained.rules import (
     Layout,
     Leaf,
     export_params,
+    file_names,
     import_params,
+    listed,
     permuted,
 )
 
@@ -37,36 +40,14 @@ ENDINGS = {
     ".parametrizations.weight.0._u": ".weight_u",
     ".parametrizations.weight.0._v": ".weight_v",
 }
-BEGINNINGS = {"generator.": "", "upsampler.": "ups."}
+# Wrappers that PyTorch puts into the middle of names.
+WRAPPERS = re.compile(
+    r"(?:^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
+UPSAMPLER = re.compile(r"(?:^|(?<=\.))upsampler\.(?=\d)")  # transformers' word
 UNUSED = {"mean", "scale"}  # SpeechT5HifiGan's, which it uses if normalize_before
 
 PAPER: dict[str, dict[str, Any]] = {"mpd": {}, "msd": {}}
-
-# What stands in a ``do_*`` beside the discriminators.
-BESIDE = ("optim_g.", "optim_d.", "steps", "epoch")
-
-# Its names of settings -> ours. The first are the original's, then transformers'.
-SETTINGS = {
-    "num_mels": "n_mels",
-    "model_in_dim": "n_mels",
-    "upsample_initial_channel": "channels",
-    "upsample_rates": "rates",
-    "upsample_kernel_sizes": "kernels",
-    "resblock": "resblock",
-    "resblock_kernel_sizes": "resblock_kernels",
-    "resblock_dilation_sizes": "dilations",
-}
-AUDIO = {
-    "sampling_rate": "sample_rate",
-    "num_mels": "n_mels",
-    "model_in_dim": "n_mels",
-    "n_fft": "n_fft",
-    "win_size": "win_length",
-    "hop_size": "hop_length",
-    "fmin": "fmin",
-    "fmax": "fmax",
-}
-POWER_EPS = 1e-9  # of the original's mels
 
 _KERNEL = permuted(2, 1, 0)
 _TRANSPOSED = permuted(2, 0, 1)
@@ -144,17 +125,17 @@ def discriminator_table(params: Params) -> Iterator[Layer]:
 
 
 def canonical(source: Mapping[str, np.ndarray]) -> Arrays:
-    """The same arrays under the original's names."""
+    """The same arrays under the original's names, wherever in the file they lie."""
     named = {}
     for name, array in source.items():
-        for beginning, ours in BEGINNINGS.items():
-            if name.startswith(beginning):
-                name = ours + name[len(beginning) :]
+        name = UPSAMPLER.sub("ups.", WRAPPERS.sub("", name))
         for ending, ours in ENDINGS.items():
             if name.endswith(ending):
                 name = name[: -len(ending)] + ours
         if name in named:
-            raise UserError(f"the weights have {name} twice, under two spellings")
+            raise UserError(
+                f"the weights have {listed([name])} twice, under two spellings"
+            )
         named[name] = array
     return named
 
@@ -164,13 +145,41 @@ def import_generator(
 ) -> tuple[HiFiGANConfig, Params]:
     """A generator's parameters, with weight norm where the file has it.
 
+    Args:
+        cfg: of the generator, weight norm or not.
+        source: its arrays and no others, by the original's names.
+        whose: what the file is, for errors.
+
     Raises:
         UserError: the arrays are not those of this config.
     """
-    named = {k: v for k, v in canonical(source).items() if k not in UNUSED}
+    named = {name: array for name, array in source.items() if name not in UNUSED}
     cfg = dataclasses.replace(cfg, weight_norm="conv_pre.weight_g" in named)
     like = abstract_params(build_hifigan(cfg))
     return cfg, import_params(generator_table(cfg), named, like, whose)
+
+
+def find_generator(
+    cfg: HiFiGANConfig,
+    source: Mapping[str, np.ndarray],
+    whose: str,
+    take: str | None = None,
+) -> Found[tuple[HiFiGANConfig, Params]]:
+    """A generator among all arrays of a file of others; see `find`.
+
+    Raises:
+        UserError: none or several of this config are in it.
+    """
+    names: frozenset[str] = frozenset()
+    for norm in (False, True):
+        form = dataclasses.replace(cfg, weight_norm=norm)
+        like = abstract_params(build_hifigan(form))
+        names |= file_names(generator_table(form), like)
+
+    def fit(arrays: Arrays, where: str) -> tuple[HiFiGANConfig, Params]:
+        return import_generator(cfg, arrays, where)
+
+    return find(canonical(source), names, fit, whose, take)
 
 
 def export_generator(cfg: HiFiGANConfig, params: Params) -> Arrays:
@@ -181,7 +190,7 @@ def export_generator(cfg: HiFiGANConfig, params: Params) -> Arrays:
 def import_discriminators(
     settings: Mapping[str, Any], source: Mapping[str, np.ndarray], whose: str
 ) -> Params:
-    """MPD and MSD from a ``do_*`` file; its optimisers are left there.
+    """MPD and MSD from a folder of ours: their arrays and no others.
 
     Args:
         settings: as `build_discriminators` takes them; `PAPER` for published ones.
@@ -191,88 +200,41 @@ def import_discriminators(
     Raises:
         UserError: the arrays are not those of these discriminators.
     """
-    named = canonical({k: v for k, v in source.items() if not k.startswith(BESIDE)})
     like = abstract_params(build_discriminators(settings))
-    return import_params(discriminator_table(like), named, like, whose)
+    return import_params(discriminator_table(like), source, like, whose)
+
+
+def find_discriminators(
+    settings: Mapping[str, Any], source: Mapping[str, np.ndarray], whose: str
+) -> Found[Params]:
+    """MPD and MSD among all arrays of a ``do_*`` file; its optimisers are left there.
+
+    Each is found by itself, as each can be wrapped by itself (``mpd.module``).
+
+    Raises:
+        UserError: none or several of either are in it.
+    """
+    named, found = canonical(source), []
+    params: Params = {}
+    for kind in settings:
+        like = abstract_params(build_discriminators({kind: settings[kind]}))
+        table = [
+            layer._replace(theirs=layer.theirs.removeprefix(f"{kind}."))
+            for layer in discriminator_table(like)
+        ]
+
+        def fit(
+            arrays: Arrays, where: str, table: list[Layer] = table, like: Params = like
+        ) -> Params:
+            return import_params(table, arrays, like, where)
+
+        remedy = "give a file that has one"
+        found.append(find(named, file_names(table, like), fit, whose, remedy=remedy))
+        params |= found[-1].model
+    left = [key for key in found[0].left if all(key in each.left for each in found[1:])]
+    return Found(params, " and ".join(each.taken for each in found), tuple(left))
 
 
 def export_discriminators(params: Params) -> Arrays:
     """The original's names and layouts of MPD and MSD."""
     return export_params(discriminator_table(params), params)
-
-
-def generator_config(config: Mapping[str, Any], whose: str) -> HiFiGANConfig:
-    """Our settings from a published config.json.
-
-    Raises:
-        UserError: a setting lacks, or asks for what our generator does not do.
-    """
-    if config.get("normalize_before"):
-        raise UserError(
-            f"{whose} asks for normalize_before, a generator of normalised mels; "
-            "only those of plain log-mels can be imported"
-        )
-    if config.get("leaky_relu_slope", SLOPE) != SLOPE:
-        raise UserError(
-            f"{whose} has leaky_relu_slope {config['leaky_relu_slope']}; expected "
-            f"{SLOPE}"
-        )
-    found = {ours: config[name] for name, ours in SETTINGS.items() if name in config}
-    found.setdefault("resblock", "1")  # transformers knows no other
-    lacking = sorted(set(SETTINGS.values()) - found.keys())
-    if lacking:
-        raise UserError(
-            f"{whose} is no config of a HiFi-GAN: it lacks {', '.join(lacking)}"
-        )
-    try:
-        return HiFiGANConfig(**found | {"resblock": str(found["resblock"])})
-    except TypeError as error:
-        raise UserError(f"{whose} has a setting of the wrong type: {error}") from error
-
-
-def audio_spec(
-    config: Mapping[str, Any], hop_length: int, preset: str | None, whose: str
-) -> AudioSpec:
-    """The mels that a published vocoder takes.
-
-    Args:
-        config: the published config.json.
-        hop_length: of the generator.
-        preset: name of the AudioSpec; needed where the config does not say all, as
-            transformers' does not.
-        whose: what the config is, for errors.
-
-    Raises:
-        UserError: the preset lacks, is unknown or contradicts the config.
-    """
-    said = {ours: config[name] for name, ours in AUDIO.items() if name in config}
-    said["hop_length"] = hop_length
-    if preset is None:
-        if not {"n_fft", "win_length", "sample_rate"} <= said.keys():
-            raise UserError(
-                f"{whose} does not say how its mels are made; give --audio="
-                f"{'|'.join(_fitting(said) or PRESETS)}"
-            )
-        return AudioSpec(**{"power_eps": POWER_EPS, **said})
-    if preset not in PRESETS:
-        raise unknown("audio preset", preset, PRESETS)
-    wrong = _contradictions(PRESETS[preset], said)
-    if wrong:
-        raise UserError(
-            f"audio preset {preset!r} is not that of {whose}: {'; '.join(wrong)}"
-        )
-    return PRESETS[preset]
-
-
-def _contradictions(spec: AudioSpec, said: Mapping[str, Any]) -> list[str]:
-    theirs = spec.to_dict()
-    top = spec.sample_rate / 2
-    return [
-        f"{name} {theirs[name]} != {value}"
-        for name, value in said.items()
-        if theirs[name] != (top if name == "fmax" and value is None else value)
-    ]
-
-
-def _fitting(said: Mapping[str, Any]) -> list[str]:
-    return [name for name, spec in PRESETS.items() if not _contradictions(spec, said)]

@@ -11,11 +11,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.pretrained import torch_file
+from diffusion_audio.pretrained import safetensors_file, torch_file
 
 SECONDS = 600
 SPARE = 2 << 30  # bytes of memory beside a few copies of the file
@@ -33,25 +32,16 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    if start == b"PK\x03\x04" or start[:1] == b"\x80":
+    # After its header's length, which may begin like a pickle, safetensors has a brace.
+    if start[8:] != b"{" and start.startswith((b"PK\x03\x04", b"\x80")):
         with tempfile.TemporaryDirectory() as folder:
             converted = Path(folder) / "weights.safetensors"
             _convert_apart(path, converted)
-            return _load(converted)
-    return _load(path)
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is neither a whole safetensors file nor one of PyTorch: "
-            f"{str(error).splitlines()[0][:200]}"
-        ) from error
+            return safetensors_file.read(converted)
+    return safetensors_file.read(path)
 
 
 def _convert_apart(source: Path, target: Path) -> None:

@@ -1,19 +1,21 @@
-"""Finds the files of a published vocoder, and reads them as ours."""
+"""Reads a published vocoder as ours, and says what it took for what."""
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError
-from diffusion_audio.pretrained import hifigan, isolated
-
-# Where a folder keeps its generator: transformers', Auffusion's, then the newest g_*.
-GENERATORS = ("model.safetensors", "pytorch_model.bin", "vocoder.pt")
-LARGEST_CONFIG = 1 << 20
+from diffusion_audio.pretrained import (
+    config_file,
+    hifigan,
+    hifigan_config,
+    weight_files,
+)
 
 
 class Published(NamedTuple):
@@ -28,72 +30,115 @@ class Published(NamedTuple):
     params: dict[str, Params]
 
 
-def read(source: str | Path, audio: str | None = None) -> Published:
+def read(
+    source: str | Path,
+    audio: str | None = None,
+    *,
+    cut: str | None = None,
+    take: str | None = None,
+) -> Published:
     """Reads a published vocoder.
+
+    What it found, what it left and what it assumed is logged, a line each.
 
     Args:
         source: a file of weights, or a folder that has one; config.json lies beside.
-        audio: preset of the AudioSpec, where the config does not say all of it.
+        audio: preset of the AudioSpec and changes, where the config does not say all
+            of it; see `hifigan_config.audio_spec`.
+        cut: where the generator cuts an odd sample, where the config leaves it open;
+            see `hifigan_config.generator_config`.
+        take: under which key of the file the generator lies, where several do; see
+            `find`.
 
     Raises:
         UserError: a file lacks, is damaged, hostile or of another model.
     """
-    weights = _weights(Path(source))
+    weights, left = weight_files.choose(Path(source))
+    if left:
+        logging.info("%s: took %s, left %s", source, weights.name, ", ".join(left))
     config_path = weights.parent / "config.json"
-    published = _read_config(config_path)
-    cfg = hifigan.generator_config(published, str(config_path))
-    spec = hifigan.audio_spec(published, cfg.hop_length, audio, str(config_path))
-    arrays = isolated.read(weights)
-    cfg, generator = hifigan.import_generator(cfg, arrays, str(weights))
-    params = {"generator": generator}
-    judges = weights.with_name(weights.name.replace("g_", "do_", 1))
-    if weights.name.startswith("g_") and judges.is_file():
-        params["discriminators"] = hifigan.import_discriminators(
-            hifigan.PAPER, isolated.read(judges), str(judges)
+    if not config_path.exists():
+        raise UserError(
+            f"{config_path} lacks: the weights do not say their own shape; put the "
+            "published config.json there"
         )
+    published = config_file.read(config_path)
+    cfg = hifigan_config.generator_config(published, str(config_path), cut)
+    spec, assumed = hifigan_config.audio_spec(
+        published, cfg.hop_length, audio, str(config_path)
+    )
+    if assumed:
+        logging.info(
+            "%s does not say %s: assumed as HiFi-GAN's code does; --audio=field=value "
+            "says otherwise",
+            config_path,
+            ", ".join(assumed),
+        )
+    found = hifigan.find_generator(cfg, weight_files.read(weights), str(weights), take)
+    logging.info("%s: %s", weights, found)
+    cfg, generator = found.model
+    params = {"generator": generator}
     config: dict[str, Any] = {
         "task": "vocoder",
         "audio": spec.to_dict(),
         "generator": dataclasses.asdict(cfg),
         "origin": {"file": weights.name, "sha256": _sha256(weights)},
     }
-    if "discriminators" in params:
+    judges = weights.with_name(weights.name.replace("g_", "do_", 1))
+    if weights.name.startswith("g_") and judges.is_file():
+        params["discriminators"] = _discriminators(judges)
         config["discriminators"] = hifigan.PAPER
     return Published(config, params)
 
 
-def _weights(source: Path) -> Path:
-    if source.is_file():
-        return source
-    if not source.is_dir():
-        raise UserError(f"{source}: no such file or folder")
-    numbered = sorted(source.glob("g_" + "[0-9]" * 8))
-    found = [p for name in GENERATORS if (p := source / name).is_file()] + numbered[-1:]
-    if not found:
-        raise UserError(
-            f"{source} has no vocoder in it: expected {', '.join(GENERATORS)} or "
-            "g_00000000"
-        )
-    return found[0]
+def refusal(directory: Path, config: Mapping[str, Any] | None) -> UserError:
+    """The error for a directory of others where one of this program is expected.
+
+    Args:
+        directory: what was given.
+        config: its config.json; None where there is none.
+    """
+    what = f"{directory} is not a run"
+    ours = "expected the --workdir of a training run, or a folder that `convert` wrote"
+    if config is None:
+        published = weight_files.has_weights(directory)
+    else:
+        published = hifigan_config.is_vocoder(config)
+    if directory.is_file():
+        what = f"{directory} is a file and not a run"
+        published = directory.suffix in weight_files.ENDINGS
+    elif config is None and directory.is_dir():
+        what += f": {directory / 'config.json'} lacks"
+    elif config is None:
+        what += ": no such directory"
+    else:
+        what += ": its config.json is of another program"
+    hint = (
+        f"; if this is a published vocoder, `diffusion-audio convert {directory} "
+        "--out=DIR` makes DIR one"
+    )
+    return UserError(f"{what}; {ours}{hint if published else ''}")
 
 
-def _read_config(path: Path) -> Mapping[str, Any]:
+def _discriminators(path: Path) -> Params:
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UserError(f"{path} is too large for a config")
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        found = hifigan.find_discriminators(
+            hifigan.PAPER, weight_files.read(path), str(path)
+        )
+    except UserError as error:
         raise UserError(
-            f"{path} lacks: the weights do not say their own shape; put the published "
-            "config.json there"
+            f"{error}; without {path.name} beside it the generator converts alone"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is no config: expected a JSON object")
-    return config
+    logging.info("%s: %s", path, found)
+    return found.model
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a file; of an index, that of the digests of its files, one after another."""
+    digests = []
+    for part in weight_files.parts(path):
+        with part.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(each.digest() for each in digests)).hexdigest()

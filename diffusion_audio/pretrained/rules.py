@@ -16,6 +16,7 @@ from diffusion_audio.errors import UserError
 
 Arrays = dict[str, np.ndarray]
 SHOWN = 4  # names of each kind in an error
+LONGEST_NAME = 160  # characters of one item of an error
 
 
 class Layout(NamedTuple):
@@ -68,15 +69,19 @@ def import_params(
         NumPy arrays in the tree of ``like``, in its types.
 
     Raises:
-        UserError: names what lacks, what is left over and what has another shape.
+        UserError: names what lacks, what is left over, what has another shape, and what
+            is no finite floating-point number.
     """
     params: Params = {}
-    missing, misshapen = [], []
+    missing, misshapen, wrong = [], [], []
     names = dict(_names(table, like))
     for path, (name, layout) in names.items():
         wanted = _at(like, path)
         if name not in source:
             missing.append(name)
+            continue
+        if source[name].dtype.kind != "f":  # whole numbers are of quantised weights
+            wrong.append(f"{name} is of {source[name].dtype}, not floating point")
             continue
         try:
             array = layout.ours(source[name]) if source[name].ndim else source[name]
@@ -86,6 +91,9 @@ def import_params(
             there, expected = list(source[name].shape), list(wanted.shape)
             misshapen.append(f"{name} is {there}, which cannot be our {expected}")
             continue
+        if not np.all(np.abs(array) <= np.finfo(wanted.dtype).max):  # nor NaN
+            wrong.append(f"{name} has values that are no finite {wanted.dtype}")
+            continue
         *parents, leaf = path.split("/")
         node = params
         for parent in parents:
@@ -93,9 +101,10 @@ def import_params(
         node[leaf] = np.ascontiguousarray(array, wanted.dtype)
     unused = sorted(source.keys() - {name for name, _ in names.values()})
     faults = [
-        *_list("lacks", missing),
-        *_list("has what this model has no place for:", unused),
-        *_list("has another shape:", misshapen),
+        *_fault("lacks", missing),
+        *_fault("has what this model has no place for:", unused),
+        *_fault("has another shape:", misshapen),
+        *_fault("has what is no weight:", wrong, 1),
     ]
     if faults:
         raise UserError(
@@ -111,6 +120,11 @@ def export_params(table: Iterable[Layer], params: Params) -> Arrays:
         name: np.ascontiguousarray(layout.theirs(np.asarray(_at(params, path))))
         for path, (name, layout) in _names(table, params).items()
     }
+
+
+def file_names(table: Iterable[Layer], params: Params) -> frozenset[str]:
+    """The names that a tree of (abstract) parameters has in a file."""
+    return frozenset(name for name, _ in _names(table, params).values())
 
 
 def _names(table: Iterable[Layer], params: Params) -> dict[str, tuple[str, Layout]]:
@@ -147,7 +161,14 @@ def _at(params: Params, path: str) -> Any:
     return node
 
 
-def _list(fault: str, names: list[str]) -> Iterator[str]:
+def listed(names: Iterable[str], most: int = SHOWN) -> str:
+    """The first names of many, each cut and printable, and how many more there are."""
+    names = list(names)
+    shown = ["".join(c if c.isprintable() else "?" for c in n) for n in names[:most]]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(n[:LONGEST_NAME] for n in shown) + more
+
+
+def _fault(fault: str, names: list[str], most: int = SHOWN) -> Iterator[str]:
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        yield f"{fault} {', '.join(names[:SHOWN])}{more}"
+        yield f"{fault} {listed(names, most)}"

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.pretrained import data_pickle
-from diffusion_audio.pretrained.data_pickle import Name
+from diffusion_audio.pretrained import data_pickle, inert
+from diffusion_audio.pretrained.data_pickle import Name, Opaque
+from diffusion_audio.pretrained.safetensors_file import widened
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the older format
 PROTOCOL = 1001
@@ -43,7 +44,7 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-NAMES = frozenset(f"torch.{name}" for name in STORAGES)
+MODULES = ("torch", "torch.cuda")  # where PyTorch's types of storage are named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Tensor:
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """All tensors and numbers of a file, nested names joined by dots.
+    """All tensors, NumPy arrays and numbers of a file, nested names joined by dots.
+
+    What else a file of training holds, such as options and texts, is passed over.
 
     Raises:
         UserError: the file is damaged, of another format, or holds more than data.
@@ -101,6 +104,11 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
         roots = [n[: -len("data.pkl")] for n in members if n.endswith("/data.pkl")]
         if len(roots) != 1:
             raise UserError("is no file of weights: it has no single data.pkl")
+        if any(name.startswith(f"{roots[0]}code/") for name in members):
+            raise UserError(
+                "is a TorchScript program; in PyTorch, torch.save(torch.jit.load(FILE)"
+                ".state_dict(), NEW) makes a file of its weights alone"
+            )
 
         def content(name: str) -> bytes:
             info = members.get(roots[0] + name)
@@ -121,13 +129,16 @@ def _read_stream(file: BinaryIO) -> dict[str, np.ndarray]:
     if _unpickle(file) != MAGIC or _unpickle(file) != PROTOCOL:
         raise UserError("is no file of weights that PyTorch wrote")
     _unpickle(file)  # what machine wrote it
-    value = _unpickle(file)
+    sizes: dict[str, Storage] = {}
+
+    def noted(identifier: Any) -> Any:
+        found = _storage(identifier)
+        if isinstance(found, Storage):
+            sizes[found.key] = found
+        return found
+
+    value = data_pickle.load(file, CONSTRUCTORS, noted)
     keys = _unpickle(file)
-    sizes = {
-        tensor.storage.key: tensor.storage
-        for _, tensor in _leaves(value)
-        if isinstance(tensor, Tensor)
-    }
     blocks: dict[str, bytes] = {}
     for key in keys:
         if key not in sizes:
@@ -146,14 +157,21 @@ def _read_stream(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _unpickle(stream: Any) -> Any:
-    return data_pickle.load(stream, CONSTRUCTORS, NAMES, _storage)
+    return data_pickle.load(stream, CONSTRUCTORS, _storage)
 
 
-def _storage(identifier: Any) -> Storage:
-    """The storage that a persistent id stands for."""
+def _storage(identifier: Any) -> Storage | Name:
+    """The storage that a persistent id stands for, or the class of a module."""
+    if identifier[0] == "module" and isinstance(identifier[1], Name):
+        return identifier[1]
     kind, name, key, _, size, *view = identifier
     if kind != "storage" or not isinstance(name, Name) or any(view):
         raise UserError("names a storage that is none")
+    if name.module not in MODULES or name.name not in STORAGES:
+        raise UserError(
+            f"names {str(name)[:80]!r} as the type of a tensor's numbers, as of 8-bit "
+            f"floats; expected {', '.join(STORAGES)}"
+        )
     return Storage(str(key), STORAGES[name.name], _whole(size))
 
 
@@ -178,11 +196,30 @@ def _tensor(
     return Tensor(storage, offset, shape, strides)
 
 
+def _typed_tensor(function: Name, _kind: Name, arguments: Any, *_: Any) -> Tensor:
+    """A tensor of a class derived from PyTorch's, which is left out."""
+    if not str(function).startswith("torch._utils._rebuild_"):
+        raise UserError(f"its pickle makes a tensor by {str(function)[:80]!r}")
+    tensor: Tensor = CONSTRUCTORS[str(function)](*arguments)
+    return tensor
+
+
+def _tensor_by_type(*arguments: Any) -> Tensor:
+    """PyTorch's way for the types that it has no class of storage for."""
+    kind = next((str(a)[:80] for a in arguments if isinstance(a, Name)), "another type")
+    raise UserError(
+        f"has a tensor of {kind}; expected float16, bfloat16, float32 or float64"
+    )
+
+
 CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda items=(): dict(items),
+    **inert.CONSTRUCTORS,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_by_type,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
+    "torch._tensor._rebuild_from_type_v2": _typed_tensor,
 }
 
 
@@ -200,6 +237,8 @@ def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
     waiting, seen = [("", value, 0)], 0
     while waiting:
         name, value, depth = waiting.pop()
+        if isinstance(value, Opaque) and value.items:
+            value = value.items
         if not isinstance(value, dict | list | tuple):
             yield name, value
             continue
@@ -217,15 +256,27 @@ def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _arrays(value: Any, content: Callable[[Storage], bytes]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
+    objects = []
     for name, leaf in _leaves(value):
+        if isinstance(leaf, Opaque):
+            objects.append(leaf)
+            continue
         if name in arrays:
             raise UserError(f"has two entries of the name {name}")
         if isinstance(leaf, Tensor):
             arrays[name] = _array(leaf, content(leaf.storage))
+        elif isinstance(leaf, inert.Array) and leaf.value is not None:
+            arrays[name] = leaf.value
         elif isinstance(leaf, bool | float) or (
             isinstance(leaf, int) and abs(leaf) < 2**63
         ):
             arrays[name] = np.asarray(leaf)
+    if objects and not any(array.ndim for array in arrays.values()):
+        raise UserError(
+            f"holds no arrays but an object of class {str(objects[0].kind)[:80]!r}, "
+            "which only its own program can take apart; there, "
+            "torch.save(model.state_dict(), NEW) makes a file of its weights alone"
+        )
     return arrays
 
 
@@ -236,8 +287,7 @@ def _array(tensor: Tensor, content: bytes) -> np.ndarray:
             f"is cut off: {len(content)} bytes where a tensor needs {storage.bytes}"
         )
     if storage.dtype == BFLOAT16:
-        wide = np.frombuffer(content, "<u2").astype("<u4") << 16
-        numbers = wide.view("<f4")
+        numbers = widened(content)
     else:
         numbers = np.frombuffer(content, storage.dtype)
     if not math.prod(tensor.shape):

@@ -93,8 +93,17 @@ def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
     One in which nothing was saved takes any.
 
     Raises:
-        UserError: naming what differs.
+        UserError: naming what differs; or the directory is not of a run.
     """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir} is a file; expected a directory for the run")
+    if (workdir / CONFIG).exists():
+        read_config(workdir)  # refuses what is another program's
+    if folder.is_weights(workdir):
+        raise UserError(
+            f"{workdir} is converted weights of a vocoder, and a run would be written "
+            "over them; give another --workdir"
+        )
     if not begun(workdir):
         return
     changed = [

@@ -22,10 +22,10 @@ from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
 from diffusion_audio.training.workdir import (
+    TASKS,
     read_config,
 )
 
-TASKS = ("vae", "vocoder", "diffusion", "classifier")
 TOKENIZER = "tokenizer.json"
 
 
@@ -193,6 +193,10 @@ def read_run(workdir: str | Path) -> Trained:
 
     workdir = Path(workdir)
     config = read_config(workdir)
+    if folder.is_weights(workdir):
+        raise UserError(
+            f"{workdir} is converted weights of a vocoder; expected a training run"
+        )
     path = workdir / TOKENIZER
     tokenizer = (
         Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None

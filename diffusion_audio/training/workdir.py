@@ -18,7 +18,9 @@ from typing import Any
 import jax
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.pretrained import config_file, published
 
+TASKS = ("vae", "vocoder", "diffusion", "classifier")
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 CONFIG = "config.json"
@@ -49,18 +51,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:
-    """The resolved config of a run.
+    """The resolved config of a run, or of a folder of converted weights.
 
     Raises:
-        UserError: the directory is not that of a run.
+        UserError: the directory is neither; what `convert` can make one is said.
     """
-    path = Path(workdir) / CONFIG
-    if not path.is_file():
-        raise UserError(
-            f"{workdir} is not a run: expected {path}; give the --workdir of a "
-            "training run"
-        )
-    return read_json(path)
+    workdir = Path(workdir)
+    path = workdir / CONFIG
+    if not path.exists():
+        raise published.refusal(workdir, None)
+    config = config_file.read(path)
+    groups = ("audio", "generator") if config.get("task") == "vocoder" else ("audio",)
+    if config.get("task") not in TASKS or not all(
+        isinstance(config.get(group), dict) for group in groups
+    ):
+        raise published.refusal(workdir, config)
+    return config
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.training import run
+from diffusion_audio.training.trained import resolve
 from diffusion_audio.training.workdir import write_json
 from tests.recipes import folder_of_audio, tiny
 
@@ -95,7 +96,7 @@ def test_a_run_that_lost_its_tokenizer_does_not_learn_another(tmp_path, source, 
     config = tiny("diffusion", source)
     work = tmp_path / "run"
     work.mkdir()
-    write_json(work / "config.json", run.resolve(config))
+    write_json(work / "config.json", resolve(config))
     (work / "checkpoints" / "steps" / "2").mkdir(parents=True)
     with pytest.raises(UserError, match=r"lacks tokenizer\.json"):
         run.train(config, work)
