@@ -126,12 +126,12 @@ def choose(entries: list[Entry], name: str, split: str) -> list[Entry]:
 
 def _no_split(entries: list[Entry], name: str, split: str) -> UserError:
     clips = Counter(entry.split for entry in entries)
-    known = ", ".join(f"{key!r} of {count}" for key, count in sorted(clips.items()))
-    first = min(clips, key=in_order)
+    names = sorted(clips, key=in_order)
+    known = ", ".join(f"{key} ({clips[key]})" for key in names)
     option = "train_split" if canonical(split) == "train" else "evaluation_split"
     return UserError(
-        f"{name} has no split {split!r}; its {len(entries)} clips are of {known}: "
-        f"choose one by --config.data.{option}={first}, or give clips that split"
+        f"{name} has no split {split!r}; it has, with so many clips: {known}; choose "
+        f"one by --config.data.{option}={names[0]}, or give clips that split"
     )
 
 
@@ -151,8 +151,8 @@ def _faults(listing: Listing) -> tuple[str, ...]:
 def _described(bad: list[Entry]) -> str:
     first = bad[0]
     detail = first.fault.detail if first.fault else ""
-    more = f"; {len(bad)} in all, which `data check` names" if len(bad) > 1 else ""
-    return f"{shortened(first.name)!r}: {detail}{more}"
+    more = f" ({len(bad)} bad clips in all; `data check` names them)"
+    return f"{shortened(first.name)!r}: {detail}{more if len(bad) > 1 else ''}"
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import soundfile
 
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data import pipeline
+from diffusion_audio.data.inventory import clip_hash
 from diffusion_audio.data.source import drawn_evenly, open_source
 from diffusion_audio.errors import UserError
 from tests.data.folders import write
@@ -126,9 +127,9 @@ def test_a_split_that_is_not_there_names_those_that_are(
     tmp_path: Path, split: str, hint: str
 ) -> None:
     sound(tmp_path / "a.wav")
-    with pytest.raises(UserError, match=f"no split {split!r}; its 1 clip") as raised:
+    with pytest.raises(UserError, match=f"no split {split!r}; it has,") as raised:
         open_source(f"folder:{tmp_path}", split, RATE)
-    assert "'train' of 1" in str(raised.value)
+    assert ": train (1);" in str(raised.value)
     assert hint in str(raised.value)
 
 
@@ -149,7 +150,7 @@ def test_what_is_not_used_is_said_once(clips: Path, caplog) -> None:
     assert text.startswith(f"not used of folder:{clips}: 'captions.json'")
     assert "'b.flac': not among those of 'metadata.csv'" in text
     assert "'gone.wav': no such file" in text
-    assert text.endswith("; 2 in all, which `data check` names")
+    assert text.endswith("(2 bad clips in all; `data check` names them)")
 
 
 def test_a_known_fault_is_met_when_it_is_drawn(clips: Path) -> None:
@@ -188,3 +189,15 @@ def test_clips_drawn_evenly_pass_over_bad_ones(tmp_path: Path, caplog) -> None:
         path.write_bytes(b"RIFF")
     with pytest.raises(UserError, match=r"no clip of .* is good"):
         drawn_evenly(source, 2, 100, seed=0)
+
+
+def test_a_file_that_may_not_be_opened_is_not_hashed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes(b"secret")
+    root = tmp_path / "root"
+    sound(root / "a.wav")
+    (root / "link.wav").symlink_to(outside)
+    rows = ["a.wav,x,train", "link.wav,x,train"]
+    write(root / "metadata.csv", "file_name,caption,split", *rows)
+    source = open_source(f"folder:{root}", "train", RATE)
+    assert source.inventory()["link.wav"] == clip_hash(None, ("x",), {})
