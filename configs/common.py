@@ -1,6 +1,25 @@
 """What the recipes share: the groups of every config, and how presets are read."""
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
+
+# Every field of an AudioSpec; one that is not set is as the preset has it.
+AUDIO_FIELDS = {
+    "sample_rate": int,
+    "n_fft": int,
+    "win_length": int,
+    "hop_length": int,
+    "n_mels": int,
+    "fmin": float,
+    "fmax": float,
+    "mel_scale": str,
+    "mel_norm": str,
+    "log": str,
+    "floor": float,
+    "power_eps": float,
+    "framing": str,
+    "value_low": float,
+    "value_high": float,
+}
 
 
 def base(task: str, audio: str) -> ConfigDict:
@@ -14,7 +33,7 @@ def base(task: str, audio: str) -> ConfigDict:
         {
             "task": task,
             "seed": 0,
-            "audio": {"preset": audio},
+            "audio": {"preset": audio, **_audio_fields()},
             "data": {
                 "source": "tones",
                 "train_split": "train",
@@ -45,6 +64,10 @@ def base(task: str, audio: str) -> ConfigDict:
             "parallel": {"mode": "jit", "data": -1, "fsdp": 1},
         }
     )
+
+
+def _audio_fields() -> dict:
+    return {name: config_dict.placeholder(kind) for name, kind in AUDIO_FIELDS.items()}
 
 
 def apply(config: ConfigDict, arg: str, presets: dict) -> ConfigDict:

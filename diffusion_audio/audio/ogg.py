@@ -8,7 +8,7 @@ from diffusion_audio.audio.parts import Part
 from diffusion_audio.audio.raw import RawFile
 
 HEADER = 27  # bytes before the table of segments
-CONTINUED, FIRST, LAST = 1, 2, 4
+FIRST, LAST = 2, 4  # flags of a page
 CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC")
 
 

@@ -153,16 +153,31 @@ class AudioSpec:
     def from_config(cls, config: Mapping[str, Any]) -> "AudioSpec":
         """The spec of a config group: ``preset`` and overrides, or all fields.
 
+        Beside a preset, a field that is ``None`` is as the preset has it; the preset
+        may be any text that `parse` takes, where ``fmax=none`` is another value.
+
         Raises:
             UserError: for an unknown preset or field.
         """
         fields = {name: config[name] for name in config}
-        preset = fields.pop("preset", None)
-        if preset is None:
+        if "preset" not in fields:
             return cls.from_dict(fields)
-        if preset not in PRESETS:
-            raise unknown("audio preset", preset, PRESETS)
-        return cls.from_dict(PRESETS[preset].to_dict() | fields)
+        preset = fields.pop("preset")
+        told = {name: value for name, value in fields.items() if value is not None}
+        return cls.from_dict((_fields(preset) if preset else {}) | told)
+
+    @classmethod
+    def parse(cls, text: str) -> "AudioSpec":
+        """The spec that a line names: ``PRESET``, and fields that differ from it.
+
+        Args:
+            text: such as ``"hifigan_22k"`` or ``"hifigan_22k,fmin=30,fmax=none"``;
+                without a preset, all fields that have no default.
+
+        Raises:
+            UserError: for an unknown preset or field, or a value that is none.
+        """
+        return cls.from_dict(_fields(text))
 
     @classmethod
     def parse(cls, text: str) -> "AudioSpec":
@@ -214,6 +229,42 @@ class AudioSpec:
                 f"({mine} != {theirs}): {'; '.join(differences)}; "
                 "use parts trained with one spec"
             )
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """The fields of ``PRESET,FIELD=VALUE,...``; values are not checked yet."""
+    first, *rest = [word.strip() for word in str(text).split(",")]
+    fields: dict[str, Any] = {}
+    if "=" in first:
+        rest = [first, *rest]
+    elif first not in PRESETS:
+        raise unknown("audio preset", first, PRESETS)
+    else:
+        fields = PRESETS[first].to_dict()
+    told: dict[str, Any] = {}
+    for word in rest:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or not value:
+            raise UserError(
+                f"audio spec {text!r}: expected FIELD=VALUE after the preset, such as "
+                f"fmax=12000, got {word!r}"
+            )
+        if name in told:
+            raise UserError(f"audio spec {text!r} gives {name} twice")
+        told[name] = _value(value)
+    return fields | told
+
+
+def _value(text: str) -> Any:
+    """A number, ``None`` for ``none``, else the text."""
+    if text.lower() == "none":
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def _canonical(name: str, kind: Any, value: Any) -> Any:
@@ -283,6 +334,26 @@ PRESETS: dict[str, AudioSpec] = {
         hop_length=256,
         n_mels=80,
         fmax=8000.0,
+        power_eps=1e-9,
+    ),
+    # BigVGAN v2 (Lee et al. 2023), from NVIDIA's bigvgan_v2_24khz_100band_256x and
+    # bigvgan_v2_44khz_128band_512x: HiFi-GAN's mels up to half the rate.
+    "bigvgan_24k": AudioSpec(
+        sample_rate=24000,
+        n_fft=1024,
+        win_length=1024,
+        hop_length=256,
+        n_mels=100,
+        fmax=12000.0,
+        power_eps=1e-9,
+    ),
+    "bigvgan_44k": AudioSpec(
+        sample_rate=44100,
+        n_fft=2048,
+        win_length=2048,
+        hop_length=512,
+        n_mels=128,
+        fmax=22050.0,
         power_eps=1e-9,
     ),
     # The embedded set: 64 frames are 16,384 samples. A small dynamic range is what

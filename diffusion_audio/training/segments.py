@@ -12,8 +12,14 @@ def check_latents(
     """Refuses segments that a VAE, or patches, cannot make smaller by its factor.
 
     Raises:
-        UserError: naming the nearest length that works.
+        UserError: naming the nearest length that works; also if a VAE cannot make
+            the mel bands smaller.
     """
+    if isinstance(cfg, VAEConfig) and spec.n_mels % cfg.factor:
+        raise UserError(
+            f"the audio spec has {spec.n_mels} mel bands, but the VAE takes multiples "
+            f"of {cfg.factor}; set config.audio.n_mels or config.audio.preset to such"
+        )
     frames = spec.frames(round(seconds * spec.sample_rate))
     if frames % cfg.factor:
         fitting = max(round(frames / cfg.factor), 1) * cfg.factor

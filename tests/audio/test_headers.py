@@ -124,6 +124,9 @@ def test_flac_of_a_lying_header(tmp_path, total):
         np.testing.assert_array_equal(wave, decoded(ONE["FLAC PCM_16"]))
     other = with_total(OTHER["FLAC PCM_16"], 0)
     assert probe(put(tmp_path, data + id3(99) + other)).seconds == 1.7
+    for cut in (1, 500):  # the last frame is there, but not whole
+        path = put(tmp_path, with_total(data, 0)[:-cut])
+        refused("truncated", path, "ends within a frame: cut off")
     more = with_total(ONE["FLAC PCM_16"], RATE + 1)
     refused("truncated", put(tmp_path, more), r"1\.00 s of the 1\.00 s")
 

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
+from absl import flags
+from ml_collections import ConfigDict, config_flags
 
+from configs import common
 from diffusion_audio.audio.spec import PRESETS, AudioSpec
 from diffusion_audio.errors import UserError
 
@@ -76,6 +78,8 @@ def test_hash_is_a_contract():
         "audioldm_16k": "26aaf4765e32",
         "audioldm_48k": "81e52de9610d",
         "auffusion_16k": "a89898cb092f",
+        "bigvgan_24k": "1df6b2fe1773",
+        "bigvgan_44k": "a65eb4d03961",
         "hifigan_22k": "c98390bf3fd5",
         "tones_16k": "30b53cc45045",
     }
@@ -123,7 +127,6 @@ def test_frames_and_samples_agree():
         ({"n_fft": "1024"}, "n_fft must be a number, got '1024'"),
         ({"n_fft": 1024.5}, "n_fft must be a whole number"),
         ({"n_mels": True}, "n_mels must be a number"),
-        ({"n_mels": None}, "n_mels must be a number, got None"),
         ({"floor": math.nan}, "floor must be a number"),
         ({"n_mels": 0}, "n_mels must be at least 1"),
         ({"win_length": 2048}, "win_length must be at most n_fft"),
@@ -146,6 +149,65 @@ def test_bad_fields_are_one_clear_line(change, message):
     with pytest.raises(UserError, match=message) as caught:
         AudioSpec.from_config({"preset": "hifigan_22k"} | change)
     assert "\n" not in str(caught.value)
+
+
+def test_a_preset_and_fields_in_a_line():
+    """As `convert --audio=` and ``config.audio.preset`` take them."""
+    assert AudioSpec.parse("hifigan_22k") == SPEC
+    changed = dataclasses.replace(SPEC, fmin=30, fmax=None, hop_length=512)
+    assert AudioSpec.parse("hifigan_22k, fmin=30,fmax=none,hop_length=512") == changed
+    assert AudioSpec.parse("hifigan_22k,log=log10,floor=1e-3") == dataclasses.replace(
+        SPEC, log="log10", floor=1e-3
+    )
+    unscaled = AudioSpec.parse("tones_16k,value_low=none,value_high=none")
+    assert unscaled.value_low is unscaled.value_high is None
+    every = ",".join(f"{name}={value}" for name, value in SPEC.to_dict().items())
+    assert AudioSpec.parse(every) == SPEC
+    assert AudioSpec.from_config({"preset": "hifigan_22k,fmin=30"}).fmin == 30
+    both = {"preset": "hifigan_22k,fmin=30", "fmin": 20, "fmax": None}
+    assert AudioSpec.from_config(both) == dataclasses.replace(SPEC, fmin=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hifigan", "unknown audio preset 'hifigan'; did you mean 'hifigan_22k'"),
+        ("hifigan_22k,fmx=3", "audio spec field 'fmx'; did you mean 'fmax'"),
+        ("hifigan_22k,fmax", "expected FIELD=VALUE .*, got 'fmax'"),
+        ("hifigan_22k,fmax=", "expected FIELD=VALUE"),
+        ("hifigan_22k,", "expected FIELD=VALUE"),
+        ("hifigan_22k,fmax=high", "fmax must be a number, got 'high'"),
+        ("hifigan_22k,n_mels=80.5", "n_mels must be a whole number, got 80.5"),
+        ("hifigan_22k,n_mels=none", "n_mels must be a number, got None"),
+        ("hifigan_22k,fmax=inf", "fmax must be a number, got inf"),
+        ("hifigan_22k,fmin=1,fmin=2", "gives fmin twice"),
+        ("n_mels=80", "audio spec lacks sample_rate, n_fft, win_length, hop_length"),
+        ("", "unknown audio preset ''"),
+    ],
+)
+def test_a_bad_line_is_one_clear_line(text, message):
+    with pytest.raises(UserError, match=message) as caught:
+        AudioSpec.parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_of_a_recipe_can_be_set():
+    """Each by its flag, of its type; what is not set is as the preset has it."""
+    assert list(common.AUDIO_FIELDS) == [f.name for f in dataclasses.fields(AudioSpec)]
+    other = PRESETS["bigvgan_44k"].to_dict()
+    other |= {"fmin": 7, "mel_scale": "htk", "mel_norm": "none", "log": "log10"}
+    other |= {"framing": "centre", "value_low": -3, "value_high": 4.5}
+    config = common.base("vae", audio="hifigan_22k")
+    assert AudioSpec.from_config(config.audio) == SPEC
+    values = flags.FlagValues()
+    words = [f"--config.audio.{name}={value}" for name, value in other.items()]
+    config_flags.DEFINE_config_dict(
+        "config", config, flag_values=values, sys_argv=["test", *words]
+    )
+    values(["test", *words])
+    assert AudioSpec.from_config(values.config.audio) == AudioSpec.from_dict(other)
+    again = common.base("vae", audio="hifigan_22k")
+    assert AudioSpec.from_config(again.audio) == SPEC  # nothing is shared
 
 
 def test_missing_fields_are_named():

@@ -41,3 +41,13 @@ def test_the_tasks_ask(task):
         config.patches.size = 4  # 16 channels, as the UNet has
     with pytest.raises(UserError, match=r"62 mel frames, but .* set it to 1\.024"):
         make_task(resolve(config))
+
+
+def test_mel_bands_that_a_vae_cannot_make_smaller():
+    """100 bands are no multiple of 8, and known to be none before any data is read."""
+    config = recipe("vae", "folder")
+    config.audio.preset = "bigvgan_24k"
+    with pytest.raises(UserError, match="100 mel bands, but the VAE takes multiples"):
+        make_task(resolve(config))
+    config.audio.n_mels = 104
+    make_task(resolve(config))
