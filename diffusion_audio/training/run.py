@@ -28,6 +28,7 @@ from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
 from diffusion_audio.training.workdir import (
+    CONFIG,
     claim,
     config_hash,
     read_config,
@@ -119,6 +120,7 @@ def _train(
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_free(workdir, resolved)
     session = Session(workdir, {"config_hash": config_hash(resolved)})
+    _require_kept(workdir, resolved, session.last_step)
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
@@ -249,14 +251,10 @@ def read(workdir: str | Path) -> Trained:
     Raises:
         UserError: no run, no finished checkpoint, or all of them damaged.
     """
-    from diffusion_audio.data.tokenizer import Tokenizer
-
     workdir = Path(workdir)
     config = read_config(workdir)
     path = workdir / TOKENIZER
-    tokenizer = (
-        Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
-    )
+    tokenizer = _read_tokenizer(path) if path.exists() else None
     task = make_task(config, tokenizer)
     shapes = jax.eval_shape(task.init, jax.random.key(0), _abstract_batch(config))
     checkpoints = Checkpoints(workdir / "checkpoints")
@@ -306,8 +304,34 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path, source: Any) -> Any:
 
     path = workdir / TOKENIZER
     if path.exists():
-        return Tokenizer.from_json(path.read_text(encoding="utf-8"))
+        return _read_tokenizer(path)
     return Tokenizer.train(source.captions(), **config["tokenizer"])
+
+
+def _read_tokenizer(path: Path) -> Any:
+    from diffusion_audio.data.tokenizer import Tokenizer
+
+    try:
+        return Tokenizer.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); restore it from a copy"
+        ) from error
+
+
+def _require_kept(workdir: Path, config: Mapping[str, Any], saved: int) -> None:
+    """Refuses to make anew what a saved step was trained with."""
+    needed = {
+        CONFIG: True,
+        TOKENIZER: "tokenizer" in config,
+        labels.LABELS: config["task"] == "classifier",
+    }
+    for name, wanted in needed.items():
+        if saved and wanted and not (workdir / name).exists():
+            raise UserError(
+                f"{workdir} lacks {name}, which step {saved} was trained with; restore "
+                "it from a copy, or use another --workdir"
+            )
 
 
 def _latent_cache(

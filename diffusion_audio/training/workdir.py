@@ -21,6 +21,8 @@ from diffusion_audio.errors import UserError
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
+CONFIG = "config.json"
+
 # What may change when a run goes on: its length, and what changes no numbers.
 FREE_TO_CHANGE = (
     "train.steps",
@@ -45,15 +47,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file holds.
+    """The object that a JSON file holds.
 
     Raises:
-        UserError: it is not valid JSON.
+        UserError: it is not valid JSON, or no object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{path} is damaged: expected a JSON object, not {type(value).__name__}; "
+            "restore it from a copy"
+        )
+    return value
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -68,7 +76,7 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the directory is not that of a run.
     """
-    path = Path(workdir) / "config.json"
+    path = Path(workdir) / CONFIG
     if not path.is_file():
         raise UserError(
             f"{workdir} is not a run: expected {path}; give the --workdir of a "
@@ -85,7 +93,7 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
     """
     require_free(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", config)
+    write_json(workdir / CONFIG, config)
 
 
 def require_free(workdir: Path, config: dict[str, Any]) -> None:
@@ -95,7 +103,7 @@ def require_free(workdir: Path, config: dict[str, Any]) -> None:
         UserError: naming what differs.
     """
     config = json.loads(json.dumps(config))
-    if (workdir / "config.json").exists():
+    if (workdir / CONFIG).exists():
         changed = [
             line
             for line in differences(read_config(workdir), config)
