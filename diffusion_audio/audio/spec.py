@@ -179,27 +179,6 @@ class AudioSpec:
         """
         return cls.from_dict(_fields(text))
 
-    @classmethod
-    def parse(cls, text: str) -> "AudioSpec":
-        """The spec of a flag: a preset and changes, ``"preset,field=value,..."``.
-
-        Raises:
-            UserError: for an unknown preset or field, or a value of the wrong type.
-        """
-        preset, *changes = (word.strip() for word in text.split(","))
-        fields: dict[str, Any] = {"preset": preset}
-        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-        for change in changes:
-            name, equals, value = change.partition("=")
-            if not equals:
-                raise UserError(
-                    f"audio spec {text!r}: expected preset,field=value, not {change!r}"
-                )
-            if name not in kinds:
-                raise unknown("audio spec field", name, kinds)
-            fields[name] = value if kinds[name] is str else _number(name, value)
-        return cls.from_config(fields)
-
     def differences(self, other: "AudioSpec") -> list[str]:
         """One line a field that differs, such as ``"fmax: 8000.0 != 7600.0"``."""
         theirs = other.to_dict()
@@ -283,15 +262,6 @@ def _canonical(name: str, kind: Any, value: Any) -> Any:
     if value != int(value):
         raise UserError(f"audio spec: {name} must be a whole number, got {value!r}")
     return int(value)
-
-
-def _number(name: str, text: str) -> float | None:
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise UserError(f"audio spec: {name} must be a number, got {text!r}") from error
 
 
 PRESETS: dict[str, AudioSpec] = {

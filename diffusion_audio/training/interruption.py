@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0  # seconds until the user is told that something is waited for
 GRACE = 10.0  # seconds until a process that has nothing to save is ended
 # `timeout` and some job systems send a signal twice: to a process and to its group.
-ONE_SIGNAL = 0.1  # seconds
+ONE_SIGNAL = 0.2  # seconds
 
 
 class Interrupted(KeyboardInterrupt):

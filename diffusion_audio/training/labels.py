@@ -56,6 +56,13 @@ def read(workdir: str | Path, config: Mapping[str, Any]) -> Labels:
             f"{path} is of the attributes {', '.join(stored)}, but the run's config "
             f"says {', '.join(names)}; restore the file"
         )
+    for name, values in stored.items():
+        whole = isinstance(values, list) and all(isinstance(v, str) for v in values)
+        if not whole:
+            raise UserError(
+                f"{path} is damaged: expected a list of values for {name}, not "
+                f"{values!r}; restore the file"
+            )
     found = {name: tuple(stored[name]) for name in names}
     _check(found, config, str(path))
     return found

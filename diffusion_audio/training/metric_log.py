@@ -109,7 +109,6 @@ class MetricLog:
                     error.strerror or error,
                 )
             return False
-        self._failed.discard(what)
         return True
 
 

@@ -28,6 +28,7 @@ from diffusion_audio.training.trained import (
     DataConfig,
     load_components,
     make_task,
+    read_tokenizer,
     resolve,
 )
 from diffusion_audio.training.vocoder_checks import check_scale
@@ -71,8 +72,10 @@ def train(
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
-    same_run.require_same(workdir, resolved)
     goes_on = same_run.begun(workdir)
+    if goes_on:
+        _require_kept(workdir, resolved)
+    same_run.require_same(workdir, resolved)
     session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
 
     source = open_source(data.source, data.train_split, spec.sample_rate)
@@ -176,13 +179,22 @@ def _tokenizer(config: Mapping[str, Any], workdir: Path | None, source: Any) -> 
         )
     if workdir is None:
         return Tokenizer.train(captions, **config["tokenizer"])
-    path = workdir / TOKENIZER
-    if not path.is_file():
-        raise UserError(
-            f"{workdir} lacks {TOKENIZER}, which says what its tokens mean; restore it "
-            "from a copy, or train in a new --workdir"
-        )
-    return Tokenizer.from_json(path.read_text(encoding="utf-8"))
+    return read_tokenizer(workdir)
+
+
+def _require_kept(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Refuses to make anew what the saved steps of a run were trained with."""
+    needed = {
+        CONFIG: True,
+        TOKENIZER: "tokenizer" in config,
+        labels.LABELS: config["task"] == "classifier",
+    }
+    for name, wanted in needed.items():
+        if wanted and not (workdir / name).exists():
+            raise UserError(
+                f"{workdir} lacks {name}, which its saved steps were trained with; "
+                "restore it from a copy, or use another --workdir"
+            )
 
 
 def _with_mels(

@@ -104,8 +104,7 @@ def sessions(workdir: str | Path) -> list[dict[str, Any]]:
         UserError: the file is damaged.
     """
     path = Path(workdir) / PROVENANCE
-    record: Any = read_json(path)
-    found = record.get("sessions") if isinstance(record, dict) else None
+    found = read_json(path).get("sessions")
     if not isinstance(found, list) or not all(map(_whole, found)):
         raise UserError(
             f"{path} is damaged: expected the sessions of a run, each with "

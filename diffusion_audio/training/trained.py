@@ -189,18 +189,13 @@ def read_run(workdir: str | Path) -> Trained:
     Raises:
         UserError: no run, no finished checkpoint, or all of them damaged.
     """
-    from diffusion_audio.data.tokenizer import Tokenizer
-
     workdir = Path(workdir)
     config = read_config(workdir)
     if folder.is_weights(workdir):
         raise UserError(
             f"{workdir} is converted weights of a vocoder; expected a training run"
         )
-    path = workdir / TOKENIZER
-    tokenizer = (
-        Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
-    )
+    tokenizer = read_tokenizer(workdir) if (workdir / TOKENIZER).exists() else None
     task = make_task(config, tokenizer)
     shapes = jax.eval_shape(task.init, jax.random.key(0), _abstract_batch(config))
     checkpoints = Checkpoints(workdir / "checkpoints")
@@ -220,6 +215,23 @@ def read_run(workdir: str | Path) -> Trained:
     finally:
         checkpoints.close()
     return Trained(config, state, tokenizer)
+
+
+def read_tokenizer(workdir: Path) -> Any:
+    """The tokenizer of a run.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    from diffusion_audio.data.tokenizer import Tokenizer
+
+    path = workdir / TOKENIZER
+    try:
+        return Tokenizer.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); restore it from a copy"
+        ) from error
 
 
 def _abstract_batch(config: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:

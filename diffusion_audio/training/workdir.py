@@ -39,15 +39,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file holds.
+    """The object that a JSON file holds.
 
     Raises:
-        UserError: it is not valid JSON.
+        UserError: it is not valid JSON, or no object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{path} is damaged: expected a JSON object, not {type(value).__name__}; "
+            "restore it from a copy"
+        )
+    return value
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:

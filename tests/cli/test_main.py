@@ -56,6 +56,12 @@ def chained():
             1,
             "the disk is full: RESOURCE_EXHAUSTED.*",
         ),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
+            1,
+            "out of memory: RESOURCE.*config.data.batch_size.*accumulate.*bfloat16.*",
+        ),
+        (MemoryError(), 1, "out of memory: .*--batch_size.*"),
         (ZeroDivisionError("by zero"), 1, r"failed with ZeroDivisionError: by zero .*"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",

@@ -1,5 +1,8 @@
 import errno
 import json
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +153,22 @@ def test_an_interrupted_write_leaves_nothing(
     with pytest.raises(UserError, match=r"cannot write the latents .*: No space left"):
         make(tmp_path / "cache", source)
     assert [path.name for path in tmp_path.iterdir()] == ["clips"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    tmp_path: Path, source: FolderSource
+) -> None:
+    host = socket.gethostname()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for process in (ended.pid, os.getppid(), f"elsewhere.{ended.pid}"):
+        (tmp_path / f".cache.{host}.{process}.tmp").mkdir()
+    make(tmp_path / "cache", source)
+    left = {path.name for path in tmp_path.glob(".*")}
+    assert left == {
+        f".cache.{host}.{os.getppid()}.tmp",
+        f".cache.{host}.elsewhere.{ended.pid}.tmp",
+    }
 
 
 def test_who_comes_second_changes_nothing(tmp_path: Path, source: FolderSource) -> None:

@@ -1,5 +1,6 @@
 """The loop: resume, interruption, damaged checkpoints, broken numbers, full disk."""
 
+import errno
 import json
 import os
 import shutil
@@ -198,16 +199,96 @@ def test_a_broken_number_stops_the_run_and_keeps_the_last_good_step(tmp_path):
     assert np.isfinite(state["params"]["w"]).all()
 
 
-def test_the_last_step_is_saved_before_an_evaluation_that_fails(tmp_path):
+@pytest.mark.parametrize(
+    ("broken_at", "advice"),
+    [
+        (2, r"step 3 \(but at step 1\); nothing is saved in .*same --workdir takes"),
+        (6, r"step 8 \(but at step 6\); step 4 is the last one .*in a new --workdir"),
+    ],
+)
+def test_advice_after_a_broken_number_can_be_followed(tmp_path, broken_at, advice):
+    with pytest.raises(UserError, match=f"not finite at {advice}"):
+        run(tmp_path, stream=toy.Stream(broken_at=broken_at))
+
+
+class Interrupting(toy.Stream):
+    """A signal comes with its second batch."""
+
+    def __next__(self):
+        if self.position == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__next__()
+
+
+@pytest.fixture
+def hears_much(monkeypatch):
+    """Lets the toy's evaluation ask for more batches than one."""
+    usual = toy.task
+
+    def task(parts=1):
+        made = usual(parts)
+
+        def evaluate(state, batches, key):
+            for _, _ in zip(range(3), batches, strict=False):
+                last = made.evaluate(state, batches, key)
+            return last
+
+        return made._replace(evaluate=evaluate)
+
+    monkeypatch.setattr(toy, "task", task)
+
+
+@pytest.mark.parametrize("stop", [5, 12])
+def test_a_signal_in_an_evaluation_stops_it_and_saves_the_step(
+    whole, tmp_path, hears_much, stop
+):
+    """Neither 5 is a step to be saved, nor is any evaluated but the last."""
+    every = stop if stop < 12 else 0
+    with pytest.raises(loop.Interrupted, match=f"at step {stop} of 12; step {stop} is"):
+        run(tmp_path, evaluation_stream=Interrupting, evaluate_every=every)
+    assert all(row["split"] != "eval" for row in read_metrics(tmp_path))
+    state, _ = run(tmp_path, evaluate_every=every)
+    assert same(state, whole[0])
+    heard = [row["step"] for row in read_metrics(tmp_path) if row["split"] == "eval"]
+    assert heard == sorted({stop, 12} | ({10} if stop == 5 else set()))
+
+
+def test_what_is_computed_is_saved_when_the_data_fail(whole, tmp_path):
+    def fail(position):
+        if position == 6:
+            raise UserError("too many clips are bad")
+
+    with pytest.raises(UserError, match="too many clips are bad"):
+        run(tmp_path, stream=toy.Stream(hook=fail))
+    assert sessions(tmp_path)[-1]["last_step"] == 6
+    state, _ = run(tmp_path)
+    assert same(state, whole[0])
+
+
+def test_what_is_computed_is_saved_when_an_evaluation_fails(whole, tmp_path):
     class Broken(toy.Stream):
         def __next__(self):
             raise UserError("no held-out clip is good")
 
     with pytest.raises(UserError, match="no held-out clip"):
-        run(tmp_path, 2, evaluation_stream=Broken)
-    directory = checkpoint.Checkpoints(tmp_path / "checkpoints")
-    assert directory.newest_good() == 2
-    directory.close()
+        run(tmp_path, evaluation_stream=Broken, evaluate_every=6)
+    assert sessions(tmp_path)[-1]["last_step"] == 6
+    state, _ = run(tmp_path, evaluate_every=6)
+    assert same(state, whole[0])
+    assert [r["step"] for r in read_metrics(tmp_path) if r["split"] == "eval"] == [
+        6,
+        12,
+    ]
+
+
+def test_a_step_of_broken_numbers_is_not_saved_when_the_data_fail(tmp_path):
+    def fail(position):
+        if position == 5:
+            raise UserError("too many clips are bad")
+
+    with pytest.raises(UserError, match="too many clips are bad"):
+        run(tmp_path, stream=toy.Stream(broken_at=4, hook=fail))
+    assert sessions(tmp_path)[-1]["last_step"] == 4
 
 
 def test_full_disk_keeps_training_and_says_so_at_the_end(tmp_path, monkeypatch):
@@ -217,6 +298,60 @@ def test_full_disk_keeps_training_and_says_so_at_the_end(tmp_path, monkeypatch):
         run(tmp_path / "run")
     assert read_metrics(tmp_path / "run")[-1]["step"] == 12
     assert not (tmp_path / "run" / "provenance.json").exists()
+
+
+@pytest.mark.parametrize("where", ["save", "wait_until_finished"])
+def test_a_save_that_fails_is_said_and_tried_again(
+    tmp_path, monkeypatch, caplog, where
+):
+    """At once or in the background; the step before it stays until another is there."""
+    import orbax.checkpoint as ocp
+
+    usual, kept = getattr(ocp.AsyncCheckpointer, where), []
+    steps, saving = tmp_path / "checkpoints/steps", tmp_path / "checkpoints/saving"
+
+    def full(self, *inputs, **options):
+        usual(self, *inputs, **options)
+        if any(path.name.startswith("8") for path in saving.iterdir()):
+            ocp.AsyncCheckpointer.wait_until_finished = wait  # no thread is left behind
+            self.wait_until_finished()
+            kept.extend(path.name for path in steps.iterdir())
+            raise ValueError("RESOURCE_EXHAUSTED: write: No space left on device")
+
+    wait = ocp.AsyncCheckpointer.wait_until_finished
+    monkeypatch.setattr(ocp.AsyncCheckpointer, "wait_until_finished", wait)
+    monkeypatch.setattr(ocp.AsyncCheckpointer, where, full)
+    run(tmp_path, keep=1)
+    assert "step 8 could not be saved" in caplog.text
+    assert "No space left on device" in caplog.text
+    assert kept == ["4"]
+    assert sessions(tmp_path)[-1]["last_step"] == 12
+    assert not list(saving.iterdir())
+
+
+def test_nothing_is_on_record_as_saved_before_it_is_sealed(tmp_path, monkeypatch):
+    from diffusion_audio.training import manifest
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(manifest, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert not (tmp_path / "provenance.json").exists()
+    monkeypatch.undo()
+    run(tmp_path)
+
+
+def test_provenance_on_a_full_disk_is_survived(tmp_path, monkeypatch, caplog):
+    from diffusion_audio.training import session
+
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(session, "write_json", full)
+    run(tmp_path)
+    assert caplog.text.count("provenance.json (No space left on device)") == 1
 
 
 def test_accumulated_parts_equal_the_whole_batch(whole, tmp_path):

@@ -2,7 +2,45 @@ import subprocess
 
 import pytest
 
-from diffusion_audio.training import workdir
+from diffusion_audio.errors import UserError
+from diffusion_audio.training import labels, run, trained, workdir
+
+DAMAGED = [b"", b"[1]", b"null", b"{", b"\xff\xfe", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("data", DAMAGED)
+def test_a_damaged_config_is_one_line(tmp_path, data):
+    path = tmp_path / workdir.CONFIG
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"config\.json is (no|not valid)"):
+        workdir.read_config(tmp_path)
+
+
+@pytest.mark.parametrize("data", [*DAMAGED, b"{}", b'{"version": "1.0"}'])
+def test_a_damaged_tokenizer_is_one_line(tmp_path, data):
+    path = tmp_path / trained.TOKENIZER
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
+        trained.read_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("data", [*DAMAGED, b"{}", b'{"pitch": 3}', b'{"pitch": "ab"}'])
+def test_damaged_labels_are_one_line(tmp_path, data):
+    (tmp_path / labels.LABELS).write_bytes(data)
+    config = {"data": {"labels": ["pitch"]}, "classifier": {"classes": (2,)}}
+    with pytest.raises(UserError, match=r"labels\.json is "):
+        labels.read(tmp_path, config)
+
+
+@pytest.mark.parametrize("name", [workdir.CONFIG, trained.TOKENIZER, labels.LABELS])
+def test_what_a_saved_step_was_trained_with_is_not_made_anew(tmp_path, name):
+    config = {"task": "classifier", "tokenizer": {}}
+    for other in (workdir.CONFIG, trained.TOKENIZER, labels.LABELS):
+        (tmp_path / other).touch()
+    run._require_kept(tmp_path, config)
+    (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=f"lacks {name}, which its saved steps were"):
+        run._require_kept(tmp_path, config)
 
 
 @pytest.fixture
