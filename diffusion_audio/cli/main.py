@@ -18,6 +18,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 import diffusion_audio
+from diffusion_audio.cli import streams
 from diffusion_audio.errors import UserError, unknown
 
 PROGRAM = "diffusion-audio"
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in options
     if debug:
         words.remove("--debug")
+    streams.print_anything()
     _log_to_stderr()
     try:
         code = _run(words)
@@ -150,7 +152,12 @@ def _keep_traceback(error: Exception) -> str:
     """Writes the traceback to a file: a long run need not fail again to be read."""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix=f"{PROGRAM}-", suffix=".txt", delete=False
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+            prefix=f"{PROGRAM}-",
+            suffix=".txt",
+            delete=False,
         ) as file:
             traceback.print_exception(error, file=file)
     except OSError:
