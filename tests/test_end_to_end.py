@@ -75,6 +75,7 @@ def test_generated_files(runs, tmp_path, capsys):
     own = load(runs / "diffusion").sampling
     assert index["sampling"] == dataclasses.asdict(own) | {"steps": 2, "guidance": 2.0}
     assert {"commit", "packages", "devices"} <= index.keys()
+    assert index["complete"]
     assert capsys.readouterr().err.count("generate 4/4") == 2
 
 
@@ -132,6 +133,31 @@ def test_a_prompt_beside_others_sounds_the_same(runs):
     alone = pipeline(["a low tone"], key=key, steps=2)
     beside = pipeline(["a low tone", "a high tone"], key=key, steps=2)
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-4)
+    # A string is one prompt; what cannot be seen in it makes no difference.
+    typed = pipeline("\ufeffa\u00a0low  to\u00adne\n", key=key, steps=2)
+    np.testing.assert_array_equal(typed, alone)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        ([], {}, "no prompt; give at least one"),
+        ([3], {}, "expected a prompt as text, got int"),
+        (
+            "rain",
+            {"negative_prompt": ["a", "b"]},
+            "a negative prompt as text, got list",
+        ),
+        ("rain", {"batch_size": 0}, "batch_size must be 1 or more"),
+        (["tone " * 2000], {}, "tokens"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_batch_is_asked_for(
+    runs, prompts, options, message
+):
+    pipeline = load(runs / "diffusion")
+    with pytest.raises(UserError, match=message):
+        pipeline.batches(prompts, key=jax.random.key(0), **options)
 
 
 def test_the_batch_size_changes_no_sound(runs):
@@ -167,7 +193,8 @@ def test_report_of_a_set_without_attributes(runs, tmp_path):
 
 def test_a_long_prompt_is_refused(runs, tmp_path):
     with pytest.raises(UserError, match="tokens"):
-        generate(runs / "diffusion", ["tone " * 2000], tmp_path)
+        generate(runs / "diffusion", ["tone " * 2000], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_config_in_the_same_directory_is_refused(runs):

@@ -13,7 +13,7 @@ class AudioFileError(UserError):
     Attributes:
         kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
             ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``; of a mel
-            also ``"bands"``, ``"order"`` or ``"length"``.
+            also ``"bands"``, ``"order"``, ``"length"`` or ``"range"``.
     """
 
     def __init__(self, kind: str, path: str | os.PathLike[str], problem: str):

@@ -2,7 +2,8 @@
 
 Writes one WAV file for each prompt and candidate, and index.json, which says what made
 them; prints the paths. The same prompt at the same place with the same seed sounds the
-same.
+same. An empty prompt is a sound of no caption. A prompt that begins with a dash comes
+after all flags and two dashes: ... --out=DIR -- "-5 dB hum", or from a file.
 """
 
 from absl import flags
@@ -57,7 +58,15 @@ def main(argv: list[str]) -> int:
         lower_bound=1,
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "prompts",
+        None,
+        "file of more prompts, after those typed: UTF-8 text with one a line, or .csv, "
+        ".tsv, .jsonl with a column prompt or caption",
+        flag_values=values,
+    )
     options.sounds(values)
+    options.overwrite(values)
     prompts = options.parse(
         values,
         argv,
@@ -65,9 +74,15 @@ def main(argv: list[str]) -> int:
         about=__doc__,
         required=("model", "out"),
         positional="prompt",
+        instead="prompts",
     )
 
     from diffusion_audio import generation
+    from diffusion_audio.generation.prompts import read_prompts
+
+    prompts = [options.text(prompt) for prompt in prompts]
+    if values.prompts:
+        prompts += read_prompts(values.prompts)
 
     paths = generation.generate(
         values.model,
@@ -77,11 +92,12 @@ def main(argv: list[str]) -> int:
         solver=values.solver,
         steps=values.steps,
         guidance=values.guidance,
-        negative_prompt=values.negative_prompt,
+        negative_prompt=options.text(values.negative_prompt),
         duration=values.duration,
         num_candidates=values.num_candidates,
         vocoder=values.vocoder,
         batch_size=values.batch_size,
+        overwrite=values.overwrite,
     )
     for path in paths:
         print(path)

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from diffusion_audio.cli import streams
 from diffusion_audio.training import interruption
 
 PROGRAM = "diffusion-audio"
@@ -63,6 +64,7 @@ def _answer(words: list[str]) -> int:
     debug = "--debug" in options
     if debug:
         words.remove("--debug")
+    streams.print_anything()
     _log_to_stderr(debug)
     try:
         code = _run(words)
@@ -194,7 +196,12 @@ def _keep_traceback(error: Exception) -> str:
 
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix=f"{PROGRAM}-", suffix=".txt", delete=False
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+            prefix=f"{PROGRAM}-",
+            suffix=".txt",
+            delete=False,
         ) as file:
             traceback.print_exception(error, file=file)
     except OSError:

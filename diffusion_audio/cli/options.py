@@ -1,5 +1,6 @@
 """What the verbs share of flag parsing: absl flags, own to one verb, with a help."""
 
+import os
 import textwrap
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ def parse(
     about: str,
     required: Sequence[str] = (),
     positional: str | None = None,
+    instead: str | None = None,
 ) -> list[str]:
     """Parses the words after a verb; flags and other words in any order.
 
@@ -26,6 +28,7 @@ def parse(
         about: what the verb does, its module's docstring.
         required: flags that must be given.
         positional: what words without dashes are; None where there are none.
+        instead: a flag that may be given in place of such words.
 
     Returns:
         The words that are no flags.
@@ -35,20 +38,47 @@ def parse(
         flags.Error: a flag is unknown or has a wrong value.
         SystemExit: the help was asked for, and printed.
     """
-    if "--help" in argv or "-h" in argv:
+    options = argv[: argv.index("--")] if "--" in argv else argv
+    if "--help" in options or "-h" in options:
         print(_help(values, usage, about))
         raise SystemExit(0)
     values.set_gnu_getopt()
-    _, *words = values(["diffusion-audio", *argv])
+    try:
+        _, *words = values(["diffusion-audio", *argv])
+    except flags.UnrecognizedFlagError as error:
+        if positional is None:
+            raise
+        raise UserError(
+            f"{error}; a {positional} that begins with a dash comes after all flags "
+            "and --, two dashes for themselves"
+        ) from error
     missing = [name for name in required if values[name].value in (None, "")]
     if missing:
         flag_names = ", ".join(f"--{name}" for name in missing)
         raise UserError(f"{flag_names} must be given; usage: {usage}")
     if words and positional is None:
         raise UserError(f"unexpected word {words[0]!r}; usage: {usage}")
-    if positional and not words:
+    if positional and not words and not (instead and values[instead].value):
         raise UserError(f"no {positional} given; usage: {usage}")
     return words
+
+
+def text(word: str) -> str:
+    """A word that is text: typed as UTF-8, it is the same whatever the locale says."""
+    try:
+        return os.fsencode(word).decode("utf-8")
+    except UnicodeError:
+        return word  # typed in the locale's own encoding
+
+
+def overwrite(values: flags.FlagValues) -> None:
+    """Defines the flag of the verbs that write files."""
+    flags.DEFINE_bool(
+        "overwrite",
+        False,
+        "replace files that this program did not make, or that were changed since",
+        flag_values=values,
+    )
 
 
 def sounds(values: flags.FlagValues) -> None:

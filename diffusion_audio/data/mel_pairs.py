@@ -15,7 +15,8 @@ from diffusion_audio.audio import files
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.audio.mel_files import axes_of, open_mel
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.folder import Entry, FolderSource
+from diffusion_audio.data.folder import FolderSource
+from diffusion_audio.data.listing import Entry
 from diffusion_audio.data.mels import MelSource, Pair
 from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
@@ -203,6 +204,8 @@ def _checked(
 def _check(entry: Entry, place: int, path: Path, spec: AudioSpec, axes: str) -> Pair:
     """What the headers of a recording and its mel say of each other."""
     try:
+        if entry.fault:
+            raise AudioFileError(entry.fault.kind, entry.name, entry.fault.detail)
         mel = open_mel(path, spec.n_mels, axes)
         info = files.probe(entry.path)
     except AudioFileError as error:

@@ -18,7 +18,9 @@ from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.audio.mel import mel_filterbank
 from diffusion_audio.audio.mel_files import finite, open_mel
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.folder import Entry, FolderSource
+from diffusion_audio.data.folder import FolderSource
+from diffusion_audio.data.inventory import inventory_hash
+from diffusion_audio.data.listing import Entry
 from diffusion_audio.data.source import Clip, fit
 
 FILTER = 512  # samples beside a part to be resampled that its own samples depend on
@@ -89,20 +91,17 @@ class MelSource:
         return [caption for entry in entries for caption in entry.captions]
 
     def fingerprint(self) -> str:
-        """Hash of the source, of which clips have a mel, and of the mels' content."""
-        with ThreadPoolExecutor() as pool:
-            mels = list(pool.map(_digest, (pair.mel for pair in self.pairs)))
-        names = [self._entry(index).name for index in range(len(self))]
-        said = repr((self._source.fingerprint(), names, mels))
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        """Hash of the inventory."""
+        return inventory_hash(self.inventory())
 
     def inventory(self) -> dict[str, str]:
-        """A short hash of each clip's recording and mel together, by the clip's id."""
+        """A short hash of each clip of the source and all of its mel, by the id."""
+        clips = self._source.inventory()
 
         def both(index: int) -> tuple[str, str]:
-            entry = self._entry(index)
-            said = _digest(entry.path) + _digest(self.pairs[index].mel)
-            return entry.name, hashlib.sha256(said.encode()).hexdigest()[:16]
+            name = self._entry(index).name
+            said = clips[name] + _digest(self.pairs[index].mel)
+            return name, hashlib.sha256(said.encode()).hexdigest()[:16]
 
         with ThreadPoolExecutor() as pool:
             return dict(pool.map(both, range(len(self))))

@@ -31,8 +31,7 @@ def in_batches(
     Raises:
         UserError: the size is below 1.
     """
-    if size < 1:
-        raise UserError(f"batch_size must be 1 or more, not {size}")
+    require_size(size)
     count = len(arrays[0])
     size = min(size, count)
     for start in range(0, count, size):
@@ -56,3 +55,9 @@ def joined(
         parts.append(part)
         advance(len(jax.tree.leaves(part)[0]))
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+
+
+def require_size(size: int) -> None:
+    """Refuses a batch size below 1."""
+    if size < 1:
+        raise UserError(f"batch_size must be 1 or more, not {size}")

@@ -4,25 +4,26 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+from absl import logging
 
 from diffusion_audio.audio.files import write
+from diffusion_audio.data.text import as_texts, clean
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import BATCH_SIZE
+from diffusion_audio.generation.index import INDEX, read_index, write_index
 from diffusion_audio.generation.pipeline import load
+from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.training.progress import MakeView, ProgressView
 from diffusion_audio.training.same_run import content_hash
-from diffusion_audio.training.workdir import (
-    provenance,
-    read_config,
-    write_json,
-)
+from diffusion_audio.training.workdir import provenance, read_config
 
 
 def generate(
     model: str | Path,
-    prompts: Sequence[str],
+    prompts: str | Sequence[str],
     out: str | Path,
     *,
     seed: int = 0,
@@ -34,16 +35,18 @@ def generate(
     num_candidates: int = 1,
     vocoder: str | Path | None = None,
     batch_size: int = BATCH_SIZE,
+    overwrite: bool = False,
     progress: MakeView = ProgressView,
 ) -> list[Path]:
     """Writes one WAV file per prompt and candidate, and ``index.json`` beside them.
 
-    The index says all that is needed to make the files again. File names hold the
-    position and a hash of the prompt, never the prompt.
+    The index says all that is needed to make the files again, and lists exactly those
+    that are there, also when this is stopped. File names hold the position and a hash
+    of the prompt, never the prompt.
 
     Args:
         model: work directory of a diffusion run.
-        prompts: captions.
+        prompts: captions, or one of them; an empty one is a sound of no caption.
         out: directory to write to.
         seed: of all randomness.
         solver: name of the solver; the run's own where None.
@@ -54,20 +57,24 @@ def generate(
         num_candidates: sounds per prompt, each from its own noise.
         vocoder: work directory of a vocoder's run, in place of the run's own.
         batch_size: sounds that are made at a time, which memory grows with.
+        overwrite: files that were not made here may be replaced; see `outputs`.
         progress: makes the view of how many are made.
 
     Returns:
         The paths, prompt by prompt.
 
     Raises:
-        UserError: there is no prompt, or something cannot be done.
+        UserError: there is no prompt, or something cannot be done; before any work
+            where that can be.
     """
-    if not prompts:
-        raise UserError("no prompt; give at least one caption in quotes")
-    pipeline = load(model, vocoder)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    prompts = as_texts(prompts)
+    if num_candidates < 1:
+        raise UserError(f"num_candidates must be 1 or more, not {num_candidates}")
     repeated = [prompt for prompt in prompts for _ in range(num_candidates)]
+    out = Path(out)
+    paths = [out / _name(i, prompt) for i, prompt in enumerate(repeated)]
+    require_writable([*paths, out / INDEX], inputs=[model], overwrite=overwrite)
+    pipeline = load(model, vocoder)
     batches = pipeline.batches(
         repeated,
         key=jax.random.key(seed),
@@ -78,21 +85,9 @@ def generate(
         duration=duration,
         batch_size=batch_size,
     )
-    waves = (wave for batch in batches for wave in batch)
-    paths, index = [], []
-    view = progress("generate", len(repeated), 0)
-    try:
-        for position, (prompt, wave) in enumerate(zip(repeated, waves, strict=True)):
-            digest = hashlib.sha256(prompt.encode()).hexdigest()[:8]
-            path = out / f"{position:05d}_{digest}.wav"
-            write(path, wave, pipeline.model.spec.sample_rate)
-            paths.append(path)
-            index.append({"file": path.name, "prompt": prompt, "position": position})
-            view.update(len(paths))
-    finally:
-        view.close()
+    _say_what_is_empty(prompts)
     config = read_config(model)
-    made_by = {
+    made_by = provenance() | {
         "model": str(model),
         "config_hash": content_hash(config),
         "step": pipeline.step,
@@ -103,7 +98,47 @@ def generate(
         "duration": pipeline.seconds if duration is None else duration,
         "num_candidates": num_candidates,
         "batch_size": batch_size,
-        "files": index,
     }
-    write_json(out / "index.json", provenance() | made_by)
+    out.mkdir(parents=True, exist_ok=True)
+    before = read_index(out)
+    files: list[dict[str, Any]] = []
+    view = progress("generate", len(paths), 0)
+
+    def index(complete: bool) -> None:
+        write_index(out, made_by, files, complete=complete, before=before)
+
+    try:
+        for batch in batches:
+            for wave in batch:
+                position = len(files)
+                path, prompt = paths[position], repeated[position]
+                write(path, wave, pipeline.model.spec.sample_rate)
+                record(path, "generate")
+                entry = {"file": path.name, "prompt": prompt, "position": position}
+                files.append(entry)
+                view.update(len(files))
+            index(complete=len(files) == len(paths))
+    finally:  # also what is stopped half way leaves an index of what there is
+        view.close()
+        if 0 < len(files) < len(paths):
+            index(complete=False)
+            logging.warning(
+                "%d of %d sounds are made; %s lists them",
+                len(files),
+                len(paths),
+                out / INDEX,
+            )
     return paths
+
+
+def _name(position: int, prompt: str) -> str:
+    return f"{position:05d}_{hashlib.sha256(prompt.encode()).hexdigest()[:8]}.wav"
+
+
+def _say_what_is_empty(prompts: Sequence[str]) -> None:
+    empty = [str(i) for i, prompt in enumerate(prompts, start=1) if not clean(prompt)]
+    if empty:
+        logging.warning(
+            "prompt %s is empty: what is made of it follows no caption",
+            ", ".join(empty),
+        )

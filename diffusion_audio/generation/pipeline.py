@@ -15,10 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array, Key, Params
+from diffusion_audio.data.text import as_texts
 from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.errors import UserError
-from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
+from diffusion_audio.generation.batches import (
+    BATCH_SIZE,
+    in_batches,
+    joined,
+    require_size,
+)
 from diffusion_audio.models.streaming import stream
 from diffusion_audio.training import ema
 from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
@@ -54,7 +60,7 @@ class Pipeline:
 
     def __call__(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         *,
         key: Key,
         solver: str | None = None,
@@ -71,7 +77,7 @@ class Pipeline:
         whatever stands beside it and whatever the batch size.
 
         Args:
-            prompts: B captions.
+            prompts: B captions; a string is one.
             key: of all randomness.
             solver: a name of `diffusion.solvers.SOLVERS`; the run's own where None.
             steps: solver steps; the run's own where None.
@@ -100,7 +106,7 @@ class Pipeline:
 
     def batches(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         hear: Callable[[Array], Any] | None = None,
         *,
         key: Key,
@@ -115,8 +121,11 @@ class Pipeline:
         """The sounds of prompts, batch by batch; for the rest see `__call__`.
 
         ``hear`` makes of log-mels [b, T, F] what is wanted of them, arrays [b, ...];
-        waveforms [b, N] by the model's vocoder where None.
+        waveforms [b, N] by the model's vocoder where None. What cannot be is refused
+        by the call, before the first batch is asked for.
         """
+        prompts = as_texts(prompts)
+        against = as_texts([negative_prompt], "negative prompt")
         samples = self._samples(duration)
         if hear is None:
             self.model.require_vocoder()
@@ -135,7 +144,8 @@ class Pipeline:
         if not np.isfinite(cfg.guidance):
             raise UserError(f"guidance must be a finite number, not {cfg.guidance}")
         self.model.sampler(cfg)  # refuses what cannot be, before anything compiles
-        empty = jnp.asarray(self.tokenizer.encode([negative_prompt])[0])
+        require_size(batch_size)
+        empty = jnp.asarray(self.tokenizer.encode(against)[0])
 
         def draw(tokens: Array, index: Array, *start: Array) -> Any:
             keys = example_keys(purpose_key(key, "latents"), index)
@@ -158,10 +168,10 @@ class Pipeline:
                 )
             return hear(mels)
 
-        tokens = self.tokenizer.encode(list(prompts))
+        tokens = self.tokenizer.encode(prompts)
         rows = (tokens, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
-        yield from in_batches(draw, *rows, *start, size=batch_size)
+        return in_batches(draw, *rows, *start, size=batch_size)
 
     def drawing(
         self,

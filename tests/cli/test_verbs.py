@@ -83,6 +83,7 @@ def test_generate(call, capsys):
         "num_candidates": 1,
         "vocoder": None,
         "batch_size": BATCH_SIZE,
+        "overwrite": False,
     }
     assert capsys.readouterr().out == "out/0.wav\nout/1.wav\n"
 
@@ -94,6 +95,7 @@ def test_generate(call, capsys):
         (["--model=runs/a", "--out=x"], "no prompt given"),
         (["a", "--model=b", "--out=x", "--steps=0"], "flag --steps=0: 0 is not"),
         (["a", "--model=b", "--out=x", "--guidence=3"], "Unknown command line flag"),
+        (["--model=b", "--out=x", "--prompts=none.txt"], "cannot read 'none.txt'"),
     ],
 )
 def test_generate_with_mistakes(call, capsys, argv, line):
@@ -103,6 +105,53 @@ def test_generate_with_mistakes(call, capsys, argv, line):
     assert (out, calls) == ("", [])
     assert err.startswith(f"diffusion-audio: {line}")
     assert err.count("\n") == 1
+
+
+def test_a_prompt_that_begins_with_a_dash(call, capsys):
+    calls = call(generation, "generate", [])
+    words = ["generate", "--model=a", "--out=b"]
+    assert main([*words, "-5 dB hum"]) == 2
+    assert "begins with a dash comes after all flags and --, two" in (
+        capsys.readouterr().err
+    )
+    assert main([*words, "rain", "--", "-5 dB hum", "--help", "-h"]) == 0
+    [((_, prompts, _), _)] = calls
+    assert prompts == ["rain", "-5 dB hum", "--help", "-h"]
+
+
+def test_prompts_of_a_file_come_after_those_typed(call, tmp_path):
+    calls = call(generation, "generate", [])
+    path = tmp_path / "prompts.txt"
+    path.write_text("rain\n\nwind\n", encoding="utf-8")
+    words = ["generate", "--model=a", "--out=b", f"--prompts={path}"]
+    assert main(words) == 0
+    assert main([*words, "hail"]) == 0
+    assert [args[1] for args, _ in calls] == [
+        ["rain", "wind"],
+        ["hail", "rain", "wind"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "typed"),
+    [
+        ("iso8859-1", "fl\u00c3\u00bbte"),  # UTF-8 in a locale of Latin-1
+        ("iso8859-1", "fl\u00fbte"),  # Latin-1 in a locale of Latin-1
+        ("ascii", "fl\udcc3\udcbbte"),
+        ("utf-8", "fl\u00fbte"),
+    ],
+)
+def test_a_prompt_is_the_same_in_every_locale(call, monkeypatch, encoding, typed):
+    calls = call(generation, "generate", [])
+
+    def fsencode(word):
+        return word.encode(encoding, "surrogateescape")
+
+    monkeypatch.setattr("os.fsencode", fsencode)
+    words = ["generate", typed, "--model=a", "--out=b", f"--negative_prompt={typed}"]
+    assert main(words) == 0
+    [((_, prompts, _), options)] = calls
+    assert prompts == [options["negative_prompt"]] == ["fl\u00fbte"]
 
 
 def test_evaluate(call, capsys):

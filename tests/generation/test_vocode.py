@@ -1,22 +1,19 @@
-"""Copy synthesis of files through converted weights."""
+"""Copy synthesis in windows, through converted weights."""
 
 import dataclasses
-import tracemalloc
 
 import jax
 import numpy as np
 import pytest
-import soundfile
 
 from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel_range import log_floor
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.vocode import (
     cut,
     load_vocoder,
     resynthesize,
-    vocode,
 )
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.pretrained import folder
@@ -83,72 +80,26 @@ def test_what_is_kept_of_windows_is_the_stream(length):
     np.testing.assert_array_equal(np.concatenate(kept), stream)
 
 
-@pytest.mark.slow
-def test_memory_is_that_of_windows_not_of_the_file(weights, tmp_path):
-    path, _ = weights
-
-    def most(seconds):
-        with soundfile.SoundFile(tmp_path / "long.wav", "w", 8000, 1) as file:
-            for _ in range(seconds):
-                file.write(np.zeros(8000))
-        tracemalloc.start()
-        for _ in vocode(path, tmp_path / "long.wav", tmp_path / "out.wav"):
-            pass
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return peak
-
-    most(10)  # what is compiled and cached
-    short, long = most(60), most(600)
-    assert soundfile.info(tmp_path / "out.wav").frames == 600 * 8000
-    assert long < short + 600 * 8000  # not a quarter of one copy as float32
-
-
-def test_a_file_and_a_folder(weights, clips, tmp_path, capsys):
-    path, _ = weights
-    source, out = tmp_path / "in", tmp_path / "out"
-    (source / "deep").mkdir(parents=True)
-    soundfile.write(source / "a.wav", clips[0], 8000)
-    stereo = np.stack([clips[1]] * 2, axis=1)
-    soundfile.write(source / "deep" / "b.flac", stereo, 16000)
-    model = f"--model={path}"
-    assert main(["vocode", str(source), str(out), model, "--seconds=0.05"]) == 0
-    names = [str(out / "a.wav"), str(out / "deep" / "b.wav")]
-    assert capsys.readouterr().out.splitlines() == names
-    assert soundfile.info(names[0]).frames == 999
-    info = soundfile.info(names[1])
-    assert (info.samplerate, info.channels, info.frames) == (8000, 1, 2001)
-    single = tmp_path / "one.flac"
-    assert main(["vocode", str(source / "a.wav"), str(single), model]) == 0
-    first, again = soundfile.read(names[0])[0], soundfile.read(single)[0]
-    np.testing.assert_allclose(first, again, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["in", "out"], "--model must be given"),
-        (["in", "--model=m"], "expected IN and OUT, not 1 paths"),
-        (["nowhere.wav", "out", "--model=m"], "no such file"),
-        (["empty", "out", "--model=m"], "empty has no audio file (.wav, .flac"),
-        (["empty", "empty/out", "--model=m"], "lies in empty; give a folder elsewhere"),
-        (["bad", "out", "--model=m"], "'bad/x.wav': not a WAV, FLAC, OGG or MP3 file"),
-        (["good", "out", "--model=m"], "m is not a run"),
-        (["twice", "out", "--model=m"], "would both become out/x.wav"),
-    ],
-)
-def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, clips, words, line):
-    monkeypatch.chdir(tmp_path)
-    for name in ("empty", "bad", "good", "twice"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "bad" / "x.wav").write_text("this is no sound at all")
-    for name in ("good/x.wav", "twice/x.wav", "twice/x.flac"):
-        soundfile.write(tmp_path / name, clips[0], 8000)
-    assert main(["vocode", *words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert line in err
-    assert err.count("\n") == 1
+def test_windows_of_mels_are_the_mel_at_once(weights, clips):
+    path, params = weights
+    vocoder = load_vocoder(path)
+    rng = np.random.default_rng(1)
+    mels = [rng.normal(-4, 2, (n, 5)).astype(np.float32) for n in (300, 7, 131)]
+    mixed = {"a": mels[0], "wave": clips[0], "b": mels[1], "c": mels[2]}
+    blocks = ((name, np.array_split(clip, 3)) for name, clip in mixed.items())
+    made = {
+        name: np.concatenate(list(waves))
+        for name, waves in resynthesize(vocoder, blocks, seconds=0.05, batch_size=3)
+    }
+    assert [len(made[name]) for name in mixed] == [300 * 8, 999, 7 * 8, 131 * 8]
+    silence = np.full((60, 5), log_floor(SPEC), np.float32)
+    for name in ("a", "b", "c"):
+        whole = np.concatenate([mixed[name], silence])[None]
+        wave = build_hifigan(CFG).apply(params, whole)[0, : len(made[name])]
+        np.testing.assert_allclose(made[name], wave, atol=1e-5)
+    alone = resynthesize(vocoder, [("wave", [clips[0]])], seconds=0.05, batch_size=1)
+    [(_, waves)] = ((name, list(waves)) for name, waves in alone)
+    np.testing.assert_allclose(made["wave"], np.concatenate(waves), atol=1e-5)
 
 
 def test_a_run_of_another_task_is_refused(tmp_path):

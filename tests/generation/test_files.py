@@ -1,0 +1,166 @@
+"""Sounds of prompts on disk: what is written, kept, listed and refused.
+
+The model is a stand-in; that of `tests/test_end_to_end.py` is real.
+"""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.generation import files
+from diffusion_audio.generation.files import generate
+from diffusion_audio.training.sampler import SamplingConfig
+
+
+class Silent:
+    """No progress view."""
+
+    def __init__(self, *arguments):
+        pass
+
+    def update(self, done):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A run, whose sounds are their position as a constant."""
+    path = tmp_path / "model"
+    path.mkdir()
+    config = {"components": {"vocoder": {"run": "v"}}}
+    (path / "config.json").write_text(json.dumps(config))
+
+    def batches(prompts, *, batch_size, **options):
+        for start in range(0, len(prompts), batch_size):
+            stop = min(start + batch_size, len(prompts))
+            yield np.arange(start, stop)[:, None] / 8 + np.zeros((1, 50))
+
+    sampling = dataclasses.replace(SamplingConfig(), steps=3)
+    pipeline = SimpleNamespace(
+        batches=batches,
+        model=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
+        drawing=lambda *changes: sampling,
+        seconds=1.0,
+        step=7,
+    )
+    monkeypatch.setattr(files, "load", lambda *arguments: pipeline)
+    return path
+
+
+def make(model, prompts, out, **options):
+    return generate(model, prompts, out, progress=Silent, **options)
+
+
+def index(out):
+    return json.loads((out / "index.json").read_text())
+
+
+def wavs(out):
+    return sorted(path.name for path in out.glob("*.wav"))
+
+
+def test_every_prompt_and_candidate_has_its_file_and_line(model, tmp_path):
+    paths = make(
+        model, ["rain", " wi\u00adnd"], tmp_path, num_candidates=2, batch_size=3
+    )
+    assert [path.name for path in paths] == wavs(tmp_path)
+    assert [soundfile.read(p)[0][0] for p in paths] == pytest.approx(
+        [0, 1 / 8, 2 / 8, 3 / 8], abs=1e-4
+    )
+    found = index(tmp_path)
+    assert [e["prompt"] for e in found["files"]] == ["rain"] * 2 + [" wi\u00adnd"] * 2
+    assert found["complete"]
+    assert "earlier" not in found
+
+
+def test_a_string_is_one_prompt(model, tmp_path):
+    assert len(make(model, "rain", tmp_path)) == 1
+
+
+def test_what_was_made_is_made_again_and_nothing_is_lost(model, tmp_path):
+    make(model, ["rain", "wind"], tmp_path, seed=1)
+    before = index(tmp_path)
+    # One prompt again, and another at the place of the second, which stays listed.
+    [first, second] = make(model, ["rain", "hail"], tmp_path, seed=1)
+    later = index(tmp_path)
+    assert [e["file"] for e in later["files"]] == [first.name, second.name]
+    assert later["earlier"] == [before | {"files": before["files"][1:]}]
+    make(model, ["snow"], tmp_path)
+    calls = [last := index(tmp_path), *last["earlier"]]
+    assert sorted(e["file"] for call in calls for e in call["files"]) == wavs(tmp_path)
+    assert len(calls) == 3
+
+
+def test_a_file_that_was_changed_is_not_replaced_unasked(model, tmp_path):
+    [first] = make(model, "rain", tmp_path)
+    first.write_bytes(b"edited")
+    with pytest.raises(UserError, match=f"{first.name} is there and was changed since"):
+        make(model, "rain", tmp_path)
+    assert first.read_bytes() == b"edited"
+    make(model, "rain", tmp_path, overwrite=True)
+    assert soundfile.info(first).frames == 50
+
+
+@pytest.mark.parametrize("text", ["mine", "[]", '{"files": 3}', '{"files": [{}]}'])
+def test_an_index_of_another_is_kept_or_replaced_whole(model, tmp_path, text):
+    path = tmp_path / "index.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"index\.json is there and was not made"):
+        make(model, "rain", tmp_path)
+    assert path.read_text() == text
+    make(model, "rain", tmp_path, overwrite=True)
+    assert "earlier" not in index(tmp_path)
+
+
+def test_a_run_is_refused_before_any_work(model, monkeypatch):
+    monkeypatch.setattr(files, "load", lambda *arguments: pytest.fail("it was loaded"))
+    with pytest.raises(UserError, match="holds a run or converted weights"):
+        make(model, "rain", model, overwrite=True)
+    assert [path.name for path in model.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_what_is_stopped_leaves_an_index_of_what_there_is(
+    model, tmp_path, monkeypatch, caplog, stop
+):
+    make(model, ["rain", "wind", "old"], tmp_path)
+
+    def write(path, *arguments, whole=files.write):
+        if path.name.startswith("00003"):
+            raise stop
+        whole(path, *arguments)
+
+    monkeypatch.setattr(files, "write", write)
+    with pytest.raises(stop):
+        make(model, ["rain", "wind", "c", "d", "e"], tmp_path, batch_size=2)
+    found = index(tmp_path)
+    assert (len(found["files"]), found["complete"]) == (3, False)
+    calls = [found, *found["earlier"]]
+    assert sorted(e["file"] for call in calls for e in call["files"]) == wavs(tmp_path)
+    said = f"3 of 5 sounds are made; {tmp_path / 'index.json'} lists them"
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\u200b\n"])
+def test_an_empty_prompt_is_said(model, tmp_path, caplog, empty):
+    make(model, ["rain", empty], tmp_path)
+    assert "prompt 2 is empty: what is made of it follows no caption" in caplog.text
+
+
+def test_mistakes(model, tmp_path):
+    for prompts, options, message in (
+        ([], {}, "no prompt"),
+        ("a fl\udcfcte", {}, "is not valid Unicode"),
+        ("rain", {"num_candidates": 0}, "num_candidates must be 1 or more"),
+    ):
+        with pytest.raises(UserError, match=message):
+            make(model, prompts, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
