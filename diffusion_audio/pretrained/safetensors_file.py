@@ -23,7 +23,7 @@ BFLOAT16 = "BF16"
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a file by name.
+    """All arrays of a file by name, in the order of their names.
 
     Raises:
         UserError: it is damaged or no such file, names a tensor twice, or has one of a
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             f"{str(error).splitlines()[0][:200]}"
         ) from error
     _require_names_once(path, content)
-    return {name: _array(path, name, tensor) for name, tensor in tensors}
+    return {name: _array(path, name, tensor) for name, tensor in sorted(tensors)}
 
 
 def _array(path: Path, name: str, tensor: dict[str, Any]) -> np.ndarray:

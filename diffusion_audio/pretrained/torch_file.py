@@ -169,8 +169,8 @@ def _storage(identifier: Any) -> Storage | Name:
         raise UserError("names a storage that is none")
     if name.module not in MODULES or name.name not in STORAGES:
         raise UserError(
-            f"names {str(name)[:80]!r} as the type of a tensor's numbers, as of 8-bit "
-            f"floats; expected {', '.join(STORAGES)}"
+            f"has a tensor of {str(name)[:80]!r}, as 8-bit floats are kept; expected "
+            "float16, bfloat16, float32 or float64"
         )
     return Storage(str(key), STORAGES[name.name], _whole(size))
 

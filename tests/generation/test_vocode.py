@@ -103,6 +103,6 @@ def test_windows_of_mels_are_the_mel_at_once(weights, clips):
 
 
 def test_a_run_of_another_task_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"task": "vae"}')
+    (tmp_path / "config.json").write_text('{"task": "vae", "audio": {}}')
     with pytest.raises(UserError, match="of task 'vae'; give a vocoder's run"):
         load_vocoder(tmp_path)

@@ -133,7 +133,7 @@ def test_a_tensor_by_hand(tmp_path):
         (view(6, (1 << 30, 1 << 30), (0, 0)), "beyond its numbers"),
         (view(6, (-1,), (1,)), "no whole number"),
         (view(9, (9,), (1,)), "is cut off: 24 bytes"),
-        (view(6, (6,), (1,), name="Tensor"), "names 'torch.Tensor'"),
+        (view(6, (6,), (1,), name="Tensor"), "has a tensor of 'torch.Tensor'"),
         (view(6, (6,), (1,), key=b"1"), "lacks data/1"),
         (b"\x80\x02" + b"]" * 50 + b"a" * 49 + b".", "nested deeper"),
         (b"\x80\x02}(U\x01aK\x01U\x01a" + b"u.", "damaged"),

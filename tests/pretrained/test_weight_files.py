@@ -138,6 +138,13 @@ def test_other_numbers_are_refused_by_name(tmp_path, kind):
     assert "\n" not in str(refused.value)
 
 
+def test_the_order_is_that_of_the_names(tmp_path):
+    names = sorted(f"{i % 7}.{i}" for i in range(40))
+    arrays = {name: np.ones(1, "f4") for name in reversed(names)}
+    safetensors.numpy.save_file(arrays, tmp_path / "a")
+    assert list(isolated.read(tmp_path / "a")) == names
+
+
 def test_one_name_twice_is_refused(tmp_path):
     one = json.dumps(entry("F32", [1], 4))
     path = write(tmp_path / "a", f'{{"a": {one}, "a": {one}}}'.encode(), bytes(4))
