@@ -14,10 +14,7 @@ from absl import flags
 from diffusion_audio.cli import options
 from diffusion_audio.errors import UserError
 
-USAGE = (
-    "diffusion-audio convert SOURCE --out=DIR [--audio=PRESET,FIELD=VALUE,...] "
-    "[--cut=start|end] [--take=KEY]"
-)
+USAGE = "diffusion-audio convert SOURCE --out=DIR [--audio=PRESET,FIELD=VALUE,...]"
 
 
 def main(argv: list[str]) -> int:
@@ -47,6 +44,7 @@ def main(argv: list[str]) -> int:
         "state_dict.ema, where several do; . is under none",
         flag_values=values,
     )
+    options.overwrite(values)
     sources = options.parse(
         values,
         argv,
@@ -60,7 +58,13 @@ def main(argv: list[str]) -> int:
 
     from diffusion_audio.generation.convert import convert
 
-    print(
-        convert(sources[0], values.out, values.audio, cut=values.cut, take=values.take)
+    made = convert(
+        sources[0],
+        values.out,
+        values.audio,
+        cut=values.cut,
+        take=values.take,
+        overwrite=values.overwrite,
     )
+    print(made)
     return 0

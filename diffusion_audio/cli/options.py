@@ -8,6 +8,9 @@ from absl import flags
 
 from diffusion_audio.errors import UserError
 
+PATHS = ("model", "out", "workdir", "vocoder", "classifier", "runs", "prompts")
+"""Flags that are paths: ``~`` in them is the home, which a shell leaves after ``=``."""
+
 
 def parse(
     values: flags.FlagValues,
@@ -52,6 +55,9 @@ def parse(
             f"{error}; a {positional} that begins with a dash comes after all flags "
             "and --, two dashes for themselves"
         ) from error
+    for name in PATHS:
+        if name in values and values[name].value:
+            values[name].value = os.path.expanduser(values[name].value)
     missing = [name for name in required if values[name].value in (None, "")]
     if missing:
         flag_names = ", ".join(f"--{name}" for name in missing)

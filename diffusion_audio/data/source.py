@@ -1,6 +1,7 @@
 """Where clips come from: the protocol of a source, and opening one by its name."""
 
 import logging
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
@@ -185,4 +186,4 @@ def parse(spec: str) -> tuple[str, str]:
         raise unknown("data source", spec, ("tones", "folder:DIR", "tfds:NAME"))
     if kind != "tones" and not rest:
         raise UserError(f"data source {spec!r} names nothing after the colon")
-    return kind, rest
+    return kind, os.path.expanduser(rest) if kind == "folder" else rest

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.pretrained import folder, hifigan, published
 from diffusion_audio.training import ema
 from diffusion_audio.training.trained import read_run
@@ -19,6 +20,7 @@ def convert(
     *,
     cut: str | None = None,
     take: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Writes a folder of weights that a run can stand on and others can read.
 
@@ -31,6 +33,7 @@ def convert(
             too many, where that cannot be known.
         take: of a published vocoder, under which key of its file the generator lies,
             where several do.
+        overwrite: files that were not made here may be replaced; see `outputs`.
 
     Returns:
         ``out``.
@@ -40,6 +43,12 @@ def convert(
             the last three was given for a source that says it itself.
     """
     source, out = Path(source), Path(out)
+    beside = source if source.is_dir() else source.parent
+    require_writable(
+        [out / name for name in folder.FILES],
+        inputs=[source, *(beside / name for name in folder.FILES)],
+        overwrite=overwrite,
+    )
     ours = folder.is_weights(source) or (source / "checkpoints").is_dir()
     given = {"audio": audio, "cut": cut, "take": take}
     for name, value in given.items():
@@ -73,7 +82,6 @@ def convert(
             params["discriminators"] = jax.tree.map(np.asarray, judges)
     else:
         config, params = published.read(source, audio, cut=cut, take=take)
-    if out.resolve() in (source.resolve(), source.resolve().parent):
-        raise UserError(f"{out} holds the source itself; give another folder")
-    folder.write(out, config, params)
+    for path in folder.write(out, config, params):
+        record(path, "convert")
     return out

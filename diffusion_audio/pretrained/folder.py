@@ -22,6 +22,8 @@ from diffusion_audio.pretrained.rules import Arrays
 CONFIG = "config.json"
 GENERATOR = "generator.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
+FILES = (CONFIG, GENERATOR, DISCRIMINATORS)
+"""All that `write` may write."""
 
 
 def is_weights(directory: str | Path) -> bool:
@@ -33,7 +35,7 @@ def write(
     directory: str | Path,
     config: Mapping[str, Any],
     params: Mapping[str, Params],
-) -> None:
+) -> list[Path]:
     """Writes a vocoder; each file appears whole or not at all.
 
     Args:
@@ -41,19 +43,25 @@ def write(
         config: task, audio and generator, as of a resolved run; discriminators where
             there are any.
         params: ``generator``, and ``discriminators`` or not.
+
+    Returns:
+        The files.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     cfg = HiFiGANConfig(**config["generator"])
-    _save(directory / GENERATOR, hifigan.export_generator(cfg, params["generator"]))
+    made = [directory / GENERATOR]
+    _save(made[0], hifigan.export_generator(cfg, params["generator"]))
     if "discriminators" in params:
         arrays = hifigan.export_discriminators(params["discriminators"])
-        _save(directory / DISCRIMINATORS, arrays)
+        made.append(directory / DISCRIMINATORS)
+        _save(made[-1], arrays)
     temporary = directory / f".{CONFIG}.tmp"
     temporary.write_text(
         json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
     os.replace(temporary, directory / CONFIG)
+    return [*made, directory / CONFIG]
 
 
 def read_generator(

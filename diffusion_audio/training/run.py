@@ -1,5 +1,6 @@
 """A training run from a config: data, task, loop and work directory put together."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,7 @@ def _with_mels(
         )
     source, held = pair(
         (source, held),
-        data.mels,
+        os.path.expanduser(data.mels),
         spec,
         axes=data.mel_axes,
         skip_budget=data.skip_budget,

@@ -56,6 +56,14 @@ def test_options_that_are_off_in_a_recipe_can_be_turned_on():
     assert {key: values.sampling[key] for key in wanted} == wanted
 
 
+def test_a_file_of_ones_own_may_build_on_ours(tmp_path, monkeypatch):
+    text = "from configs import vae\nget_config = lambda: vae.get_config('tones,smoke')"
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    _, values = parse("--config=mine.py", "--config.train.log_every=3")
+    assert (values.train.steps, values.train.log_every) == (20, 3)
+
+
 def test_a_file_without_presets(path):
     words, values = parse(f"--config={path}")
     assert words == []

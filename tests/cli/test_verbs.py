@@ -60,6 +60,21 @@ def test_train(call, config, capsys):
     assert capsys.readouterr().out == "runs/a\n"
 
 
+def test_the_home_is_found_in_every_path(call, config, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    calls = call(run, "train")
+    assert main(["train", "--config=~/vae.py", "--workdir=~/runs/a"]) == 0
+    assert calls[0][0][1] == str(tmp_path / "runs/a")
+    calls = call(generation, "generate", [])
+    argv = ["--model=~/run", "--out=~/out", "--vocoder=~/vocoder", "~ is no path"]
+    assert main(["generate", *argv]) == 0
+    ((model, prompts, out), keywords) = calls[0]
+    assert (model, out) == (str(tmp_path / "run"), str(tmp_path / "out"))
+    assert keywords["vocoder"] == str(tmp_path / "vocoder")
+    assert prompts == ["~ is no path"]
+    assert source.parse("folder:~/set") == ("folder", str(tmp_path / "set"))
+
+
 def test_train_stopped_by_a_signal(call, config, capsys):
     call(run, "train", loop.Interrupted("stopped at step 7", signal.SIGTERM))
     assert main(["train", f"--config={config}", "--workdir=runs/a"]) == 143

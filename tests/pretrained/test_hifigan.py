@@ -134,6 +134,30 @@ def test_convert_and_back(vocoder, tmp_path, capsys):
         assert (out / name).read_bytes() == (again / name).read_bytes()
 
 
+def test_convert_writes_over_nothing_of_others(vocoder, tmp_path, capsys):
+    out, finished = tmp_path / "ours", tmp_path / "run"
+    (finished / "checkpoints").mkdir(parents=True)
+    (finished / "config.json").write_text("{}")
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "config.json").write_text("mine")
+    for _ in range(2):  # its own files it makes again
+        assert main(["convert", str(vocoder), f"--out={out}"]) == 0
+    before = {path: path.read_bytes() for path in vocoder.iterdir()}
+    for place, line in (
+        (finished, "holds a run"),
+        (vocoder, "is read by this command"),
+        (notes, "not made by this program; give another place, or --overwrite"),
+    ):
+        capsys.readouterr()
+        assert main(["convert", str(vocoder), f"--out={place}"]) == 2
+        assert line in capsys.readouterr().err
+    assert main(["convert", str(vocoder), f"--out={vocoder}", "--overwrite"]) == 2
+    assert {path: path.read_bytes() for path in vocoder.iterdir()} == before
+    assert (finished / "config.json").read_text() == "{}"
+    assert main(["convert", str(vocoder), f"--out={notes}", "--overwrite"]) == 0
+
+
 def test_a_run_stands_on_converted_weights(vocoder, tmp_path):
     out = tmp_path / "ours"
     assert main(["convert", str(vocoder), f"--out={out}"]) == 0
