@@ -56,8 +56,8 @@ def parse(
             "and --, two dashes for themselves"
         ) from error
     for name in PATHS:
-        if name in values and values[name].value:
-            values[name].value = os.path.expanduser(values[name].value)
+        if name in values and (path := values[name].value):
+            values[name].value = os.path.expanduser(path)
     missing = [name for name in required if values[name].value in (None, "")]
     if missing:
         flag_names = ", ".join(f"--{name}" for name in missing)
