@@ -12,6 +12,7 @@ from diffusion_audio.training import session
 from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.workdir import config_hash, provenance, read_config
 
+RESULTS, PAGE = "results.json", "report.html"
 CURVES = {
     "vae": ("reconstruction", "kl"),
     "vocoder": ("mel", "mel_l1", "discriminator"),
