@@ -237,6 +237,12 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert results["vocoder"].keys() == {"vocoder", "griffin_lim"}
     for found in results["vocoder"].values():
         assert all(value > 0 for value in found.values())
+    assert main([*words, "--data=folder:nowhere"]) == 2  # the page is there, and ours
+    assert "data folder 'nowhere'" in capsys.readouterr().err
+    (tmp_path / "report.html").write_text("edited")
+    assert main(words) == 2
+    assert "report.html is there and was changed since" in capsys.readouterr().err
+    (tmp_path / "report.html").unlink()
     assert main([*words, "--classifier=nowhere"]) == 2
     assert "--classifier is for diffusion runs" in capsys.readouterr().err
     assert main(["evaluate", f"--model={runs / 'vae'}", f"--out={tmp_path / 'a'}"]) == 2

@@ -24,6 +24,13 @@ def main(argv: list[str]) -> int:
         "classifier", None, "directory of the run that judges", flag_values=values
     )
     flags.DEFINE_string(
+        "data",
+        None,
+        "source of clips, such as folder:DIR, where the run's own data set has moved; "
+        "None is where it was in training",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
         "split",
         None,
         "of the data; None is what training never saw",
@@ -40,6 +47,7 @@ def main(argv: list[str]) -> int:
         "examples", 12, "how many are on the page", lower_bound=1, flag_values=values
     )
     options.sounds(values)
+    options.overwrite(values)
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 
     from diffusion_audio.study.evaluate import evaluate
@@ -49,11 +57,13 @@ def main(argv: list[str]) -> int:
         values.out,
         classifier=values.classifier,
         vocoder=values.vocoder,
+        data=values.data,
         split=values.split,
         captions=values.captions,
         examples=values.examples,
         seed=values.seed,
         batch_size=values.batch_size,
+        overwrite=values.overwrite,
     )
     print(page)
     return 0

@@ -21,6 +21,7 @@ from absl import flags
 
 from diffusion_audio.cli import options
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.outputs import record, require_writable
 
 USAGE = "diffusion-audio experiment run|page|compare|explain|plan experiments/NAME"
 
@@ -36,6 +37,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string("metric", None, "to explain; all if None", flag_values=values)
     flags.DEFINE_string("system", None, "to explain; all if None", flag_values=values)
     flags.DEFINE_bool("again", False, "make the number again", flag_values=values)
+    options.overwrite(values)
     words = options.parse(
         values, argv, usage=USAGE, about=__doc__, positional="experiment"
     )
@@ -86,7 +88,11 @@ def _page(directories: list[Path], values: Any) -> int:
     runs = Path(values.runs)
     out = Path(values.out or runs / f"{directory.name}.html")
     made = plan.make_plan(experiment)
-    print(experiment_page.write(made, found, runs, out))
+    own = [directory / name for name in (spec.SPEC, results.RESULTS, wording.README)]
+    require_writable([out], inputs=own, overwrite=values.overwrite)
+    page = experiment_page.write(made, found, runs, out)
+    record(page, "experiment")
+    print(page)
     wording.write_readme(found, directory)
     return 0
 

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.outputs import require_writable
+from diffusion_audio.study.evidence import PAGE, RESULTS
 from diffusion_audio.study.report import write_report
 from diffusion_audio.study.vocoder_report import write_vocoder_report
 from diffusion_audio.training.workdir import read_config
@@ -18,6 +20,7 @@ def evaluate(
     classifier: str | Path | None = None,
     vocoder: str | Path | None = None,
     captions: int = 144,
+    overwrite: bool = False,
     **options: Any,
 ) -> Path:
     """Evaluates a run and writes ``results.json`` and ``report.html``.
@@ -28,6 +31,7 @@ def evaluate(
         classifier: work directory of the judge's run, for a diffusion run.
         vocoder: in place of a diffusion run's own.
         captions: how many to make sounds of, or clips to copy.
+        overwrite: files that were not made here may be replaced; see `outputs`.
         **options: as of `write_report` and `write_vocoder_report`.
 
     Returns:
@@ -36,12 +40,17 @@ def evaluate(
     Raises:
         UserError: a run is missing or does not fit.
     """
-    task = read_config(model)["task"]
+    task = read_config(model).get("task")
     if task not in TASKS:
         raise UserError(
             f"{model} is a run of task {task!r}; evaluate needs one of task "
             f"{' or '.join(map(repr, TASKS))}"
         )
+    require_writable(
+        [Path(out) / RESULTS, Path(out) / PAGE],
+        inputs=[path for path in (model, classifier, vocoder) if path is not None],
+        overwrite=overwrite,
+    )
     if task == "diffusion":
         return write_report(
             model,

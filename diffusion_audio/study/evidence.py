@@ -13,6 +13,7 @@ from diffusion_audio.training.metric_log import read_metrics
 from diffusion_audio.training.same_run import content_hash
 from diffusion_audio.training.workdir import provenance, read_config
 
+RESULTS, PAGE = "results.json", "report.html"
 CURVES = {
     "vae": ("reconstruction", "kl"),
     "vocoder": ("mel", "mel_l1", "discriminator"),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from diffusion_audio.data.source import open_source
 from diffusion_audio.evaluation.adherence import Adherence, adherence
 from diffusion_audio.evaluation.comparison import STAGES, Comparison, compare
 from diffusion_audio.evaluation.copies import Copies, copy
@@ -14,7 +13,10 @@ from diffusion_audio.evaluation.judge import load_judge
 from diffusion_audio.generation import Pipeline, load
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.nn.functional import count
+from diffusion_audio.outputs import record
 from diffusion_audio.study.evidence import (
+    PAGE,
+    RESULTS,
     against_griffin_lim,
     copies_table,
     curves,
@@ -31,6 +33,7 @@ from diffusion_audio.study.page import (
     Table,
     render,
 )
+from diffusion_audio.study.run_data import open_run_data
 from diffusion_audio.training.progress import ProgressView
 from diffusion_audio.training.session import PROVENANCE
 from diffusion_audio.training.workdir import read_config, write_json
@@ -50,6 +53,7 @@ def write_report(
     *,
     classifier: str | Path | None = None,
     vocoder: str | Path | None = None,
+    data: str | None = None,
     split: str | None = None,
     captions: int = 144,
     examples: int = 12,
@@ -64,7 +68,8 @@ def write_report(
         out: directory to write to.
         classifier: work directory of the judge's run; without it, nothing is judged.
         vocoder: a vocoder's run or converted weights, in place of the run's own.
-        split: of the run's data set; ``held_out`` for tones, else its evaluation one.
+        data: source in place of the run's own, for a set that has moved.
+        split: of the data set; ``held_out`` for tones, else its evaluation one.
         captions: how many captions to make sounds of.
         examples: how many of them are on the page.
         seed: of generation.
@@ -84,10 +89,10 @@ def write_report(
         config["components"]["vocoder"] = {"run": str(vocoder)}
     spec = pipeline.model.spec
     judge = load_judge(classifier, spec) if classifier else None
-    name = config["data"]["source"]
+    name = data or config["data"]["source"]
     if split is None:
         split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
-    source = open_source(name, split, spec.sample_rate)
+    source = open_run_data(config, split, spec.sample_rate, data)
     pipeline.model.require_vocoder()
     if judge is not None:
         judge.require(source)
@@ -122,7 +127,8 @@ def write_report(
             for system, columns in copies.distances.items()
         },
     }
-    write_json(out / "results.json", results)
+    write_json(out / RESULTS, results)
+    record(out / RESULTS, "evaluate")
     runs = _runs(config, model, classifier)
     trained_on = split == config["data"]["train_split"]
     known = "was trained on" if trained_on else "never saw"
@@ -136,7 +142,9 @@ def write_report(
         tables=tuple(_tables(judged, copies, config, len(sounds.captions))),
         runs=tuple(curves(runs)),
     )
-    return render(report, out / "report.html")
+    page = render(report, out / PAGE)
+    record(page, "evaluate")
+    return page
 
 
 def _shares(table: Adherence) -> dict[str, Any]:

@@ -5,19 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_audio.data.source import drawn_evenly, open_source
+from diffusion_audio.data.source import drawn_evenly
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.copies import SYSTEMS, copy
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.vocode import load_vocoder
 from diffusion_audio.nn.functional import count
+from diffusion_audio.outputs import record
 from diffusion_audio.study.evidence import (
+    PAGE,
+    RESULTS,
     against_griffin_lim,
     copies_table,
     curves,
     made_by,
 )
 from diffusion_audio.study.page import Clip, Example, Report, render
+from diffusion_audio.study.run_data import open_run_data
 from diffusion_audio.training.progress import ProgressView
 from diffusion_audio.training.workdir import read_config, write_json
 
@@ -28,6 +32,7 @@ def write_vocoder_report(
     model: str | Path,
     out: str | Path,
     *,
+    data: str | None = None,
     split: str | None = None,
     clips: int = 144,
     examples: int = 12,
@@ -40,7 +45,8 @@ def write_vocoder_report(
     Args:
         model: work directory of the run.
         out: directory to write to.
-        split: of the run's data set; its evaluation split where None.
+        data: source in place of the run's own, for a set that has moved.
+        split: of the data set; its evaluation split where None.
         clips: how many are copied, spread evenly, of ``LONGEST`` seconds at most.
         examples: how many of them are on the page.
         seed: of crops and of Griffin-Lim.
@@ -62,7 +68,7 @@ def write_vocoder_report(
         )
     spec = vocoder.spec
     name, split = config["data"]["source"], split or config["data"]["evaluation_split"]
-    source = open_source(name, split, spec.sample_rate)
+    source = open_run_data(config, split, spec.sample_rate, data)
     whole = round(LONGEST * spec.sample_rate)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -88,7 +94,7 @@ def write_vocoder_report(
         for system, found in made.distances.items()
     }
     write_json(
-        out / "results.json",
+        out / RESULTS,
         {
             "split": source.name,
             "model": str(model),
@@ -98,6 +104,7 @@ def write_vocoder_report(
             "vocoder": means,
         },
     )
+    record(out / RESULTS, "evaluate")
     runs = {"vocoder": Path(model)}
     known = "was trained on" if split == config["data"]["train_split"] else "never saw"
     titles = dict(zip(SYSTEMS, ("Vocoder", "Griffin-Lim"), strict=True))
@@ -125,4 +132,6 @@ def write_vocoder_report(
         tables=(copies_table(made.distances),),
         runs=tuple(curves(runs)),
     )
-    return render(report, out / "report.html")
+    page = render(report, out / PAGE)
+    record(page, "evaluate")
+    return page

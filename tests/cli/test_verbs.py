@@ -172,14 +172,32 @@ def test_a_prompt_is_the_same_in_every_locale(call, monkeypatch, encoding, typed
 def test_evaluate(call, capsys):
     calls = call(evaluate, "evaluate", Path("out/report.html"))
     argv = ["--model=runs/a", "--out=out", "--captions=8", "--vocoder=runs/v"]
-    assert main(["evaluate", *argv]) == 0
+    assert main(["evaluate", *argv, "--data=folder:x", "--overwrite"]) == 0
     [(args, keywords)] = calls
     assert args == ("runs/a", "out")
     assert keywords["captions"] == 8
     assert keywords["classifier"] is None
     assert keywords["vocoder"] == "runs/v"
     assert keywords["batch_size"] == BATCH_SIZE
+    assert (keywords["data"], keywords["overwrite"]) == ("folder:x", True)
     assert capsys.readouterr().out == "out/report.html\n"
+
+
+@pytest.mark.parametrize("name", ["report.html", "results.json"])
+def test_evaluate_replaces_no_file_of_another(call, tmp_path, capsys, name):
+    calls = call(evaluate, "write_report", tmp_path / "out" / "report.html")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"task": "diffusion"}')
+    (tmp_path / "out" / name).write_text("mine")
+    words = ["evaluate", f"--model={tmp_path / 'run'}"]
+    assert main([*words, f"--out={tmp_path / 'out'}"]) == 2
+    assert f"{name} is there and was not made" in capsys.readouterr().err
+    assert main([*words, f"--out={tmp_path / 'run'}", "--overwrite"]) == 2
+    assert "holds a run or converted weights" in capsys.readouterr().err
+    assert calls == []
+    assert main([*words, f"--out={tmp_path / 'out'}", "--overwrite"]) == 0
+    assert len(calls) == 1
 
 
 def test_a_run_that_is_none_is_one_line(tmp_path, capsys):

@@ -222,6 +222,15 @@ def test_the_page(made, tmp_path, capsys):
     assert "Do &lt;b&gt;two&lt;/b&gt; changes" in text
     assert "&lt;i&gt;caption 0&lt;/i&gt;" in text
     assert "<figcaption>loss, seed 1</figcaption>" in text
+    assert main(words) == 0  # ours, so it is made again
+    capsys.readouterr()
+    out.write_text("mine")
+    assert main(words) == 2
+    assert "page.html is there and was changed since" in capsys.readouterr().err
+    readme = [*words[:-1], f"--out={directory / 'README.md'}", "--overwrite"]
+    assert main(readme) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert out.read_text() == "mine"
 
 
 def test_missing_runs_are_named(made, tmp_path, capsys):
