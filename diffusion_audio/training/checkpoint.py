@@ -31,7 +31,7 @@ class Checkpoints:
     """The checkpoints of one run, in ``directory``.
 
     Args:
-        directory: where they are; made by `prepare`.
+        directory: where they are; made by `prepare` or the first save.
         keep: how many of the newest stay.
         sealed: told of each step that is saved, once it is on the disk.
 
@@ -90,6 +90,7 @@ class Checkpoints:
         self.finish()
         needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         try:
+            self._make()
             free = shutil.disk_usage(self.directory).free
             if free < needed:
                 raise OSError(
@@ -202,9 +203,12 @@ class Checkpoints:
         self.finish()
         self._checkpointer.close()
 
-    def _tidy(self) -> None:
+    def _make(self) -> None:
         for folder in (self._steps, self._manifests, self._saving):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def _tidy(self) -> None:
+        self._make()
         for left in sorted(self._saving.iterdir()):
             if (
                 left.name.isdecimal()
