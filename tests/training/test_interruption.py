@@ -51,7 +51,7 @@ def end(process):
 )
 def test_what_is_open_is_closed_and_the_process_ends(tmp_path, number, code):
     body = """try: ready(); time.sleep(60)
-    finally: pathlib.Path('closed').write_text('')"""
+    finally: pathlib.Path('closed').touch()"""
     process = start(body, tmp_path)
     process.send_signal(getattr(signal, number))
     assert end(process) == (code, "", f"diffusion-audio: interrupted by {number}\n")
