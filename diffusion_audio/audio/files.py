@@ -171,8 +171,9 @@ def write_blocks(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()  # says why not, where libsndfile does not
+        name = os.fsencode(temporary)  # soundfile itself takes no name that is no text
         with soundfile.SoundFile(
-            temporary, "w", sample_rate, 1, subtype="PCM_16", format=coding
+            name, "w", sample_rate, 1, subtype="PCM_16", format=coding
         ) as file:
             for wave in waves:
                 file.write(_pcm(path, np.asarray(wave)))

@@ -293,3 +293,9 @@ def test_blocks_of_what_is_too_short_are_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.ones(1), 48_000)
     with pytest.raises(AudioFileError, match="too short to make one sample"):
         list(blocks(tmp_path / "a.wav", 4000))
+
+
+def test_a_name_that_is_no_text_can_be_written(tmp_path):
+    path = tmp_path / os.fsdecode(b"fl\xfbte.wav")
+    write(path, np.zeros(8), 16_000)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"fl\xfbte.wav"]
