@@ -167,7 +167,9 @@ def _first_line(error: Exception) -> str:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and those that led to it."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # one may lead to itself
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

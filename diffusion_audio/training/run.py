@@ -11,6 +11,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.text import as_texts
 from diffusion_audio.errors import UserError
 from diffusion_audio.training import labels, loop, same_run
 from diffusion_audio.training.latent_cache import latent_cache
@@ -153,7 +154,9 @@ def train(
 def _with_prompts(config: Mapping[str, Any], held: Any) -> dict[str, Any]:
     """The config with prompts to listen to: its own, else captions held out."""
     prompts = config["listen"]["prompts"]
-    if not prompts:
+    if prompts:
+        prompts = as_texts(prompts)
+    else:
         captions = list(dict.fromkeys(filter(None, held.captions())))
         last, count = len(captions) - 1, min(PROMPTS, len(captions))
         prompts = [captions[i * last // max(1, count - 1)] for i in range(count)]

@@ -27,6 +27,11 @@ from diffusion_audio.training.workdir import (
 
 INVENTORY = "data.json"
 PLACES = ("source", "mels")  # of a config's group data
+# What a run writes, beside its config.
+WRITTEN = (
+    *(INVENTORY, "tokenizer.json", "labels.json", "metrics.jsonl", PROVENANCE),
+    *("checkpoints", "latents", "tensorboard"),
+)
 SHOWN = 3  # names of each kind in an error
 
 # What may change when a run goes on: its length, and what changes no numbers.
@@ -97,12 +102,17 @@ def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; expected a directory for the run")
-    if (workdir / CONFIG).exists():
-        read_config(workdir)  # refuses what is another program's
     if folder.is_weights(workdir):
         raise UserError(
             f"{workdir} is converted weights of a vocoder, and a run would be written "
             "over them; give another --workdir"
+        )
+    if (workdir / CONFIG).exists():
+        read_config(workdir)  # refuses what is another program's
+    elif others := [name for name in WRITTEN if (workdir / name).exists()]:
+        raise UserError(
+            f"{workdir} is not of a run and holds {', '.join(others)}, which a run "
+            "would write over; give a --workdir of its own"
         )
     if not begun(workdir):
         return

@@ -23,6 +23,7 @@ class Clips:
 
 CONFIG = {
     "task": "diffusion",
+    "audio": {},
     "data": {"source": "folder:a", "seconds": 1.0},
     "train": {"steps": 10},
     "components": {
@@ -193,3 +194,14 @@ def test_weights_are_known_by_what_they_hold(tmp_path):
         tmp_path / "d"
     )
     assert same_run.weights_hash(tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["data.json", "metrics.jsonl", "latents"])
+def test_a_directory_of_others_is_not_written_into(tmp_path, name):
+    (tmp_path / "notes.txt").touch()
+    same_run.require_same(tmp_path, CONFIG)  # not in the way
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"is not of a run and holds {name}"):
+        same_run.require_same(tmp_path, CONFIG)
+    with pytest.raises(UserError, match="is a file; expected a directory"):
+        same_run.require_same(tmp_path / name, CONFIG)
