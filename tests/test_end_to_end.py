@@ -33,6 +33,17 @@ def runs(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def loaded(runs):
+    return load(runs / "diffusion")
+
+
+@pytest.fixture
+def pipeline(loaded):
+    """That of the diffusion run, with nothing compiled yet."""
+    return dataclasses.replace(loaded)
+
+
 def test_a_run_writes_what_it_promises(runs):
     for task in ("vae", "vocoder", "diffusion"):
         made = {path.name for path in (runs / task).iterdir()}
@@ -79,8 +90,7 @@ def test_generated_files(runs, tmp_path, capsys):
     assert capsys.readouterr().err.count("generate 4/4") == 2
 
 
-def test_other_lengths_and_own_latents(runs):
-    pipeline = load(runs / "diffusion")
+def test_other_lengths_and_own_latents(pipeline):
     key = jax.random.key(0)
     for seconds in (0.3, 0.77):
         waves = pipeline(["a tone"], key=key, steps=2, duration=seconds)
@@ -93,15 +103,13 @@ def test_other_lengths_and_own_latents(runs):
         pipeline(["a tone"], key=key, latents=zeros[:, 1:])
 
 
-def test_guidance_and_key_compile_nothing_new(runs):
-    pipeline = load(runs / "diffusion")
+def test_guidance_and_key_compile_nothing_new(pipeline):
     for seed, guidance in ((0, 1.0), (1, 3.0)):
         pipeline(["a tone"], key=jax.random.key(seed), steps=2, guidance=guidance)
     assert pipeline._generate._cache_size() == 1
 
 
-def test_another_solver_away_from_a_prompt(runs):
-    pipeline = load(runs / "diffusion")
+def test_another_solver_away_from_a_prompt(pipeline):
     plain, away = (
         pipeline(
             ["a tone"],
@@ -119,16 +127,14 @@ def test_another_solver_away_from_a_prompt(runs):
         pipeline(["a tone"], key=jax.random.key(0), solver="unpic")
 
 
-def test_output_that_is_not_finite(runs):
-    pipeline = load(runs / "diffusion")
+def test_output_that_is_not_finite(pipeline):
     params = jax.tree.map(lambda p: p * jax.numpy.nan, pipeline.params)
     broken = dataclasses.replace(pipeline, params=params)
     with pytest.raises(UserError, match="is not finite"):
         broken(["a tone"], key=jax.random.key(0), steps=2)
 
 
-def test_a_prompt_beside_others_sounds_the_same(runs):
-    pipeline = load(runs / "diffusion")
+def test_a_prompt_beside_others_sounds_the_same(pipeline):
     key = jax.random.key(5)
     alone = pipeline(["a low tone"], key=key, steps=2)
     beside = pipeline(["a low tone", "a high tone"], key=key, steps=2)
@@ -153,16 +159,14 @@ def test_a_prompt_beside_others_sounds_the_same(runs):
     ],
 )
 def test_what_cannot_be_is_refused_before_a_batch_is_asked_for(
-    runs, prompts, options, message
+    pipeline, prompts, options, message
 ):
-    pipeline = load(runs / "diffusion")
     with pytest.raises(UserError, match=message):
         pipeline.batches(prompts, key=jax.random.key(0), **options)
 
 
-def test_the_batch_size_changes_no_sound(runs):
+def test_the_batch_size_changes_no_sound(pipeline):
     """Noise of the start and of a stochastic solver goes by prompt, not by batch."""
-    pipeline = load(runs / "diffusion")
     prompts = ["a low tone", "a high tone", "a tone"]
     options = {"key": jax.random.key(5), "solver": "ddpm", "steps": 3}
     whole = pipeline(prompts, **options)
@@ -258,6 +262,7 @@ def test_a_mistake_takes_no_work_directory(runs, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_wherever_its_data_and_parts_lie(tmp_path, caplog):
     """Content decides: a moved set, a deleted VAE, a copied run; not fewer clips."""
     source = folder_of_audio(tmp_path / "audio")

@@ -73,9 +73,10 @@ def test_the_record_is_of_recordings_and_mels(root):
     record = json.loads((root / "tuned/provenance.json").read_text(encoding="utf-8"))
     recordings = open_source(f"folder:{root / 'audio'}", "train", SPEC.sample_rate)
     (pairs,) = pair([recordings], root / "mels", SPEC)
-    assert record["data"]["source"] == f"{recordings.name} with saved mels"
-    assert record["data"]["fingerprint"] == pairs.fingerprint()
-    assert record["data"]["fingerprint"] != recordings.fingerprint()
+    data = record["sessions"][0]["data"]
+    assert data["source"] == f"folder:{root / 'audio'}"
+    assert data["fingerprint"]["train"] == pairs.fingerprint()
+    assert data["fingerprint"]["train"] != recordings.fingerprint()
 
 
 def test_the_run_stands_without_its_mels(root, tmp_path):
