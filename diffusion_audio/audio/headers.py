@@ -29,6 +29,7 @@ OTHERS = (
     (0, b"MAC ", "a Monkey's Audio file"),
     (0, b"Creative Voice File", "a VOC file"),
     (0, b"NIST_1A", "a NIST SPHERE file"),
+    (0, b"RIFX", "a WAV file of the big-endian kind (RIFX)"),
     (0, b"MThd", "a MIDI file, which holds notes and no sound"),
     (8, b"AVI ", "an AVI video"),
 )
