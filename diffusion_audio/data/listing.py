@@ -203,11 +203,19 @@ def _told_by_sidecars(root: Root, tree: Tree) -> _Told:
     if texts:
         told.unused.append(f"{listed(texts)}: no clip of the same name lies beside")
     if without:
-        told.unused.append(f"{listed(without)}: no captions in it")
-    if others:
+        told.unused.append(f"{listed(without)}: no field of it is plainly the caption")
+    readable = [n for n in others if os.path.splitext(n)[1].lower() in FORMS]
+    if readable:
+        several = "put their rows into one, and " if len(readable) > 1 else ""
+        path = printable(str(root.path / readable[0]))
         told.unused.append(
-            f"{listed(others)}: captions are read from {_METADATA}: rename it, or name "
-            f"the file: folder:{printable(str(root.path / others[0]))}"
+            f"{listed(readable)}: captions are read from {_METADATA}: {several}"
+            f"rename it, or name the file: folder:{path}"
+        )
+    if foreign := [name for name in others if name not in readable]:
+        told.unused.append(
+            f"{listed(foreign)}: no captions are read from such a file: write them "
+            f"into a metadata.csv, or a .txt beside each clip"
         )
     return told
 

@@ -1,12 +1,14 @@
 """What lies in a folder at any depth, sorted by what it may be to a set of clips."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from diffusion_audio.audio.files import SUFFIXES
+from diffusion_audio.audio.headers import begins_as_sound
 from diffusion_audio.data.names import Fault, Root, listed, printable
 from diffusion_audio.errors import UserError
 
@@ -15,13 +17,21 @@ FOREIGN = {
     *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mkv", ".mov", ".avi"),
     *(".amr", ".ape", ".wv", ".ac3", ".dts", ".dsf", ".tta", ".mpc", ".ra", ".3gp"),
     *(".mp2", ".shn", ".gsm", ".voc", ".sph", ".raw", ".pcm", ".spx", ".mid", ".midi"),
+    *(".nist", ".paf", ".avr", ".8svx", ".sd2", ".m4r", ".flv", ".sf"),
 } - {*SUFFIXES}
 # What captions are kept in; those that can be read are `metadata.FORMS` and texts.
 TABLES = {
     *(".csv", ".tsv", ".psv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow"),
     *(".xlsx", ".xls", ".ods", ".yaml", ".yml", ".srt", ".vtt", ".lrc", ".lab"),
     *(".textgrid", ".text", ".caption", ".captions", ".cap", ".prompt", ".tags"),
+    *(".scp", ".trn", ".ctm"),
 }
+# Words that name such files too, whatever suffix they have, but of programs.
+TABLE_WORDS = {
+    *("metadata", "caption", "captions", "prompts", "labels", "annotations"),
+    *("transcript", "transcripts", "transcription", "transcriptions"),
+}
+PROGRAMS = {".py", ".ipynb", ".sh", ".html", ".log"}
 PACKED = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
 
 
@@ -94,6 +104,7 @@ def walk(root: Root) -> Tree:
 
 _UNUSED = {
     "foreign": "of a format that cannot be decoded here; convert to FLAC or WAV",
+    "misnamed": "audio by its first bytes; give it its suffix, such as .wav",
     "packed": "packed; what is in it is read once it is unpacked",
     "hidden": "hidden, or of macOS's own",
     "folder": "a folder with the name of an audio file; only what it holds is read",
@@ -108,8 +119,12 @@ def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
     """What a node is to a set of clips: why it is unused, or its use, or ""."""
     suffix = os.path.splitext(node.name)[1].lower()
     if _is_hidden(node.name):
-        holds_audio = suffix in SUFFIXES or _holds_audio(root.path / name)
-        return "hidden" if holds_audio else ""
+        missed = (
+            suffix in SUFFIXES
+            or _may_be_table(node.name)
+            or _holds_audio(root.path / name)
+        )
+        return "hidden" if missed else ""
     if node.is_dir(follow_symlinks=False):
         return "folder" if suffix in SUFFIXES else ""
     if _is(node, os.DirEntry.is_dir):
@@ -122,8 +137,8 @@ def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
         return "foreign"
     if suffix in PACKED:
         return "packed"
-    if suffix != ".txt" and suffix not in TABLES:
-        return ""
+    if suffix != ".txt" and suffix not in TABLES and not _may_be_table(node.name):
+        return "misnamed" if _begins_as_sound(root.path / name) else ""
     if root.link_leads_out(name):
         return "outside"
     return "text" if suffix == ".txt" else "table"
@@ -131,6 +146,27 @@ def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
+
+
+def _may_be_table(name: str) -> bool:
+    if name.startswith("._"):  # macOS's own of a file that is there
+        return False
+    stem, suffix = os.path.splitext(name.lower().lstrip("."))
+    words = re.split("[^a-z]+", stem)
+    return suffix not in PROGRAMS and not TABLE_WORDS.isdisjoint(words)
+
+
+def _begins_as_sound(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe by now
+    except OSError:
+        return False
+    try:
+        return begins_as_sound(os.read(file, 16))
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 def _holds_audio(folder: Path) -> bool:
