@@ -107,7 +107,7 @@ _UNUSED = {
     "misnamed": "audio by its first bytes; give it its suffix, such as .wav",
     "packed": "packed; what is in it is read once it is unpacked",
     "hidden": "hidden, or of macOS's own",
-    "folder": "a folder with the name of an audio file; only what it holds is read",
+    "folder": "a folder with the name of a file; only what it holds is read",
     "twice": "a link to a folder that is read already",
     "broken": "a link that leads nowhere",
     "outside": "a link to a text outside the folder; copy it here",
@@ -126,13 +126,13 @@ def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
         )
         return "hidden" if missed else ""
     if node.is_dir(follow_symlinks=False):
-        return "folder" if suffix in SUFFIXES else ""
+        return "folder" if suffix in {*SUFFIXES, *TABLES, ".txt"} else ""
     if _is(node, os.DirEntry.is_dir):
         return "link"
     if suffix in SUFFIXES:
         return "audio"  # a broken link or a pipe too: it is named as a bad clip
     if not _is(node, os.DirEntry.is_file):
-        return "broken" if node.is_symlink() else "node"
+        return "node" if os.path.exists(root.path / name) else "broken"
     if suffix in FOREIGN:
         return "foreign"
     if suffix in PACKED:

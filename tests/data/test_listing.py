@@ -133,6 +133,7 @@ def test_a_bad_text_is_a_fault_of_its_clip_alone(clips: Path) -> None:
     assert "a.txt' is not UTF-8 text" in details[0]
     assert "b.txt: a caption of 1001 characters" in details[1]
     assert "c.json: not JSON" in details[2]
+    assert listing.taken[:1] == ["captions are those of one text beside the clips"]
 
 
 def test_without_captions_every_audio_file_is_a_clip(clips: Path) -> None:
