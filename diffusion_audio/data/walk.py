@@ -39,7 +39,7 @@ class Tree(NamedTuple):
     """The files of a folder, by names relative to it, sorted.
 
     Attributes:
-        audio: those with one of ``SUFFIXES``, whatever they turn out to be.
+        audio: those with one of the suffixes, whatever they turn out to be.
         texts: ``.txt`` files.
         tables: files that may hold captions of many clips.
         faults: folders that cannot be read.
@@ -53,11 +53,15 @@ class Tree(NamedTuple):
     unused: list[str]
 
 
-def walk(root: Root) -> Tree:
+def walk(root: Root, suffixes: tuple[str, ...] = SUFFIXES) -> Tree:
     """Every file of a folder and of the folders in it, links to folders among them.
 
     No folder is entered twice, by whatever links. Hidden files and folders are left
     out; the audio files among them are told as unused.
+
+    Args:
+        root: the folder.
+        suffixes: of what is to be taken for audio.
 
     Raises:
         UserError: if the folder itself cannot be read.
@@ -90,7 +94,7 @@ def walk(root: Root) -> Tree:
             name = os.path.join(folder, node.name)
             if node.is_dir(follow_symlinks=False) and not _is_hidden(node.name):
                 waiting.append(name)
-            found.setdefault(_kind(root, name, node), []).append(name)
+            found.setdefault(_kind(root, name, node, suffixes), []).append(name)
     unused = [
         f"{listed(sorted(found[kind]))}: {reason}"
         for kind, reason in _UNUSED.items()
@@ -115,21 +119,23 @@ _UNUSED = {
 }
 
 
-def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
+def _kind(
+    root: Root, name: str, node: os.DirEntry[str], suffixes: tuple[str, ...]
+) -> str:
     """What a node is to a set of clips: why it is unused, or its use, or ""."""
     suffix = os.path.splitext(node.name)[1].lower()
     if _is_hidden(node.name):
         missed = (
-            suffix in SUFFIXES
+            suffix in suffixes
             or _may_be_table(node.name)
-            or _holds_audio(root.path / name)
+            or _holds_audio(root.path / name, suffixes)
         )
         return "hidden" if missed else ""
     if node.is_dir(follow_symlinks=False):
-        return "folder" if suffix in {*SUFFIXES, *TABLES, ".txt"} else ""
+        return "folder" if suffix in {*suffixes, *TABLES, ".txt"} else ""
     if _is(node, os.DirEntry.is_dir):
         return "link"
-    if suffix in SUFFIXES:
+    if suffix in suffixes:
         return "audio"  # a broken link or a pipe too: it is named as a bad clip
     if not _is(node, os.DirEntry.is_file):
         return "node" if os.path.exists(root.path / name) else "broken"
@@ -169,12 +175,12 @@ def _begins_as_sound(path: Path) -> bool:
         os.close(file)
 
 
-def _holds_audio(folder: Path) -> bool:
+def _holds_audio(folder: Path, suffixes: tuple[str, ...]) -> bool:
     """Whether audio lies right in a hidden folder: only tools keep theirs deeper."""
     if folder.name == "__MACOSX":
         return True
     try:
-        return any(name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
+        return any(name.lower().endswith(suffixes) for name in os.listdir(folder))
     except OSError:
         return False
 
