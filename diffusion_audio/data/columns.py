@@ -78,8 +78,11 @@ def find_columns(
         (name for name in names if CAPTION.fullmatch(plain[name])),
         key=lambda name: _in_order(plain[name]),
     )
-    others = [name for name in names if plain[name] in OTHER_CAPTIONS]
-    unused = tuple(others) if captions else ()
+    others = [
+        name
+        for name in names
+        if plain[name] in OTHER_CAPTIONS or "caption" in plain[name]
+    ]
     if not captions:
         captions = _choose(names, plain, (), OTHER_CAPTIONS, where)
     if not captions:
@@ -103,7 +106,7 @@ def find_columns(
         tuple(captions),
         splits[0] if splits else None,
         ", ".join(said),
-        unused,
+        tuple(name for name in others if name not in captions),
     )
 
 

@@ -81,6 +81,16 @@ def test_other_names_of_columns_are_read_and_said(
     )
 
 
+@pytest.mark.parametrize("caption", ["caption", "text"])
+def test_other_columns_of_captions_are_named(tmp_path: Path, caption: str) -> None:
+    header = f"file_name,{caption},Caption long,label"
+    table = read_table(write(tmp_path / "metadata.csv", header, "a.wav,one,long,x"))
+    assert table.rows[0].captions == ("one",)
+    assert table.unused == (
+        f"'Caption long' in {tmp_path}/metadata.csv: the captions are in {caption!r}",
+    )
+
+
 def test_captions_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     row = {"file_name": "a.wav"} | {f"caption_{i}": str(i) for i in (10, 9, 2)}
     assert read_table(write(tmp_path / "m.jsonl", row)).rows[0].captions == (
