@@ -26,11 +26,6 @@ SUFFIXES = (
     *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
     *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
 )
-# Sound that is not read; `probe` says of each what to do.
-OTHER_SUFFIXES = (
-    *(".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mp2", ".amr", ".ape"),
-    *(".wv", ".voc", ".sph"),
-)
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
@@ -168,7 +163,8 @@ def write_blocks(
         )
     check_rate(path, sample_rate)
     coding = formats[path.suffix.lower()]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not of the whole name, which may be as long as names can be.
+    temporary = path.with_name(f".{path.stem[:40]}.{os.getpid()}.tmp")
     try:
         temporary.touch()  # says why not, where libsndfile does not
         name = os.fsencode(temporary)  # soundfile itself takes no name that is no text

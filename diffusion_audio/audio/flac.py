@@ -5,11 +5,14 @@ stream follows, and fails where it says nothing. RFC 9639 has the format.
 """
 
 import functools
+from collections import deque
+from collections.abc import Iterator
 
 from diffusion_audio.audio.parts import Part
 from diffusion_audio.audio.raw import RawFile
 from diffusion_audio.audio.tags import before_tags
 
+SIZES = (10, 12), (15, 18)  # bytes that hold the largest block and the largest frame
 TOTAL = (18, 26)  # bytes that hold the number of samples, in their last 36 bits
 UNCOUNTED = 36  # bits of that number
 BLOCKS = 1000  # metadata blocks, at most
@@ -21,7 +24,7 @@ SIGNATURES = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 
 
 def flac_part(data: RawFile, start: int) -> Part:
-    """The stream that begins at ``start``, up to the next one.
+    """The stream that begins at ``start``, up to the next one, or what is none.
 
     Raises:
         AudioFileError: ``"truncated"`` if it is shorter than its header says or ends
@@ -34,7 +37,7 @@ def flac_part(data: RawFile, start: int) -> Part:
     stop = _next_stream(data, first)
     word = int.from_bytes(head[slice(*TOTAL)], "big")
     told = word % (1 << UNCOUNTED)
-    held = _count(data, head, first, stop, told)
+    held, stop = _count(data, head, first, stop, told)
     if held < told:
         rate = max(1, word >> 44)
         raise data.error(
@@ -67,18 +70,19 @@ def _next_stream(data: RawFile, place: int) -> int:
     return len(data)
 
 
-def _count(data: RawFile, head: bytes, first: int, stop: int, told: int) -> int:
-    """Samples of each channel up to the end of the last frame.
+def _count(
+    data: RawFile, head: bytes, first: int, stop: int, told: int
+) -> tuple[int, int]:
+    """Samples of each channel up to the end of the last frame, and where it ends.
 
     The last frame is the last header whose frame is whole by its CRC-16, or that ends
     where the file's header says.
     """
-    size, largest = head[10:12], head[15:18]
-    block_size = int.from_bytes(size, "big")
+    block_size, largest = (int.from_bytes(head[i:j], "big") for i, j in SIZES)
     end = _before_zeros(data, first, before_tags(data, first, stop))
     if end == first:
-        return 0
-    tail = min(max(TAIL, 2 * int.from_bytes(largest, "big")), LONGEST_TAIL)
+        return 0, stop
+    tail = min(max(TAIL, 2 * largest), LONGEST_TAIL)
     begin = max(first, end - tail)
     frames = data[begin:end]
     summed = 0
@@ -88,11 +92,22 @@ def _count(data: RawFile, head: bytes, first: int, stop: int, told: int) -> int:
         if held is None:
             continue
         if held == told:
-            return held
+            extra = _after_frame(frames[place:], largest)
+            return held, end - extra if extra else stop
         summed += len(frames) - place
         if _crc16(frames[place:]) == 0:
-            return held
+            return held, stop
     raise data.error("truncated", "ends within a frame: cut off, or damaged there")
+
+
+def _after_frame(data: bytes, largest: int) -> int:
+    """Bytes after the frame that comes first; 0 if they may all be of it."""
+    if not 0 < largest < len(data):
+        return 0
+    sums = enumerate(_crc16_of_all(data[:largest]), start=1)
+    return len(data) - max(
+        (size for size, value in sums if not value), default=len(data)
+    )
 
 
 def _before_zeros(data: RawFile, first: int, stop: int) -> int:
@@ -166,7 +181,12 @@ def _crc8(data: bytes) -> int:
 
 def _crc16(data: bytes) -> int:
     """0 for a frame with its check."""
+    return deque(_crc16_of_all(data), maxlen=1).pop()
+
+
+def _crc16_of_all(data: bytes) -> Iterator[int]:
+    """The check of the first byte, the first two, and so on."""
     value, table = 0, _crc_table(16, 0x8005)
     for byte in data:
         value = (value << 8 ^ table[value >> 8 ^ byte]) & 0xFFFF
-    return value
+        yield value

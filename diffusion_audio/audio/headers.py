@@ -2,7 +2,7 @@
 
 from diffusion_audio.audio import mp3
 from diffusion_audio.audio.flac import flac_part
-from diffusion_audio.audio.mp3_frames import begins_near
+from diffusion_audio.audio.mp3_frames import begins_near, header
 from diffusion_audio.audio.ogg import ogg_part
 from diffusion_audio.audio.parts import Part
 from diffusion_audio.audio.pcm import (
@@ -17,6 +17,7 @@ from diffusion_audio.audio.raw import RawFile
 from diffusion_audio.audio.tags import is_zeros, skip_tags
 
 PARTS = 1000  # that a file may be joined of
+BEGINNINGS = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd\0\0\0")
 FILLING = 1 << 16  # zero bytes after the sound that are no sound themselves, at most
 
 # What files of these beginnings are, though they are not read.
@@ -29,6 +30,7 @@ OTHERS = (
     (0, b"MAC ", "a Monkey's Audio file"),
     (0, b"Creative Voice File", "a VOC file"),
     (0, b"NIST_1A", "a NIST SPHERE file"),
+    (0, b"RIFX", "a WAV file of the big-endian kind (RIFX)"),
     (0, b"MThd", "a MIDI file, which holds notes and no sound"),
     (8, b"AVI ", "an AVI video"),
 )
@@ -76,6 +78,16 @@ def sound_of(data: RawFile) -> tuple[Part, ...] | mp3.Mp3:
         if len(data) - place <= FILLING and is_zeros(data, place, len(data)):
             break
     return tuple(parts)
+
+
+def begins_as_sound(head: bytes) -> bool:
+    """Whether a file that begins so, by 16 bytes, is of a format that is read."""
+    return (
+        head.startswith((*BEGINNINGS, W64_RIFF))
+        or (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
+        or (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"))
+        or header(head[:4]) is not None
+    )
 
 
 def _part(data: RawFile, place: int) -> Part | None:

@@ -16,9 +16,13 @@ LONGEST_HEADER = 1 << 20  # bytes that may be put in its place
 WAV_CODES = {1: "PCM", 3: "FLOAT", 6: "ALAW", 7: "ULAW"}
 WAV_EXTENSIBLE = 0xFFFE
 WAV_NAMES = {"2": "MS ADPCM", "17": "IMA ADPCM", "49": "GSM", "80": "MPEG", "85": "MP3"}
-# A data size that says "unknown": what ffmpeg and sox write into a pipe (sox rounds
-# its value down to whole sample frames).
-UNKNOWN_SIZES = (0xFFFFFFFF, *range(0x7FFFF000 - 64, 0x7FFFF001))
+# Data sizes that say "unknown", as programs write them into a pipe: ffmpeg, arecord,
+# sox (which rounds its value down to whole sample frames).
+UNKNOWN_SIZES = (
+    range(0xFFFFF000, 1 << 32),
+    range(0x7FFFFF00, 0x7FFFFF01),
+    range(0x7FFFF000 - 64, 0x7FFFF001),
+)
 AIFF_CODES = (
     *(b"NONE", b"twos", b"sowt", b"raw ", b"in24", b"in32", b"42ni", b"23ni"),
     *(b"fl32", b"FL32", b"fl64", b"FL64", b"ulaw", b"ULAW", b"alaw", b"ALAW"),
@@ -68,7 +72,7 @@ def wav_part(data: RawFile, start: int) -> Part:
     length, there = chunk.length, len(data) - chunk.begin
     if long_size and length == 0xFFFFFFFF:
         length = long_size
-    elif length in UNKNOWN_SIZES and length > there:
+    elif length > there and any(length in sizes for sizes in UNKNOWN_SIZES):
         return Part(start, len(data), frames=_whole(data, there, align))
     stop = _after_samples(data, chunk.begin, length)
     if length == 0 and stop < len(data):

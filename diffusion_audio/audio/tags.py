@@ -6,6 +6,7 @@ MANY = 1000  # tags in a row, at most
 NEAR = 1 << 16  # bytes looked through at once
 ZEROS = bytes(NEAR)
 LONGEST_LYRICS = 1 << 20
+AFTER_TAG = (b"ID3", b"APETAGEX", b"TAG", b"fLaC", b"OggS", b"RIFF", b"\xff")
 
 
 def skip_tags(data: RawFile, start: int) -> int:
@@ -33,8 +34,11 @@ def _tag_end(data: RawFile, start: int) -> int:
         return start + 32 + (size if is_header else 0)
     if head[:4] == b"TAG+" and len(data) - start == 227 + 128:
         return len(data)
-    if head[:3] == b"TAG" and len(data) - start == 128:
-        return len(data)
+    if head[:3] == b"TAG":
+        stop = start + 128
+        # Within a file it is only told from sound by what it stands before.
+        if stop == len(data) or data[stop : stop + 8].startswith(AFTER_TAG):
+            return stop
     if head[:11] == b"LYRICSBEGIN":
         end = data[start : start + LONGEST_LYRICS].find(b"LYRICS200")
         return start + end + 9 if end >= 0 else start

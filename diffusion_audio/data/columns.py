@@ -11,8 +11,8 @@ from diffusion_audio.errors import UserError
 FILE_NAMES = ("file_name", "wav")
 OTHER_FILE_NAMES = (
     *("filename", "file", "path", "file_path", "filepath", "location"),
-    *("audio", "audio_path", "audiopath", "audio_file", "audio_filename"),
-    *("wav_path", "wav_file"),
+    *("audio", "audio_path", "audiopath", "audio_file", "audio_filename", "fname"),
+    *("audio_filepath", "audio_name", "wav_path", "wav_file", "wav_filename"),
 )
 CAPTION = re.compile(r"captions?(_?\d+)?")
 OTHER_CAPTIONS = (
@@ -78,12 +78,18 @@ def find_columns(
         (name for name in names if CAPTION.fullmatch(plain[name])),
         key=lambda name: _in_order(plain[name]),
     )
-    others = [name for name in names if plain[name] in OTHER_CAPTIONS]
-    unused = tuple(others) if captions else ()
+    others = [
+        name
+        for name in names
+        if plain[name] in OTHER_CAPTIONS or "caption" in plain[name]
+    ]
     if not captions:
         captions = _choose(names, plain, (), OTHER_CAPTIONS, where)
     if not captions:
-        raise UserError(f"{where}: no 'caption' (it has {_list(names)})")
+        raise UserError(
+            f"{where}: no 'caption' (it has {_list(names)}): call the one that is so, "
+            f"or add it, empty where there is none"
+        )
     splits = [name for name in names if plain[name] == SPLIT]
     said = [
         f"{name!r} is read as {role}"
@@ -100,7 +106,7 @@ def find_columns(
         tuple(captions),
         splits[0] if splits else None,
         ", ".join(said),
-        unused,
+        tuple(name for name in others if name not in captions),
     )
 
 
@@ -117,9 +123,11 @@ def read_row(where: str, columns: Columns, fields: dict[str, Any]) -> Row:
             raise _expected_text(where, columns.file_name, "")
     captions: list[str] = []
     for column in columns.captions:
-        value = fields.get(column)
-        several = value if isinstance(value, list) else [_text(where, column, fields)]
+        value = fields.get(column, "")
+        several = value if isinstance(value, list) else [value]
         for text in several:
+            if text is None:  # JSON's word for nothing
+                continue
             if not isinstance(text, str):
                 raise _expected_text(where, column, text)
             captions.append(clean_caption(text, where))

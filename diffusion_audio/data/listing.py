@@ -179,7 +179,8 @@ def _told_by_sidecars(root: Root, tree: Tree) -> _Told:
     told = _Told([], {}, [], [])
     is_json = [name for name in tree.tables if name.lower().endswith(".json")]
     sidecars = pair(tree.audio, [*tree.texts, *is_json])
-    without = []
+    used: list[str] = []
+    without: list[str] = []
     for name in tree.audio:
         located = root.locate(name)
         row = Row(located.name, ("",), {}, None, str(located.path))
@@ -192,22 +193,30 @@ def _told_by_sidecars(root: Root, tree: Tree) -> _Told:
                 located = located._replace(fault=fault)
             else:
                 row = read or row
-                without += [] if read else [sidecar]
+                (used if read else without).append(sidecar)
         told.located[located.name] = located
         told.rows.append(row)
     others = [n for n in tree.tables if n not in is_json or n in sidecars.unused]
     texts = [n for n in sidecars.unused if n not in others]
-    read_from = len({*sidecars.of.values()} - {*without})
-    if read_from:
-        told.taken.append(f"captions are those of {read_from} texts beside the clips")
+    if used:
+        texts_read = "one text" if len({*used}) == 1 else f"{len({*used})} texts"
+        told.taken.append(f"captions are those of {texts_read} beside the clips")
     if texts:
         told.unused.append(f"{listed(texts)}: no clip of the same name lies beside")
     if without:
-        told.unused.append(f"{listed(without)}: no captions in it")
-    if others:
+        told.unused.append(f"{listed(without)}: no field of it is plainly the caption")
+    readable = [n for n in others if os.path.splitext(n)[1].lower() in FORMS]
+    if readable:
+        several = "put their rows into one, and " if len(readable) > 1 else ""
+        path = printable(str(root.path / readable[0]))
         told.unused.append(
-            f"{listed(others)}: captions are read from {_METADATA}: rename it, or name "
-            f"the file: folder:{printable(str(root.path / others[0]))}"
+            f"{listed(readable)}: captions are read from {_METADATA}: {several}"
+            f"rename it, or name the file: folder:{path}"
+        )
+    if foreign := [name for name in others if name not in readable]:
+        told.unused.append(
+            f"{listed(foreign)}: no captions are read from such a file: write them "
+            f"into a metadata.csv, or a .txt beside each clip"
         )
     return told
 

@@ -91,24 +91,34 @@ def _table(path: str, suffix: str, text: str) -> _Fields:
     delimiter = _delimiter(text, _DELIMITERS[suffix])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
+    needed: tuple[str, ...] = ()
     try:
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             if not any(cell.strip() for cell in cells) or _SEPARATOR.match(cells[0]):
                 continue
             if not columns:
-                columns = _header(where, cells)
+                columns, found = _header(where, cells)
+                needed = (found.file_name, *found.captions)
                 continue
             if any(cell.strip() for cell in cells[len(columns) :]):
                 raise UserError(
                     f"{where}: more fields than columns: put a caption that has "
                     f'{_SIGNS[delimiter]} in "quotes"'
                 )
+            if short := [name for name in columns[len(cells) :] if name in needed]:
+                raise UserError(
+                    f"{where}: expected text as {short[0]!r}, got a line of "
+                    f"{len(cells)} fields for {len(columns)} columns"
+                )
             cells += [None] * (len(columns) - len(cells))  # type: ignore[list-item]
             pairs = zip(columns, cells, strict=False)
             yield where, {name: cell for name, cell in pairs if name}
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+        raise UserError(
+            f"{path}, line {reader.line_num}: {error}: put a caption that has quotes "
+            f'in "quotes", and write each of its own twice'
+        ) from error
     if not columns:
         find_columns([], f"{path}, line 1")
 
@@ -130,9 +140,10 @@ def _delimiter(text: str, likely: str) -> str:
     return likely[0]
 
 
-def _header(where: str, cells: list[str]) -> list[str]:
+def _header(where: str, cells: list[str]) -> tuple[list[str], Columns]:
     columns = [cell.strip() for cell in cells]
-    if any(cell.lower().endswith(SUFFIXES) for cell in columns):
+    words = re.split("[,;|\t]", ",".join(columns))
+    if any(word.strip().lower().endswith(SUFFIXES) for word in words):
         raise UserError(
             f"{where}: this is a clip already: put a line with the column names "
             f"above it, such as file_name,caption"
@@ -143,8 +154,7 @@ def _header(where: str, cells: list[str]) -> list[str]:
             f"{where}: {listed(sorted(twice))} is there twice; several captions are "
             f"caption_1, caption_2 ..."
         )
-    find_columns(filter(None, columns), where)
-    return columns
+    return columns, find_columns(filter(None, columns), where)
 
 
 def _json_lines(path: str, suffix: str, text: str) -> _Fields:
@@ -155,11 +165,12 @@ def _json_lines(path: str, suffix: str, text: str) -> _Fields:
 
 
 def _json(path: str, suffix: str, text: str) -> _Fields:
-    """AudioLDM's ``{"data": [row, ...]}``, a list of rows, or captions by file name."""
+    """AudioLDM's ``{"data": [row, ...]}``, a list of rows, or either by file name."""
     value = _parse(path, text)
     if isinstance(value, dict) and "data" not in value and _is_by_name(value):
-        for name, captions in value.items():
-            yield f"{path}, {name!r}", {"file_name": name, "caption": captions}
+        for name, told in value.items():
+            fields = told if isinstance(told, dict) else {"caption": told}
+            yield f"{path}, {name!r}", {**fields, "file_name": name}
         return
     rows, place = value, ""
     if not isinstance(value, list):
@@ -200,7 +211,10 @@ def _parse(where: str, text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not JSON: {error}") from error
+        hint = (
+            ": rows of a line each are a .jsonl" if "Extra data" in str(error) else ""
+        )
+        raise UserError(f"{where}: not JSON: {error}{hint}") from error
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

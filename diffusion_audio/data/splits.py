@@ -1,6 +1,7 @@
 """Which clips of a folder are for training, which for validation, which for tests."""
 
 import hashlib
+import re
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ _ALIASES = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
-    "development": "validation",
     "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
 }
 NAMES = ("train", "validation", "test")
 
@@ -79,7 +81,23 @@ def assign(rows: Sequence[Row], bad: Container[str] = ()) -> Splits:
             f"{listed(outside)}",
         )
         return Splits(_by_chance(rows, bad), unused=unused)
-    return Splits(_by_chance(rows, bad))
+    return Splits(_by_chance(rows, bad), unused=_like_splits(rows))
+
+
+def _like_splits(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Folders with a split among the words of their names, if all clips lie in such."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for part in row.file_name.split("/")[:-1]:
+            words = re.findall("[a-z]+", part.casefold())
+            if splits := {canonical(word) for word in words} & {*NAMES}:
+                found.setdefault(part, set()).update(splits)
+                break
+        else:
+            return ()
+    if len(set().union(*found.values())) < 2:  # sounds of trains, for example
+        return ()
+    return (f"{listed(sorted(found))} as splits: call them {', '.join(NAMES)}",)
 
 
 def columns_like_splits(rows: Sequence[Row]) -> list[str]:

@@ -1,12 +1,14 @@
 """What lies in a folder at any depth, sorted by what it may be to a set of clips."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from diffusion_audio.audio.files import SUFFIXES
+from diffusion_audio.audio.headers import begins_as_sound
 from diffusion_audio.data.names import Fault, Root, listed, printable
 from diffusion_audio.errors import UserError
 
@@ -15,13 +17,21 @@ FOREIGN = {
     *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mkv", ".mov", ".avi"),
     *(".amr", ".ape", ".wv", ".ac3", ".dts", ".dsf", ".tta", ".mpc", ".ra", ".3gp"),
     *(".mp2", ".shn", ".gsm", ".voc", ".sph", ".raw", ".pcm", ".spx", ".mid", ".midi"),
+    *(".nist", ".paf", ".avr", ".8svx", ".sd2", ".m4r", ".flv", ".sf"),
 } - {*SUFFIXES}
 # What captions are kept in; those that can be read are `metadata.FORMS` and texts.
 TABLES = {
     *(".csv", ".tsv", ".psv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow"),
     *(".xlsx", ".xls", ".ods", ".yaml", ".yml", ".srt", ".vtt", ".lrc", ".lab"),
     *(".textgrid", ".text", ".caption", ".captions", ".cap", ".prompt", ".tags"),
+    *(".scp", ".trn", ".ctm"),
 }
+# Words that name such files too, whatever suffix they have, but of programs.
+TABLE_WORDS = {
+    *("metadata", "caption", "captions", "prompts", "labels", "annotations"),
+    *("transcript", "transcripts", "transcription", "transcriptions"),
+}
+PROGRAMS = {".py", ".ipynb", ".sh", ".html", ".log"}
 PACKED = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
 
 
@@ -29,7 +39,7 @@ class Tree(NamedTuple):
     """The files of a folder, by names relative to it, sorted.
 
     Attributes:
-        audio: those with one of ``SUFFIXES``, whatever they turn out to be.
+        audio: those with one of the suffixes, whatever they turn out to be.
         texts: ``.txt`` files.
         tables: files that may hold captions of many clips.
         faults: folders that cannot be read.
@@ -43,11 +53,15 @@ class Tree(NamedTuple):
     unused: list[str]
 
 
-def walk(root: Root) -> Tree:
+def walk(root: Root, suffixes: tuple[str, ...] = SUFFIXES) -> Tree:
     """Every file of a folder and of the folders in it, links to folders among them.
 
     No folder is entered twice, by whatever links. Hidden files and folders are left
     out; the audio files among them are told as unused.
+
+    Args:
+        root: the folder.
+        suffixes: of what is to be taken for audio.
 
     Raises:
         UserError: if the folder itself cannot be read.
@@ -80,7 +94,7 @@ def walk(root: Root) -> Tree:
             name = os.path.join(folder, node.name)
             if node.is_dir(follow_symlinks=False) and not _is_hidden(node.name):
                 waiting.append(name)
-            found.setdefault(_kind(root, name, node), []).append(name)
+            found.setdefault(_kind(root, name, node, suffixes), []).append(name)
     unused = [
         f"{listed(sorted(found[kind]))}: {reason}"
         for kind, reason in _UNUSED.items()
@@ -94,9 +108,10 @@ def walk(root: Root) -> Tree:
 
 _UNUSED = {
     "foreign": "of a format that cannot be decoded here; convert to FLAC or WAV",
+    "misnamed": "audio by its first bytes; give it its suffix, such as .wav",
     "packed": "packed; what is in it is read once it is unpacked",
     "hidden": "hidden, or of macOS's own",
-    "folder": "a folder with the name of an audio file; only what it holds is read",
+    "folder": "a folder with the name of a file; only what it holds is read",
     "twice": "a link to a folder that is read already",
     "broken": "a link that leads nowhere",
     "outside": "a link to a text outside the folder; copy it here",
@@ -104,26 +119,32 @@ _UNUSED = {
 }
 
 
-def _kind(root: Root, name: str, node: os.DirEntry[str]) -> str:
+def _kind(
+    root: Root, name: str, node: os.DirEntry[str], suffixes: tuple[str, ...]
+) -> str:
     """What a node is to a set of clips: why it is unused, or its use, or ""."""
     suffix = os.path.splitext(node.name)[1].lower()
     if _is_hidden(node.name):
-        holds_audio = suffix in SUFFIXES or _holds_audio(root.path / name)
-        return "hidden" if holds_audio else ""
+        missed = (
+            suffix in suffixes
+            or _may_be_table(node.name)
+            or _holds_audio(root.path / name, suffixes)
+        )
+        return "hidden" if missed else ""
     if node.is_dir(follow_symlinks=False):
-        return "folder" if suffix in SUFFIXES else ""
+        return "folder" if suffix in {*suffixes, *TABLES, ".txt"} else ""
     if _is(node, os.DirEntry.is_dir):
         return "link"
-    if suffix in SUFFIXES:
+    if suffix in suffixes:
         return "audio"  # a broken link or a pipe too: it is named as a bad clip
     if not _is(node, os.DirEntry.is_file):
-        return "broken" if node.is_symlink() else "node"
+        return "node" if os.path.exists(root.path / name) else "broken"
     if suffix in FOREIGN:
         return "foreign"
     if suffix in PACKED:
         return "packed"
-    if suffix != ".txt" and suffix not in TABLES:
-        return ""
+    if suffix != ".txt" and suffix not in TABLES and not _may_be_table(node.name):
+        return "misnamed" if _begins_as_sound(root.path / name) else ""
     if root.link_leads_out(name):
         return "outside"
     return "text" if suffix == ".txt" else "table"
@@ -133,12 +154,33 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _holds_audio(folder: Path) -> bool:
+def _may_be_table(name: str) -> bool:
+    if name.startswith("._"):  # macOS's own of a file that is there
+        return False
+    stem, suffix = os.path.splitext(name.lower().lstrip("."))
+    words = re.split("[^a-z]+", stem)
+    return suffix not in PROGRAMS and not TABLE_WORDS.isdisjoint(words)
+
+
+def _begins_as_sound(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe by now
+    except OSError:
+        return False
+    try:
+        return begins_as_sound(os.read(file, 16))
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+def _holds_audio(folder: Path, suffixes: tuple[str, ...]) -> bool:
     """Whether audio lies right in a hidden folder: only tools keep theirs deeper."""
     if folder.name == "__MACOSX":
         return True
     try:
-        return any(name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
+        return any(name.lower().endswith(suffixes) for name in os.listdir(folder))
     except OSError:
         return False
 

@@ -153,7 +153,7 @@ def _targets(source: Path, out: Path, pass_over: PassOver) -> dict[Path, Path]:
             target = target.with_name(f"{path.name}.wav")
         if key(target) in taken:
             other = taken[key(target)]
-            pass_over(UserError(f"{path} and {other} would both become {target}"))
+            pass_over(UserError(f"{path}: it and {other} would both become {target}"))
             continue
         taken[key(target)] = path
         targets[path] = target

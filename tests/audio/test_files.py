@@ -299,3 +299,9 @@ def test_a_name_that_is_no_text_can_be_written(tmp_path):
     path = tmp_path / os.fsdecode(b"fl\xfbte.wav")
     write(path, np.zeros(8), 16_000)
     assert os.listdir(os.fsencode(tmp_path)) == [b"fl\xfbte.wav"]
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
+    path = tmp_path / ("x" * 251 + ".wav")
+    write(path, np.zeros(8), 16_000)
+    assert [*tmp_path.iterdir()] == [path]

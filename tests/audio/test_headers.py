@@ -29,7 +29,6 @@ KINDS = {
 }
 ONE = {kind: encode(kind, chirp(RATE, 1.0), RATE) for kind in KINDS}
 OTHER = {kind: encode(kind, chirp(RATE, 0.7)[::-1], RATE) for kind in KINDS}
-PLAIN = [kind for kind in KINDS if not kind.startswith(("FLAC", "OGG"))]
 
 
 def put(tmp_path, data, name="a.bin"):
@@ -96,7 +95,7 @@ def test_what_is_cut_off_is_refused(tmp_path, kind):
         refused("truncated", put(tmp_path, data), "cut off|its header promises")
 
 
-@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("kind", KINDS)
 def test_sound_that_no_header_counts_is_refused(tmp_path, kind):
     path = put(tmp_path, ONE[kind] + b"\x12\x34" * 5000)
     refused("unreadable", path, "10000 more follow, which may be sound")
@@ -106,8 +105,8 @@ def test_joined_of_two_kinds_is_refused(tmp_path):
     other = encode("WAV PCM_16", chirp(RATE, 0.1, 2), RATE)
     path = put(tmp_path, ONE["WAV PCM_16"] + other)
     refused("unreadable", path, "48000 Hz x 1 and 48000 Hz x 2")
-    mixed = ONE["OGG VORBIS"] + ONE["FLAC PCM_16"]
-    assert probe(put(tmp_path, mixed)).seconds == 2.0
+    for mixed in (("OGG VORBIS", "FLAC PCM_16"), ("FLAC PCM_16", "OGG VORBIS")):
+        assert probe(put(tmp_path, b"".join(map(ONE.get, mixed)))).seconds == 2.0
 
 
 def with_total(data, total):
@@ -131,7 +130,9 @@ def test_flac_of_a_lying_header(tmp_path, total):
     refused("truncated", put(tmp_path, more), r"1\.00 s of the 1\.00 s")
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
+@pytest.mark.parametrize(
+    "size", [0, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFF000, 0x7FFFF000, 0x7FFFFF00]
+)
 def test_wav_from_a_pipe(tmp_path, size):
     data = bytearray(ONE["WAV PCM_16"])
     place = data.index(b"data")
@@ -190,6 +191,30 @@ def test_ogg_that_lacks_pages(tmp_path, kind):
     refused("truncated", path, "pages are missing")
 
 
+@pytest.mark.parametrize("kind", ["OGG VORBIS", "OGG OPUS"])
+def test_ogg_pages_that_are_damaged_or_tell_wrong_times(tmp_path, kind):
+    data = bytearray(encode(kind, chirp(RATE, 8.0), RATE))
+    place = data.rindex(b"OggS")
+    data[-1] ^= 1  # libsndfile would leave the page out, and end earlier
+    refused("truncated", put(tmp_path, bytes(data)), f"page at byte {place} is damaged")
+    data[-1] ^= 1
+    for frames in (RATE, 0, -1):  # libsndfile would end there
+        data[place + 6 : place + 14] = struct.pack("<q", frames)
+        data[place + 22 : place + 26] = bytes(4)
+        data[place + 22 : place + 26] = ogg_sum(data[place:])
+        refused("unreadable", put(tmp_path, bytes(data)), "tells an earlier time")
+
+
+def ogg_sum(page):
+    """The check of a page, bit by bit."""
+    value = 0
+    for byte in page:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value >> 31 else 0)) & 0xFFFFFFFF
+    return struct.pack("<I", value)
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -216,6 +241,7 @@ def test_codings_never_given_to_the_decoder(tmp_path, monkeypatch, kind, message
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", r"a WMA \(ASF\) file: convert it"),
         (b"\x1a\x45\xdf\xa3\x01", "a Matroska or WebM file: convert it"),
         (b"RIFF\0\0\0\0AVI LIST", "an AVI video"),
+        (b"RIFX\0\0\0\0WAVEfmt ", r"a WAV file of the big-endian kind \(RIFX\)"),
         (b"<html><body>", "a web page, not a WAV"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
         (bytes(9000), "nothing but zeros"),

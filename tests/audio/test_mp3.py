@@ -84,7 +84,8 @@ def test_without_a_header_the_sound_is_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "between", [b"", id3(3000), ape(500), b"junk" * 50, bytes(9000)]
+    "between",
+    [b"", id3(3000), ape(500), ape(500) + id3(30_000), b"junk" * 50, bytes(9000)],
 )
 def test_joined_files_are_one_after_the_other(tmp_path, between):
     one, other = mp3(seconds=3.0), mp3(seconds=2.0, level=0.6)

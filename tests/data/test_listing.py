@@ -133,6 +133,7 @@ def test_a_bad_text_is_a_fault_of_its_clip_alone(clips: Path) -> None:
     assert "a.txt' is not UTF-8 text" in details[0]
     assert "b.txt: a caption of 1001 characters" in details[1]
     assert "c.json: not JSON" in details[2]
+    assert listing.taken[:1] == ["captions are those of one text beside the clips"]
 
 
 def test_without_captions_every_audio_file_is_a_clip(clips: Path) -> None:
@@ -188,6 +189,38 @@ def test_folders_are_no_splits_if_clips_lie_outside_them(tmp_path: Path) -> None
         "folders as splits (train): there are clips outside them: 'loose.wav'"
     )
     assert set(splits(tmp_path).values()) == {"train", "validation"}
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train-clean-100", "dev-clean"),
+        ("my_train", "holdout/test_2"),
+        ("TRAIN1", "x-val"),
+    ],
+)
+def test_folders_that_only_look_like_splits_are_named(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    touch(tmp_path, *(f"{folder}/a.wav" for folder in folders))
+    [line] = list_folder(tmp_path).unused
+    assert line.endswith("as splits: call them train, validation, test")
+    assert all(repr(folder.split("/")[-1]) in line for folder in folders)
+
+
+@pytest.mark.parametrize("folder", ["train-station", "test-tone/train-horn", "a"])
+def test_sounds_of_trains_are_no_splits(clips: Path, folder: str) -> None:
+    assert not list_folder(touch(clips, f"{folder}/x.wav")).unused
+
+
+@pytest.mark.parametrize("name", ["eval", "Evaluation", "test", "testing"])
+def test_what_is_not_trained_with_is_test_as_for_the_hub(
+    tmp_path: Path, name: str
+) -> None:
+    listing = list_folder(touch(tmp_path, "train/a.wav", "val/b.wav", f"{name}/c.wav"))
+    assert [entry.split for entry in listing.entries if entry.name[-5] == "c"] == [
+        "test"
+    ]
 
 
 def test_the_split_column_decides_before_the_folders(tmp_path: Path) -> None:
@@ -248,21 +281,58 @@ def test_what_cannot_be_decoded_is_named(clips: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "captions.json",
-        "labels.csv",
-        "set.xlsx",
-        "train.parquet",
-        "sub/metadata.json",
-        "a.caption",
-    ],
+    "name", ["captions.json", "labels.csv", "x.ndjson", "sub/metadata.json"]
 )
 def test_what_may_be_captions_and_is_not_read_is_named(clips: Path, name: str) -> None:
     touch(clips, name)
     [line] = list_folder(clips).unused
     assert line.startswith(f"'{name}': captions are read from metadata.csv, .tsv,")
     assert str(clips / name) in line
+
+
+def test_of_several_tables_none_is_to_take_the_place_of_all(clips: Path) -> None:
+    [line] = list_folder(touch(clips, "train.csv", "test.csv")).unused
+    assert line.startswith("'test.csv', 'train.csv': captions are read from")
+    assert "put their rows into one, and rename it, or name the file" in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("set.xlsx", "train.parquet", "a.caption", "sub/metadata", "captions.pkl"),
+        *("my_captions.xml", "Metadata.csv.bak", "labels.toml", "wav.scp"),
+    ],
+)
+def test_captions_in_other_forms_are_named(clips: Path, name: str) -> None:
+    [line] = list_folder(touch(clips, name)).unused
+    assert line == (
+        f"'{name}': no captions are read from such a file: write them into a "
+        "metadata.csv, or a .txt beside each clip"
+    )
+
+
+@pytest.mark.parametrize("name", ["README.md", "make_captions.py", "cover.jpg", "x"])
+def test_what_is_neither_audio_nor_captions_is_not_named(
+    clips: Path, name: str
+) -> None:
+    assert not list_folder(touch(clips, name)).unused
+
+
+SOUNDS = {
+    "x.bwf": b"RIFF\0\0\0\0WAVEfmt ",
+    "x": b"fLaC\0\0\0\x22",
+    "x.mpga": b"ID3\4",
+    "x.ogx": b"OggS\0\2",
+    "x.dat": b"\xff\xfb\x90\x44",
+    "x.tmp": b"FORM\0\0\0\0AIFC",
+}
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_audio_of_another_suffix_is_named(clips: Path, name: str) -> None:
+    (clips / name).write_bytes(SOUNDS[name])
+    [line] = list_folder(clips).unused
+    assert line.startswith(f"'{name}': audio by its first bytes; give it its suffix")
 
 
 def test_what_lies_beside_the_metadata_and_is_not_in_it_is_named(clips: Path) -> None:
@@ -294,19 +364,19 @@ def test_a_text_without_a_clip_is_named(clips: Path) -> None:
     listing = list_folder(clips)
     assert listing.unused == [
         "'README.txt': no clip of the same name lies beside",
-        "'sub/c.json': no captions in it",
+        "'sub/c.json': no field of it is plainly the caption",
         "'b.json': captions are read from metadata.csv, .tsv, .jsonl or .json: rename "
         f"it, or name the file: folder:{clips}/b.json",
     ]
 
 
 def test_hidden_audio_and_that_of_macos_are_named(clips: Path) -> None:
-    touch(clips, ".trash/x.wav", "._a.wav", "__MACOSX/sub/._c.wav")
-    touch(clips, ".git/config", ".DS_Store", "Thumbs.db")
+    touch(clips, ".trash/x.wav", "._a.wav", "__MACOSX/sub/._c.wav", ".metadata.csv")
+    touch(clips, ".git/config", ".DS_Store", "Thumbs.db", "._metadata.csv")
     listing = list_folder(clips)
     assert list(captions(listing)) == [*NAMES]
     assert listing.unused == [
-        "'._a.wav', '.trash', '__MACOSX': hidden, or of macOS's own"
+        "'._a.wav', '.metadata.csv', '.trash' and 1 more: hidden, or of macOS's own"
     ]
 
 

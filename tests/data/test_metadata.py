@@ -81,11 +81,35 @@ def test_other_names_of_columns_are_read_and_said(
     )
 
 
+@pytest.mark.parametrize("caption", ["caption", "text"])
+def test_other_columns_of_captions_are_named(tmp_path: Path, caption: str) -> None:
+    header = f"file_name,{caption},Caption long,label"
+    table = read_table(write(tmp_path / "metadata.csv", header, "a.wav,one,long,x"))
+    assert table.rows[0].captions == ("one",)
+    assert table.unused == (
+        f"'Caption long' in {tmp_path}/metadata.csv: the captions are in {caption!r}",
+    )
+
+
 def test_captions_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     row = {"file_name": "a.wav"} | {f"caption_{i}": str(i) for i in (10, 9, 2)}
     assert read_table(write(tmp_path / "m.jsonl", row)).rows[0].captions == (
         ("2", "9", "10")
     )
+
+
+@pytest.mark.parametrize("value", [None, [None], "", []])
+def test_json_may_say_that_there_is_no_caption(tmp_path: Path, value: object) -> None:
+    path = write(tmp_path / "m.jsonl", GOOD, {"file_name": "b.wav", "caption": value})
+    assert [row.captions for row in read_table(path).rows] == [("x",), ("",)]
+
+
+def test_rows_by_file_name(tmp_path: Path) -> None:
+    rows = {"a.wav": {"caption": "x", "mood": "sad"}, "b.wav": ["y", "z"]}
+    assert [row[:3] for row in read_table(write(tmp_path / "m.json", rows)).rows] == [
+        ("a.wav", ("x",), {"mood": "sad"}),
+        ("b.wav", ("y", "z"), {}),
+    ]
 
 
 GOOD = {"file_name": "a.wav", "caption": "x"}
@@ -96,7 +120,7 @@ HEADER = "file_name,caption\n"
     ("name", "text", "message"),
     [
         ("m.csv", "name,caption\na.wav,x", "line 1: expected the columns 'file_n"),
-        ("m.csv", "file_name,words\na.wav,x", "line 1: no 'caption' .*'words'"),
+        ("m.csv", "file_name,words\na.wav,x", "no 'caption' .*'words'.: call the one"),
         ("m.csv", "path,file,text\na,a,x", "'path', 'file' could each be 'file_name'"),
         (
             "m.csv",
@@ -105,14 +129,15 @@ HEADER = "file_name,caption\n"
         ),
         ("m.csv", "file_name,caption,caption\na,a,x", "'caption' is there twice"),
         ("m.csv", "a.wav,one\nb.wav,two", "line 1: this is a clip already: put a line"),
-        ("m.csv", "a.wav;one\nb.wav;two", "line 1: expected the columns .* got"),
+        ("m.csv", "a.wav;one\nb.wav;two", "line 1: this is a clip already"),
+        ("m.csv", "a.wav|I, he|you\nb.wav|two|2", "line 1: this is a clip already"),
         ("m.csv", "", "got nothing"),
-        ("m.csv", HEADER + "a.wav", "line 2: expected text as 'capti"),
+        ("m.csv", HEADER + "a.wav", "line 2: expected text as 'capti.* 1 fie"),
         ("m.csv", HEADER + ",x", "line 2: expected text as 'file_name', got nothing"),
         ("m.csv", HEADER + "\n\n ,x", "line 4: expected text as 'file_name'"),
         ("m.csv", HEADER + "a.wav,x,y", "line 2: more fields than columns.*commas"),
         ("m.tsv", "file\tcaption\na.wav\tx\ty", "line 2: more fields .*has tabs"),
-        ("m.csv", HEADER + 'a.wav,"x', "line 2: unexpected end of data"),
+        ("m.csv", HEADER + 'a.wav,"x', 'end of data: put .* quotes in "quot'),
         ("m.csv", HEADER + f"a.wav,{'x' * 200_000}", "field larger than"),
         ("m.csv", HEADER.encode() + b"\na.wav,\xff", "not UTF-8 text: .* in line 3"),
         ("m.csv", HEADER.encode("utf-16-le"), "not UTF-8 text: it holds zeros"),
@@ -135,6 +160,7 @@ HEADER = "file_name,caption\n"
             '{"a.wav": "x", "b.wav": "y", "a.wav": "z"}',
             "'a.wav' is there twi",
         ),
+        ("m.json", "{}\n{}", "Extra data.*: rows of a line each are a .jsonl"),
         ("m.json", "3", "expected a JSON object"),
         ("m.json", '{"rows": []}', 'expected {"data"'),
         ("m.json", '{"data": [{"caption": "x"}]}', r"data\[0\]: expected the columns"),

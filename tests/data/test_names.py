@@ -81,7 +81,7 @@ def test_texts_outside_are_not_read_by_a_link(root: Path, tmp_path: Path) -> Non
 
 
 def test_an_odd_node_is_the_fault_of_one_clip(tmp_path: Path, monkeypatch) -> None:
-    touch(tmp_path, "good.wav", "dir.wav/inside.wav")
+    touch(tmp_path, "good.wav", "dir.wav/inside.wav", "captions.csv/x")
     os.mkfifo(tmp_path / "pipe.wav")
     os.mkfifo(tmp_path / "metadata.csv")
     os.mkfifo(tmp_path / "good.txt")
@@ -92,6 +92,7 @@ def test_an_odd_node_is_the_fault_of_one_clip(tmp_path: Path, monkeypatch) -> No
     (tmp_path / "dangling.wav").symlink_to("nowhere")
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "null.txt").symlink_to("/dev/null")
     listing = list_folder(tmp_path)
     assert faults(listing) == {
         "dangling.wav": "a link that leads nowhere",
@@ -102,10 +103,10 @@ def test_an_odd_node_is_the_fault_of_one_clip(tmp_path: Path, monkeypatch) -> No
     }
     assert len(listing.entries) == 7
     assert listing.unused == [
-        "'dir.wav': a folder with the name of an audio file; only what it holds is "
-        "read",
+        "'captions.csv', 'dir.wav': a folder with the name of a file; only what it "
+        "holds is read",
         "'loop': a link that leads nowhere",
-        "'good.txt', 'metadata.csv': neither a file nor a folder",
+        "'good.txt', 'metadata.csv', 'null.txt': neither a file nor a folder",
     ]
 
 

@@ -125,6 +125,27 @@ def test_one_bad_file_of_many_is_named_and_passed_over(folder, clips, run):
     assert not os.path.exists("one.wav")
 
 
+def test_what_looks_like_audio_and_is_not_used_is_named(folder, run, caplog):
+    (folder / "talk.m4a").write_bytes(b"")
+    (folder / "b.wav").rename(folder / "b")
+    (folder / ".trash").mkdir()
+    (folder / "deep" / "c.flac").rename(folder / ".trash" / "c.flac")
+    code, out, _ = run("in", "out")
+    assert (code, out) == (0, ["out/a.wav"])
+    [line] = [text for text in caplog.messages if text.startswith("not used of in: ")]
+    assert "'talk.m4a': of a format that cannot be decoded here" in line
+    assert "'b': audio by its first bytes" in line
+    assert "'.trash': hidden" in line
+
+
+def test_names_that_differ_in_case_only(folder, run):
+    (folder / "A.wav").write_bytes((folder / "a.wav").read_bytes())
+    (folder / "a.flac").write_bytes((folder / "deep" / "c.flac").read_bytes())
+    code, out, said = run("in", "out")
+    assert (code, len(out), len(said)) == (1, 4, 2)
+    assert said[0].startswith("passed over in/a.wav: it and in/A.wav would both become")
+
+
 def test_names_of_bytes_and_names_too_long(folder, clips, run):
     bad = os.fsdecode(b"in/fl\xfbte.wav")
     (folder / "a.wav").rename(bad)
