@@ -27,8 +27,9 @@ class Finding(NamedTuple):
     Attributes:
         file: its name, below the folder or within the set.
         kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
-            ``"non-finite"``, ``"rate"``, ``"channels"``, ``"silent"``, ``"clipped"``
-            or ``"duplicate"`` (the same audio in another split).
+            ``"non-finite"``, ``"rate"``, ``"channels"``, ``"silent"``, ``"clipped"``,
+            ``"duplicate"`` (the same audio in another split) or ``"metadata"`` (of a
+            line of it).
         detail: what is wrong, in words.
     """
 

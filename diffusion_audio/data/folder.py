@@ -20,6 +20,9 @@ from diffusion_audio.errors import UserError
 _log = logging.getLogger(__name__)
 
 
+_MOST = 3  # faults that a warning names
+
+
 class FolderSource:
     """A split of a folder; only the part of a file that is needed is decoded."""
 
@@ -144,8 +147,10 @@ def _usable(entry: Entry) -> Path:
 
 def _faults(listing: Listing) -> tuple[str, ...]:
     bad = [entry for entry in listing.entries if entry.fault]
-    folders = [f"{name}: {fault.detail}" for name, fault in listing.faults.items()]
-    return (*([_described(bad)] if bad else []), *folders)
+    others = [f"{name}: {fault.detail}" for name, fault in listing.faults.items()]
+    if len(others) > _MOST:
+        others[_MOST:] = [f"{len(others) - _MOST} more, which `data check` names"]
+    return (*([_described(bad)] if bad else []), *others)
 
 
 def _described(bad: list[Entry]) -> str:

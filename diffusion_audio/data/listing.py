@@ -45,7 +45,7 @@ class Listing(NamedTuple):
 
     Attributes:
         entries: every clip, sorted by name.
-        faults: folders within it that cannot be read.
+        faults: folders within it, and lines of its metadata, that cannot be read.
         taken: how it was understood where that is not plain, a line each.
         unused: what looks like captions or audio and is not used, a line each.
     """
@@ -61,6 +61,7 @@ class _Told(NamedTuple):
 
     rows: list[Row]
     located: dict[str, Located]
+    faults: dict[str, Fault]
     taken: list[str]
     unused: list[str]
 
@@ -113,7 +114,8 @@ def list_folder(place: str | Path) -> Listing:
             f"there is no validation split (the splits are: {choices}): to train, give "
             f"--config.data.evaluation_split={min(names, key=in_order)}"
         )
-    return Listing(entries, tree.faults, taken, [*unused, *splits.unused])
+    faults = tree.faults | told.faults
+    return Listing(entries, faults, taken, [*unused, *splits.unused])
 
 
 def _told_by_folder(root: Root, tree: Tree) -> _Told:
@@ -158,9 +160,12 @@ def _metadata(root: Root, tables: list[str]) -> list[str]:
 
 
 def _told_by_tables(root: Root, names: list[str]) -> _Told:
-    told = _Told([], {}, [], [])
+    told = _Told([], {}, {}, [], [])
     for name in names:
         table = read_table(root.path / name)
+        for line, problem in table.faults.items():
+            below = line.removeprefix(f"{printable(str(root.path))}/")
+            told.faults[below] = Fault("metadata", problem)
         for row in table.rows:
             located = root.locate(row.file_name, os.path.dirname(name))
             if located.fault:
@@ -176,7 +181,7 @@ def _told_by_tables(root: Root, names: list[str]) -> _Told:
 
 def _told_by_sidecars(root: Root, tree: Tree) -> _Told:
     """Every audio file is a clip; a file beside it may have its captions."""
-    told = _Told([], {}, [], [])
+    told = _Told([], {}, {}, [], [])
     is_json = [name for name in tree.tables if name.lower().endswith(".json")]
     sidecars = pair(tree.audio, [*tree.texts, *is_json])
     used: list[str] = []

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from diffusion_audio.data.columns import Columns, Row, find_columns, read_row
 from diffusion_audio.data.names import listed, printable
 from diffusion_audio.errors import UserError
 
-_Fields = Iterator[tuple[str, dict[str, Any]]]
+# A line and its fields, or what is wrong with it.
+_Fields = Iterator[tuple[str, dict[str, Any] | UserError]]
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # the likely one first
 
 
@@ -21,12 +22,14 @@ class Table(NamedTuple):
     """What a metadata file says.
 
     Attributes:
-        rows: one for each of its lines; several may be of one clip.
+        rows: one for each of its good lines; several may be of one clip.
+        faults: its bad lines, and what is wrong with each.
         taken: how it was understood where that is not plain, in words.
         unused: what looks like captions in it and is not read, in words.
     """
 
     rows: list[Row]
+    faults: dict[str, str]
     taken: tuple[str, ...]
     unused: tuple[str, ...]
 
@@ -35,8 +38,8 @@ def read_table(path: Path) -> Table:
     """Every row of a metadata file; the suffix says which form it has.
 
     Raises:
-        UserError: with file and line, for what cannot be read, a missing field, a
-            field of the wrong type.
+        UserError: with file and line, if the file cannot be read, or half of its lines
+            or more are bad: without a field, or with one of the wrong type.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMS:
@@ -46,12 +49,22 @@ def read_table(path: Path) -> Table:
         )
     where = printable(str(path))
     known: dict[tuple[str, ...], Columns] = {}
-    rows = []
+    rows: list[Row] = []
+    faults: dict[str, UserError] = {}
     for line, fields in FORMS[suffix](where, suffix, read_text(path)):
-        names = tuple(fields)
-        if names not in known:
-            known[names] = find_columns(names, line)
-        rows.append(read_row(line, known[names], fields))
+        try:
+            if isinstance(fields, UserError):
+                raise fields
+            names = tuple(fields)
+            if names not in known:
+                known[names] = find_columns(names, line)
+            rows.append(read_row(line, known[names], fields))
+        except UserError as error:
+            faults[line] = error
+    if faults and len(faults) >= len(rows):
+        more = f"; {len(faults) - 1} more lines are bad" if len(faults) > 1 else ""
+        first = next(iter(faults.values()))
+        raise UserError(f"{first}{more}") from first
     taken = dict.fromkeys(f"{where}: {c.taken}" for c in known.values() if c.taken)
     unused = dict.fromkeys(
         f"{listed(columns.unused)} in {where}: the captions are in "
@@ -59,7 +72,8 @@ def read_table(path: Path) -> Table:
         for columns in known.values()
         if columns.unused
     )
-    return Table(rows, tuple(taken), tuple(unused))
+    said = {k: str(error).removeprefix(f"{k}: ") for k, error in faults.items()}
+    return Table(rows, said, tuple(taken), tuple(unused))
 
 
 def read_text(path: Path) -> str:
@@ -102,15 +116,23 @@ def _table(path: str, suffix: str, text: str) -> _Fields:
                 needed = (found.file_name, *found.captions)
                 continue
             if any(cell.strip() for cell in cells[len(columns) :]):
-                raise UserError(
-                    f"{where}: more fields than columns: put a caption that has "
-                    f'{_SIGNS[delimiter]} in "quotes"'
+                yield (
+                    where,
+                    UserError(
+                        f"{where}: more fields than columns: put a caption that has "
+                        f'{_SIGNS[delimiter]} in "quotes"'
+                    ),
                 )
+                continue
             if short := [name for name in columns[len(cells) :] if name in needed]:
-                raise UserError(
-                    f"{where}: expected text as {short[0]!r}, got a line of "
-                    f"{len(cells)} fields for {len(columns)} columns"
+                yield (
+                    where,
+                    UserError(
+                        f"{where}: expected text as {short[0]!r}, got a line of "
+                        f"{len(cells)} fields for {len(columns)} columns"
+                    ),
                 )
+                continue
             cells += [None] * (len(columns) - len(cells))  # type: ignore[list-item]
             pairs = zip(columns, cells, strict=False)
             yield where, {name: cell for name, cell in pairs if name}
@@ -161,7 +183,7 @@ def _json_lines(path: str, suffix: str, text: str) -> _Fields:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            yield where, parse_object(where, line)
+            yield where, _caught(parse_object, where, line)
 
 
 def _json(path: str, suffix: str, text: str) -> _Fields:
@@ -182,7 +204,7 @@ def _json(path: str, suffix: str, text: str) -> _Fields:
         )
     for number, fields in enumerate(rows):
         where = f"{path}, {place}[{number}]"
-        yield where, _object(fields, where)
+        yield where, _caught(_object, fields, where)
 
 
 FORMS = {
@@ -192,6 +214,14 @@ FORMS = {
     ".ndjson": _json_lines,
     ".json": _json,
 }
+
+
+def _caught(read: Callable[..., dict[str, Any]], *inputs: Any) -> Any:
+    """What a function reads, or the mistake that it finds."""
+    try:
+        return read(*inputs)
+    except UserError as error:
+        return error
 
 
 def _is_by_name(value: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from diffusion_audio.audio.files import AudioFileError
-from diffusion_audio.data import pipeline
+from diffusion_audio.data import check, pipeline
 from diffusion_audio.data.inventory import clip_hash
 from diffusion_audio.data.source import drawn_evenly, open_source
 from diffusion_audio.errors import UserError
@@ -201,3 +201,32 @@ def test_a_file_that_may_not_be_opened_is_not_hashed(tmp_path: Path) -> None:
     write(root / "metadata.csv", "file_name,caption,split", *rows)
     source = open_source(f"folder:{root}", "train", RATE)
     assert source.inventory()["link.wav"] == clip_hash(None, ("x",), {})
+
+
+TABLE = ("file_name,caption", "a.wav,one", "b.wav,two", "c.wav,three")
+LINES = tuple('{"file_name": "%s.wav", "caption": "x"}' % clip for clip in "abc")
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("metadata.csv", TABLE, f"d.wav,{'x' * 5000}"),
+        ("metadata.csv", TABLE, "d.wav,a,b,c"),
+        ("metadata.csv", TABLE, ",nameless"),
+        ("metadata.jsonl", LINES, '{"file_name": "d.wav", "caption": 3}'),
+        ("metadata.jsonl", LINES, "{torn"),
+    ],
+)
+def test_one_bad_line_among_good_ones_is_named_and_passed_over(
+    tmp_path: Path, caplog, name: str, good: tuple[str, ...], bad: str
+) -> None:
+    for number, clip in enumerate("abcd", start=1):
+        sound(tmp_path / f"{clip}.wav", seconds=0.1 * number)
+    write(tmp_path / name, *good, bad)
+    where = f"{name}, line {len(good) + 1}"
+    split = open_source(f"folder:{tmp_path}", "train", RATE)
+    assert f"{where}: " in caplog.text
+    assert 0 < len(split) < 4
+    [finding] = check.check(f"folder:{tmp_path}").findings
+    assert (finding.file, finding.kind) == (where, "metadata")
+    assert str(tmp_path) not in finding.detail
