@@ -117,6 +117,7 @@ def train(
     with contextlib.closing(checkpoints):
         found = resume.find(workdir, checkpoints, session, allow_fresh)
         state = resume.start(task, key, mesh, checkpoints, found, frozen, batches)
+        resume.clear(workdir, checkpoints, found)
         start = found or 0
         log = MetricLog(workdir, sample_rate, start)
         session.begin(start)

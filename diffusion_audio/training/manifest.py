@@ -44,7 +44,11 @@ def damage(step: Path, path: Path) -> str:
     if not found:
         return "it holds no files"
     for name, expected in sums.items():
-        if _sha256(step.parent / name) != expected:
+        try:
+            found_sum = _sha256(step.parent / name)
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        if found_sum != expected:
             return f"{name} is not what was saved (SHA-256 differs)"
     return ""
 
