@@ -298,7 +298,9 @@ class Checkpoints:
 def content_hash(directory: Path) -> str:
     """Short hash of the newest checkpoint there, by its manifest; empty without any."""
     manifests = (directory / "manifests").glob("*.json")
-    steps = sorted(int(path.stem) for path in manifests if path.stem.isdigit())
+    steps = sorted(
+        int(path.stem) for path in manifests if path.stem.isdecimal() and path.is_file()
+    )
     if not steps:
         return ""
     newest = (directory / "manifests" / f"{steps[-1]}.json").read_bytes()

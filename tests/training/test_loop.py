@@ -202,8 +202,14 @@ def test_a_broken_number_stops_the_run_and_keeps_the_last_good_step(tmp_path):
 @pytest.mark.parametrize(
     ("broken_at", "advice"),
     [
-        (2, r"step 3 \(but at step 1\); nothing is saved in .*same --workdir takes"),
-        (6, r"step 8 \(but at step 6\); step 4 is the last one .*in a new --workdir"),
+        (
+            2,
+            r"step 3 \(at step 1 all was well\); nothing is saved.*same --workdir takes",
+        ),
+        (
+            6,
+            r"step 8 \(at step 6 all was well\); step 4 is the last.*in a new --workdir",
+        ),
     ],
 )
 def test_advice_after_a_broken_number_can_be_followed(tmp_path, broken_at, advice):

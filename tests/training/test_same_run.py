@@ -234,6 +234,10 @@ def test_weights_are_known_by_what_they_hold(tmp_path):
     assert same_run.weights_hash(tmp_path / "c") == same_run.weights_hash(
         tmp_path / "d"
     )
+    (tmp_path / "c/checkpoints/manifests/11.json").mkdir()  # damage
+    assert same_run.weights_hash(tmp_path / "c") == same_run.weights_hash(
+        tmp_path / "d"
+    )
     assert same_run.weights_hash(tmp_path) == ""
 
 
