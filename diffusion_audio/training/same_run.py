@@ -103,6 +103,10 @@ def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; expected a directory for the run")
+    if workdir.is_symlink() and not workdir.exists():
+        raise UserError(
+            f"{workdir} is a link that leads nowhere; give another --workdir"
+        )
     if folder.is_weights(workdir):
         raise UserError(
             f"{workdir} is converted weights of a vocoder, and a run would be written "
@@ -227,15 +231,16 @@ def _recorded(workdir: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]
     Sessions say the fingerprints, for they are of saved steps; without any, the
     inventory does.
     """
+    kept: dict[str, dict[str, Any]] = {"fingerprint": {}, "clips": {}}
     try:
-        kept = read_json(workdir / INVENTORY)
-    except (OSError, UserError) as error:
+        found = read_json(workdir / INVENTORY)
+        kept |= {name: dict(found[name]) for name in kept}
+    except (OSError, UserError, KeyError, TypeError, ValueError) as error:
         logging.warning("which clips were there is not known: %s", error)
-        kept = {}
     then: dict[str, str] = {}
     for session in sessions(workdir) if (workdir / PROVENANCE).exists() else []:
         then |= session.get("data", {}).get("fingerprint", {})
-    return then or kept.get("fingerprint", {}), kept.get("clips", {})
+    return then or kept["fingerprint"], kept["clips"]
 
 
 def _change(old: str, new: str, known: Mapping[str, dict[str, str]]) -> str:

@@ -54,7 +54,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+        raise UserError(
+            f"{path} is not valid JSON: {error}; restore it from a copy"
+        ) from error
     if not isinstance(value, dict):
         raise UserError(
             f"{path} is damaged: expected a JSON object, not {type(value).__name__}; "

@@ -176,9 +176,17 @@ def test_without_a_record_of_sessions_the_inventory_decides(run):
         compared(run, train=Clips(a="1"))
 
 
-def test_without_the_inventory_the_fingerprint_decides(run, caplog):
+def test_a_damaged_record_of_data_is_one_line(run):
+    for data in (3, {"fingerprint": 3}):
+        write_json(run / "provenance.json", {"sessions": [saved(1, 5, data=data)]})
+        with pytest.raises(UserError, match=r"provenance\.json is damaged"):
+            compared(run, train=Clips(a="1"))
+
+
+@pytest.mark.parametrize("damage", ["{", "{}", '{"clips": 3, "fingerprint": [1]}'])
+def test_without_the_inventory_the_fingerprint_decides(run, damage):
     trained_on(run, train=Clips(a="1", b="2"))
-    (run / "data.json").write_text("{")
+    (run / "data.json").write_text(damage)
     assert compared(run, train=Clips(a="1", b="2")).changes == ()
     with pytest.raises(UserError, match=r"fingerprint .* then, .* now"):
         compared(run, train=Clips(a="1"))
@@ -250,3 +258,6 @@ def test_a_directory_of_others_is_not_written_into(tmp_path, name):
         same_run.require_same(tmp_path, CONFIG)
     with pytest.raises(UserError, match="is a file; expected a directory"):
         same_run.require_same(tmp_path / name, CONFIG)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UserError, match="a link that leads nowhere"):
+        same_run.require_same(tmp_path / "link", CONFIG)
