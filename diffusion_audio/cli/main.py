@@ -28,8 +28,8 @@ VERBS = {
 FAILED, MISTAKE = 1, 2
 NEEDS_LESS = (
     "make batches smaller (train: config.data.batch_size, or the same in more parts by "
-    "config.train.accumulate; other verbs: --batch_size), or compute in bfloat16 "
-    "(config.unet.dtype and its like)"
+    "config.train.accumulate; other verbs: --batch_size) or examples shorter "
+    "(config.data.seconds), or compute in bfloat16 (config.unet.dtype and its like)"
 )
 
 

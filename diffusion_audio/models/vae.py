@@ -54,6 +54,11 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
+        if self.latent < 1 or self.groups < 1 or min(self.channels, default=0) < 1:
+            raise UserError(
+                "VAE: latent, groups and channels must be 1 or more, got "
+                f"{self.latent}, {self.groups} and {self.channels}"
+            )
         for width in self.channels:
             if width % self.groups:
                 raise UserError(

@@ -210,6 +210,8 @@ class Checkpoints:
     def _tidy(self) -> None:
         self._make()
         for left in sorted(self._saving.iterdir()):
+            if not left.is_dir():  # of no save
+                continue
             if (
                 left.name.isdecimal()
                 and not (self._steps / left.name).exists()
@@ -263,9 +265,12 @@ class Checkpoints:
         logging.warning("what is left of step %d is kept in %s", step, place)
 
     def _failed(self, step: int, error: Exception) -> None:
-        self.problem = " ".join((str(error) or type(error).__name__).split())[:300]
-        signs = ("space", "quota")  # TensorStore says it as text only
-        self.full = any(sign in self.problem for sign in signs)
+        problem = " ".join((str(error) or type(error).__name__).split())
+        signs = ("space", "quota")  # TensorStore says it as text only, after long paths
+        self.full = any(sign in problem for sign in signs)
+        self.problem = problem[:300]
+        if self.full and len(problem) > 300:
+            self.problem = "no space left on device"
         logging.warning(
             "step %d could not be saved in %s (%s); training goes on and tries again "
             "at the next checkpoint, earlier ones are kept",
@@ -298,7 +303,9 @@ class Checkpoints:
 def content_hash(directory: Path) -> str:
     """Short hash of the newest checkpoint there, by its manifest; empty without any."""
     manifests = (directory / "manifests").glob("*.json")
-    steps = sorted(int(path.stem) for path in manifests if path.stem.isdigit())
+    steps = sorted(
+        int(path.stem) for path in manifests if path.stem.isdecimal() and path.is_file()
+    )
     if not steps:
         return ""
     newest = (directory / "manifests" / f"{steps[-1]}.json").read_bytes()

@@ -123,7 +123,9 @@ def raised_signals() -> Iterator[None]:
     def unraisable(lost: Any) -> None:
         if isinstance(lost.exc_value, Interrupted):
             _end(str(lost.exc_value), lost.exc_value.number)
-        usual(lost)
+        # A thread of a library may miss what was closed: TensorStore its event loop.
+        if handled.first is None:
+            usual(lost)
 
     sys.unraisablehook = unraisable
     try:

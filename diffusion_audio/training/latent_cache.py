@@ -23,20 +23,20 @@ def latent_cache(
     *,
     samples: int,
     frozen: Callable[[], Params],
-    stale: bool,
 ) -> Any:
     """The source with its audio replaced by the VAE's posterior moments.
 
     Args:
         config: resolved, of a diffusion run.
-        directory: of the cache; made where it is not there.
+        directory: of the cache; made where it is not there, and made again where it
+            is damaged or of something else.
         source: of clips with audio.
         samples: length N of each clip.
         frozen: loads the VAE; not called where the cache is there.
-        stale: the cache may be of something else, and is then made again.
 
     Raises:
-        UserError: the cache is damaged, or of something else and not ``stale``.
+        UserError: no clip is good, the cache cannot be written, or a link is in its
+            place and leads to something else.
     """
     from diffusion_audio.data import latents
 
@@ -48,25 +48,26 @@ def latent_cache(
         "source": source.fingerprint(),
         "samples": samples,
     }
-    if stale and directory.exists():
+    if directory.exists():
         try:
             return latents.open(directory, source, meta)
         except UserError as error:
+            if directory.is_symlink():  # where it leads is not ours
+                raise
             logging.warning("%s; they are computed again now", error)
             shutil.rmtree(directory)
-    if not directory.exists():
-        params = frozen()
+    params = frozen()
 
-        @jax.jit
-        def encode(audio: Array) -> Array:
-            return jnp.concatenate(model.encode(params, audio), axis=-1)
+    @jax.jit
+    def encode(audio: Array) -> Array:
+        return jnp.concatenate(model.encode(params, audio), axis=-1)
 
-        logging.info("encoding %d clips, once a run, into %s", len(source), directory)
-        latents.write(
-            directory,
-            source,
-            lambda audio: np.asarray(encode(audio)),
-            meta,
-            samples=samples,
-        )
+    logging.info("encoding %d clips, once a run, into %s", len(source), directory)
+    latents.write(
+        directory,
+        source,
+        lambda audio: np.asarray(encode(audio)),
+        meta,
+        samples=samples,
+    )
     return latents.open(directory, source, meta)

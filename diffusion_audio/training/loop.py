@@ -61,6 +61,11 @@ class TrainConfig:
                 raise UserError(
                     f"config.train.{name} must be 1 or more, not {getattr(self, name)}"
                 )
+        if self.evaluate_every < 0:
+            raise UserError(
+                "config.train.evaluate_every must be 0 or more, not "
+                f"{self.evaluate_every}"
+            )
 
 
 class NotFinite(UserError):
@@ -117,6 +122,7 @@ def train(
     with contextlib.closing(checkpoints):
         found = resume.find(workdir, checkpoints, session, allow_fresh)
         state = resume.start(task, key, mesh, checkpoints, found, frozen, batches)
+        resume.clear(workdir, checkpoints, found)
         start = found or 0
         log = MetricLog(workdir, sample_rate, start)
         session.begin(start)
@@ -241,8 +247,9 @@ class _Rows:
         self._view.update(step, {"loss": values["loss"]} if "loss" in values else {})
         broken = [name for name, value in values.items() if not np.isfinite(value)]
         if broken:
-            since = f" (but at step {self._written})" if self._written else ""
-            raise NotFinite(f"{', '.join(broken)} not finite at step {step}{since}")
+            names = f"{', '.join(broken)} {'is' if len(broken) == 1 else 'are'}"
+            since = f" (at step {self._written} all was well)" if self._written else ""
+            raise NotFinite(f"{names} not finite at step {step}{since}")
         self._written = step
 
 

@@ -39,12 +39,18 @@ def damage(step: Path, path: Path) -> str:
     found = set(_files(step))
     if lost := sorted(sums.keys() - found):
         return f"{lost[0]} is missing"
-    if more := sorted(found - sums.keys()):
+    # Hidden ones are of file browsers and network file systems: .DS_Store, .nfs0001.
+    more = [name for name in found - sums.keys() if not Path(name).name.startswith(".")]
+    if more := sorted(more):
         return f"{more[0]} is not in its manifest"
     if not found:
         return "it holds no files"
     for name, expected in sums.items():
-        if _sha256(step.parent / name) != expected:
+        try:
+            found_sum = _sha256(step.parent / name)
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        if found_sum != expected:
             return f"{name} is not what was saved (SHA-256 differs)"
     return ""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,7 +61,8 @@ class MetricLog:
         row = {"step": step, "split": split} | {k: float(v) for k, v in values.items()}
         self._try(METRICS, self._append, f"{json.dumps(row)}\n".encode())
         for name, value in values.items():
-            self._show(self._events.scalar, f"{split}/{name}", float(value), step)
+            if math.isfinite(value):  # TensorBoard would warn of each other one
+                self._show(self._events.scalar, f"{split}/{name}", float(value), step)
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
         """Writes an evaluation: its scalars as a row, its media to TensorBoard."""

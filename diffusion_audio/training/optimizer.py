@@ -1,6 +1,7 @@
 """The optimiser of every task: AdamW with warm-up, decay and clipping."""
 
 import dataclasses
+import math
 
 import jax
 import optax
@@ -44,11 +45,23 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.decay not in DECAYS:
             raise unknown("learning-rate decay", self.decay, DECAYS)
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise UserError(
                 f"learning_rate must be above 0, not {self.learning_rate}; "
                 "set config.optimizer.learning_rate"
             )
+        for name in ("warmup_steps", "weight_decay", "eps", "clip_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(
+                    f"config.optimizer.{name} must be 0 or more, not "
+                    f"{getattr(self, name)}"
+                )
+        for name in ("b1", "b2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"config.optimizer.{name} lies from 0 up to below 1, not "
+                    f"{getattr(self, name)}"
+                )
 
 
 def learning_rate(cfg: OptimizerConfig, steps: int) -> optax.Schedule:

@@ -59,11 +59,12 @@ def make_mesh(cfg: ParallelConfig) -> Mesh:
         UserError: the sizes do not fit the number of devices.
     """
     devices = jax.device_count()
-    data = devices // cfg.fsdp if cfg.data == -1 else cfg.data
-    if data < 1 or data * cfg.fsdp > devices or (cfg.data == -1 and devices % cfg.fsdp):
+    data = devices // max(1, cfg.fsdp) if cfg.data == -1 else cfg.data
+    whole = cfg.data != -1 or devices % max(1, cfg.fsdp) == 0
+    if min(data, cfg.fsdp) < 1 or data * cfg.fsdp > devices or not whole:
         raise UserError(
             f"a mesh of data={cfg.data} by fsdp={cfg.fsdp} does not fit {devices} "
-            "device(s); change config.parallel"
+            "device(s); config.parallel.data=-1 with config.parallel.fsdp=1 takes all"
         )
     axes = {"data": data} | ({"fsdp": cfg.fsdp} if cfg.mode == "jit" else {})
     # Auto axes: under explicit ones the gathers of table lookups need annotations.

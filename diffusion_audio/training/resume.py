@@ -42,8 +42,7 @@ def find(
 ) -> int | None:
     """The step to go on from; None to start.
 
-    Makes the directory of the checkpoints ready, and puts aside what is damaged or,
-    at a start, what is left of an earlier one.
+    Makes the directory of the checkpoints ready.
 
     Args:
         workdir: of the run.
@@ -65,11 +64,18 @@ def find(
         step = None
     if step is None and session.last_step and not allow_fresh:
         _require_new(workdir, checkpoints, session)
+    return step
+
+
+def clear(workdir: Path, checkpoints: Checkpoints, step: int | None) -> None:
+    """Puts aside what is damaged or, at a start, what is left of an earlier one.
+
+    To be called once there is a state to go on with: a start that fails moves nothing.
+    """
     checkpoints.set_aside(after=step or 0)
     if step is None and jax.process_index() == 0:
         for name in (METRICS, PROVENANCE):
             _keep_aside(workdir / name)
-    return step
 
 
 def _require_new(workdir: Path, checkpoints: Checkpoints, session: Session) -> None:

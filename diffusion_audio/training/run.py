@@ -74,7 +74,7 @@ def train(
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
-    goes_on = same_run.begun(workdir)
+    goes_on, newest = same_run.begun(workdir), same_run.weights_hash(workdir)
     if goes_on:
         _require_kept(workdir, resolved)
     same_run.require_same(workdir, resolved)
@@ -113,6 +113,14 @@ def train(
     }
     # What could be refused has been: a mistake takes no directory.
     with alone(workdir):
+        if (same_run.begun(workdir), same_run.weights_hash(workdir)) != (
+            goes_on,
+            newest,
+        ):
+            raise UserError(
+                f"another process has saved a step in {workdir} just now; run the "
+                "same command again"
+            )
         write_json(workdir / CONFIG, resolved)
         record.write(workdir)
         if tokenizer is not None:
@@ -127,7 +135,6 @@ def train(
                 source,
                 samples=options["samples"],
                 frozen=lambda: load_components(resolved, workdir),
-                stale=not goes_on or bool(record.changes),
             )
             session.clock.lap("encode")
 

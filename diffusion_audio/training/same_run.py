@@ -6,7 +6,8 @@ may not, unless it is asked for and put on record.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -102,6 +103,10 @@ def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; expected a directory for the run")
+    if workdir.is_symlink() and not workdir.exists():
+        raise UserError(
+            f"{workdir} is a link that leads nowhere; give another --workdir"
+        )
     if folder.is_weights(workdir):
         raise UserError(
             f"{workdir} is converted weights of a vocoder, and a run would be written "
@@ -159,7 +164,7 @@ class Data(NamedTuple):
     Attributes:
         source: what the config calls it.
         fingerprint: of each split.
-        clips: the inventory of each split.
+        clips: the inventory of each fingerprint, those of saved sessions too.
         changes: against what the run began with, in words; empty without any.
     """
 
@@ -175,7 +180,8 @@ class Data(NamedTuple):
 
     def write(self, workdir: Path) -> None:
         """Keeps the inventory in the run, to be compared when it goes on."""
-        write_json(workdir / INVENTORY, {"clips": self.clips})
+        kept = {"fingerprint": self.fingerprint, "clips": self.clips}
+        write_json(workdir / INVENTORY, kept)
 
 
 def require_same_data(
@@ -196,14 +202,16 @@ def require_same_data(
     Raises:
         UserError: clips are gone, new or changed, and that is not accepted.
     """
-    data = Data(
-        source,
-        {name: split.fingerprint() for name, split in splits.items()},
-        {name: split.inventory() for name, split in splits.items()},
-    )
+    fingerprint = {name: split.fingerprint() for name, split in splits.items()}
+    now = {fingerprint[name]: split.inventory() for name, split in splits.items()}
     if not begun(workdir):
-        return data
-    changes = tuple(_data_changes(workdir, data))
+        return Data(source, fingerprint, now)
+    then, known = _recorded(workdir)
+    changes = tuple(
+        f"split {split}: {_change(then[split], value, known | now)}"
+        for split, value in fingerprint.items()
+        if then.get(split, value) != value
+    )
     if changes and not accept_changes:
         raise UserError(
             f"{source} is not what {workdir} was trained on: {'; '.join(changes)}. "
@@ -212,35 +220,47 @@ def require_same_data(
         )
     for change in changes:
         logging.warning("going on with changed data: %s", change)
-    return data._replace(changes=changes)
+    # Until this session has saved a step, that of the last one is still needed.
+    kept = {value: known[value] for value in then.values() if value in known}
+    return Data(source, fingerprint, kept | now, changes)
 
 
-def _data_changes(workdir: Path, data: Data) -> Iterator[str]:
-    before: dict[str, str] = {}
-    for session in sessions(workdir):
-        before |= session.get("data", {}).get("fingerprint", {})
+def _recorded(workdir: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The fingerprint of each split that a run is on, and inventories by fingerprint.
+
+    Sessions say the fingerprints, for they are of saved steps; without any, the
+    inventory does.
+    """
+    kept: dict[str, dict[str, Any]] = {"fingerprint": {}, "clips": {}}
     try:
-        known = read_json(workdir / INVENTORY).get("clips", {})
-    except (OSError, UserError) as error:
+        found = read_json(workdir / INVENTORY)
+        kept |= {name: dict(found[name]) for name in kept}
+    except (OSError, UserError, KeyError, TypeError, ValueError) as error:
         logging.warning("which clips were there is not known: %s", error)
-        known = {}
-    for split, fingerprint in data.fingerprint.items():
-        if before.get(split, fingerprint) == fingerprint:
-            continue
-        old, new = known.get(split, {}), data.clips[split]
-        kinds = {
-            "gone": sorted(old.keys() - new.keys()),
-            "new": sorted(new.keys() - old.keys()),
-            "changed": sorted(k for k in old.keys() & new.keys() if old[k] != new[k]),
-        }
-        said = ", ".join(
-            f"{len(names)} {kind} ({_first(names)})"
-            for kind, names in kinds.items()
-            if names
-        )
-        if not old or not new or not said:
-            said = f"fingerprint {before[split]} then, {fingerprint} now"
-        yield f"split {split}: {said}"
+    then: dict[str, str] = {}
+    for session in sessions(workdir) if (workdir / PROVENANCE).exists() else []:
+        then |= session.get("data", {}).get("fingerprint", {})
+    return then or kept["fingerprint"], kept["clips"]
+
+
+def _change(old: str, new: str, known: Mapping[str, dict[str, str]]) -> str:
+    """What became of the clips between two fingerprints, in words."""
+    before, after = known.get(old, {}), known.get(new, {})
+    kinds = {
+        "gone": sorted(before.keys() - after.keys()),
+        "new": sorted(after.keys() - before.keys()),
+        "changed": sorted(
+            name for name in before.keys() & after.keys() if before[name] != after[name]
+        ),
+    }
+    said = ", ".join(
+        f"{len(names)} {kind} ({_first(names)})"
+        for kind, names in kinds.items()
+        if names
+    )
+    if not before or not after or not said:
+        return f"fingerprint {old} then, {new} now"
+    return said
 
 
 def _first(names: list[str]) -> str:
@@ -259,14 +279,35 @@ def own_component(workdir: Path | None, name: str, place: str) -> dict[str, Any]
 
     Returns:
         None where the component is to be read from its place.
+
+    Raises:
+        UserError: there is none at a place where it never lay.
     """
     if workdir is None or not (workdir / CONFIG).is_file() or not begun(workdir):
         return None
     part = read_config(workdir).get("components", {}).get(name)
     if part is None:
         return None
-    itself = Path(place).exists() and Path(place).samefile(workdir)
-    if itself or (not Path(place).exists() and place == part["run"]):
-        logging.info("going on with the %s that %s keeps", name, workdir)
-        return part
-    return None
+    if Path(place).exists() and Path(place).samefile(workdir):
+        return _kept(workdir, name, part)
+    if (Path(place) / CONFIG).exists():
+        return None
+    if os.path.abspath(place) == os.path.abspath(part["run"]):
+        return _kept(workdir, name, part)
+    raise UserError(
+        f"config.components.{name}: there is no run in {place}; say where it lies, or "
+        f"--config.components.{name}={workdir} goes on with the one that is kept there"
+    )
+
+
+def _kept(workdir: Path, name: str, part: dict[str, Any]) -> dict[str, Any]:
+    logging.info("going on with the %s that %s keeps", name, workdir)
+    return part
+
+
+def unchanged(part: Mapping[str, Any]) -> bool:
+    """Whether a component's weights lie where its config says, as they were then."""
+    place = Path(part["run"])
+    if not place.exists():
+        return False
+    return "hash" not in part or weights_hash(place) == part["hash"]

@@ -104,7 +104,10 @@ def sessions(workdir: str | Path) -> list[dict[str, Any]]:
         UserError: the file is damaged.
     """
     path = Path(workdir) / PROVENANCE
-    found = read_json(path).get("sessions")
+    try:
+        found = read_json(path).get("sessions")
+    except UserError:
+        found = None
     if not isinstance(found, list) or not all(map(_whole, found)):
         raise UserError(
             f"{path} is damaged: expected the sessions of a run, each with "
@@ -116,9 +119,12 @@ def sessions(workdir: str | Path) -> list[dict[str, Any]]:
 
 def _whole(session: Any) -> bool:
     """Whether a session has all that is asked of one."""
-    return isinstance(session, dict) and all(
+    if not isinstance(session, dict):
+        return False
+    data = session.get("data", {})  # of training runs
+    return all(
         isinstance(session.get(name), kind) for name, kind in _FIELDS.items()
-    )
+    ) and (isinstance(data, dict) and isinstance(data.get("fingerprint", {}), dict))
 
 
 def seconds(made: Iterable[Mapping[str, Any]]) -> float:

@@ -154,12 +154,21 @@ def load_components(config: Mapping[str, Any], workdir: Path | None = None) -> P
 
     Args:
         config: resolved.
-        workdir: of the run that goes on; what is no more in its place is taken from
-            the checkpoint there.
+        workdir: of the run that goes on; what is no more in its place, or not the
+            same there, is taken from the checkpoint there.
+
+    Raises:
+        UserError: a component is none, or another than the config was resolved with.
     """
     frozen = {}
     for name, part in config.get("components", {}).items():
-        if workdir is not None and not Path(part["run"]).exists():
+        if not same_run.unchanged(part):
+            if workdir is None:
+                raise UserError(
+                    f"the {name} in {part['run']} is not there, or not the one that "
+                    f"this run began with (hash {part.get('hash')}); bring that back, "
+                    f"let its training end, or name it by --config.components.{name}"
+                )
             frozen[name] = read_run(workdir).state["frozen"][name]
             continue
         goes_on = name == "vocoder" == config.get("task")

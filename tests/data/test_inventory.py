@@ -56,13 +56,21 @@ def test_a_folder_moved_or_copied_is_the_same(clips: Path) -> None:
     assert opened(copy).fingerprint() == before.fingerprint()
 
 
-@pytest.mark.parametrize("place", [0, 20_000, 39_999])
-def test_a_clip_is_known_by_start_middle_and_end(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "place", "length"),
+    [(40_000, at, 1) for at in (0, 10_000, 20_000, 39_999)]
+    # 10 s of CD audio: an edit of 0.15 s anywhere is noticed.
+    + [(1_764_000, at, 26_000) for at in (0, 300_001, 1_234_567, 1_738_000)],
+)
+def test_an_edit_anywhere_in_a_clip_is_noticed(
+    tmp_path: Path, size: int, place: int, length: int
+) -> None:
     path = tmp_path / "a.wav"
-    data = bytearray(40_000)
+    data = bytearray(size)
     path.write_bytes(data)
     before = clip_hash(path, ("x",), {})
-    data[place] = 1
+    data[place : place + length] = b"\1" * length
+    assert len(data) == size
     path.write_bytes(data)
     assert clip_hash(path, ("x",), {}) != before
 

@@ -16,7 +16,7 @@ RAISED = """
 import sys
 from diffusion_audio.cli.main import main
 from diffusion_audio.cli import doctor
-import functools, pathlib, time
+import functools, pathlib, time, types
 def ready():
     print("ready", flush=True)
 def body(argv):
@@ -76,6 +76,17 @@ def test_an_exception_that_is_lost_ends_the_process_all_the_same(tmp_path):
     process = start(body)
     process.send_signal(signal.SIGTERM)
     assert end(process) == (143, "", "diffusion-audio: interrupted by SIGTERM\n")
+
+
+def test_a_thread_that_misses_what_was_closed_says_nothing(tmp_path):
+    """TensorStore's, which reports to an event loop that the signal has ended."""
+    body = """lost = types.SimpleNamespace(exc_value=OSError(), exc_type=OSError,
+        exc_traceback=None, err_msg=None, object=None)
+    try: ready(); time.sleep(60)
+    finally: sys.unraisablehook(lost)"""
+    process = start(body, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert end(process) == (130, "", "diffusion-audio: interrupted by SIGINT\n")
 
 
 def test_a_second_signal_of_another_kind_is_final(tmp_path):

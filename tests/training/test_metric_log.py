@@ -144,3 +144,12 @@ def test_events_beyond_the_step_gone_on_from_are_hidden(tmp_path):
     assert events[0].file_version == "brain.Event:2"
     assert events[1].session_log.status == SessionLog.START
     assert (events[1].step, events[2].step) == (5, 5)
+
+
+def test_a_number_that_is_not_finite_is_a_row_and_no_event(tmp_path, caplog):
+    log = MetricLog(tmp_path, 16_000)
+    log.scalars(1, "train", {"loss": float("nan"), "kl": float("inf")})
+    log.close()
+    (found,) = read_metrics(tmp_path)
+    assert np.isnan(found["loss"])
+    assert not caplog.records  # tensorboardX warns of each

@@ -1,11 +1,16 @@
 """What keeps a run from starting is said before its directory is made."""
 
+import contextlib
 import logging
+import types
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from diffusion_audio.data.source import open_source
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import run
+from diffusion_audio.training import latent_cache, run
 from diffusion_audio.training.trained import resolve
 from diffusion_audio.training.workdir import write_json
 from tests.recipes import folder_of_audio, tiny
@@ -24,6 +29,15 @@ def source(tmp_path_factory):
         ("data", {"seconds": 0.0}, r"seconds must be a length above 0, not 0\.0"),
         ("data", {"skip_budget": 2.0}, "skip_budget is a share from 0 to 1"),
         ("parallel", {"fsdp": 8}, r"data=1 by fsdp=8 does not fit 4 device"),
+        ("parallel", {"fsdp": 0}, r"fsdp=0 does not fit .*parallel\.fsdp=1 takes all"),
+        ("parallel", {"data": -1, "fsdp": -1}, "data=-1 by fsdp=-1 does not fit"),
+        ("parallel", {"data": -1, "fsdp": 3}, "data=-1 by fsdp=3 does not fit 4"),
+        ("train", {"evaluate_every": -5}, "evaluate_every must be 0 or more, not -5"),
+        ("optimizer", {"learning_rate": float("nan")}, "above 0, not nan"),
+        ("optimizer", {"clip_norm": -1.0}, r"clip_norm must be 0 or more, not -1\.0"),
+        ("optimizer", {"warmup_steps": -3}, "warmup_steps must be 0 or more, not -3"),
+        ("optimizer", {"b2": 1.0}, r"b2 lies from 0 up to below 1, not 1\.0"),
+        ("vae", {"latent": 0}, "latent, groups and channels must be 1 or more, got 0"),
         ("parallel", {"data": 3}, "4 examples cannot be split over 3 devices"),
         ("train", {"accumulate": 3}, "4 examples cannot be computed in 3 equal parts"),
         ("train", {"steps": 0}, r"config\.train\.steps must be 1 or more, not 0"),
@@ -100,3 +114,55 @@ def test_a_run_that_lost_its_tokenizer_does_not_learn_another(tmp_path, source, 
     (work / "checkpoints" / "steps" / "2").mkdir(parents=True)
     with pytest.raises(UserError, match=r"lacks tokenizer\.json, which its saved"):
         run.train(config, work)
+
+
+def test_a_step_saved_by_another_process_meanwhile_is_noticed(
+    tmp_path, source, monkeypatch
+):
+    """The directory is looked at before it is held: between, one may come and go."""
+    work = tmp_path / "run"
+
+    @contextlib.contextmanager
+    def alone(workdir):
+        (workdir / "checkpoints" / "steps" / "2").mkdir(parents=True)
+        yield
+
+    monkeypatch.setattr(run, "alone", alone)
+    with pytest.raises(UserError, match="another process has saved a step in"):
+        run.train(tiny("vae", source), work)
+    assert not (work / "config.json").exists()
+
+
+def test_latents_of_something_else_are_made_again(tmp_path, monkeypatch, caplog):
+    config = {"components": {"vae": {"hash": "1"}}}
+    spec = types.SimpleNamespace(hash="spec")
+    model = types.SimpleNamespace(
+        spec=spec,
+        encode=lambda scale, audio: 2 * (scale * audio[:, None, :, None],),
+    )
+    monkeypatch.setattr(latent_cache, "build", lambda config: model)
+    source = open_source(
+        folder_of_audio(tmp_path / "clips", 16_000, 1), "train", 16_000
+    )
+
+    def cached(scale):
+        return latent_cache.latent_cache(
+            config,
+            tmp_path / "latents",
+            source,
+            samples=64,
+            frozen=lambda: jnp.float32(scale),
+        ).moments
+
+    first = np.array(cached(1.0))
+    assert np.array_equal(cached(2.0), first)  # read, not made
+    config["components"]["vae"]["hash"] = "2"
+    assert np.array_equal(cached(2.0), 2 * first)
+    assert "vae: '1' != '2'" in caplog.text
+    (tmp_path / "latents" / "moments.npy").write_bytes(b"")
+    assert np.array_equal(cached(3.0), 3 * first)
+    (tmp_path / "latents").rename(tmp_path / "far")
+    (tmp_path / "latents").symlink_to("far")
+    config["components"]["vae"]["hash"] = "3"
+    with pytest.raises(UserError, match="made from something else"):
+        cached(4.0)

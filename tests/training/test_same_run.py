@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import same_run
+from diffusion_audio.training import same_run, trained
 from diffusion_audio.training.workdir import provenance, write_json
 
 
@@ -59,7 +59,7 @@ def trained_on(workdir, **splits):
     data = same_run.Data(
         "folder:a",
         {name: split.fingerprint() for name, split in splits.items()},
-        {name: split.inventory() for name, split in splits.items()},
+        {split.fingerprint(): split.inventory() for split in splits.values()},
     )
     data.write(workdir)
     session = saved(1, 5, data=data.about())
@@ -158,23 +158,72 @@ def test_what_was_accepted_is_what_counts_from_then_on(run):
         compared(run, train=Clips(a="1", b="2"))
 
 
-def test_without_the_inventory_the_fingerprint_decides(run, caplog):
+def test_what_was_accepted_and_never_saved_does_not_count(run):
+    """The session was stopped before its first checkpoint, its inventory written."""
     trained_on(run, train=Clips(a="1", b="2"))
-    (run / "data.json").write_text("{")
+    compared(run, accept_changes=True, train=Clips(a="1")).write(run)
+    assert compared(run, train=Clips(a="1", b="2")).changes == ()
+    with pytest.raises(UserError, match=r"train: 1 gone \(b\)"):
+        compared(run, train=Clips(a="1"))
+
+
+def test_without_a_record_of_sessions_the_inventory_decides(run):
+    trained_on(run, train=Clips(a="1", b="2"))
+    (run / "checkpoints" / "steps" / "5").mkdir(parents=True)
+    (run / "provenance.json").unlink()
+    assert compared(run, train=Clips(a="1", b="2")).changes == ()
+    with pytest.raises(UserError, match=r"train: 1 gone \(b\)"):
+        compared(run, train=Clips(a="1"))
+
+
+def test_a_damaged_record_of_data_is_one_line(run):
+    for data in (3, {"fingerprint": 3}):
+        write_json(run / "provenance.json", {"sessions": [saved(1, 5, data=data)]})
+        with pytest.raises(UserError, match=r"provenance\.json is damaged"):
+            compared(run, train=Clips(a="1"))
+
+
+@pytest.mark.parametrize("damage", ["{", "{}", '{"clips": 3, "fingerprint": [1]}'])
+def test_without_the_inventory_the_fingerprint_decides(run, damage):
+    trained_on(run, train=Clips(a="1", b="2"))
+    (run / "data.json").write_text(damage)
     assert compared(run, train=Clips(a="1", b="2")).changes == ()
     with pytest.raises(UserError, match=r"fingerprint .* then, .* now"):
         compared(run, train=Clips(a="1"))
 
 
-def test_a_component_that_has_gone_is_taken_from_the_run(run, tmp_path):
+def test_a_component_that_has_gone_is_taken_from_the_run(run, monkeypatch):
+    monkeypatch.chdir(run)
     own = CONFIG["components"]["vae"]
-    assert same_run.own_component(run, "vae", "runs/vae") == own  # where it was: gone
+    for gone in ("runs/vae", "runs/vae/", "./runs/vae", f"{run}/runs/vae"):
+        assert same_run.own_component(run, "vae", gone) == own
     assert same_run.own_component(run, "vae", f"{run}/.") == own  # the run itself
-    assert same_run.own_component(run, "vae", "runs/another") is None
+    (run / "runs/vae").mkdir(parents=True)  # emptied
+    assert same_run.own_component(run, "vae", "runs/vae") == own
+    with pytest.raises(UserError, match=f"runs/another.*components.vae={run} goes on"):
+        same_run.own_component(run, "vae", "runs/another")
+    write_json(run / "runs/vae/config.json", {})
+    assert same_run.own_component(run, "vae", "runs/vae") is None  # read from there
     assert same_run.own_component(run, "classifier", "runs/c") is None
     assert same_run.own_component(None, "vae", "runs/vae") is None
     (run / "provenance.json").unlink()
-    assert same_run.own_component(run, "vae", "runs/vae") is None
+    assert same_run.own_component(run, "vae", "runs/another") is None
+
+
+def test_a_component_is_loaded_only_as_it_was(run, tmp_path, monkeypatch):
+    place = tmp_path / "vocoder"
+    place.mkdir()
+    (place / "generator.safetensors").write_bytes(b"trained on since")
+    part = {"task": "vae", "run": str(place), "hash": "1"}
+    config = {"task": "diffusion", "components": {"vae": part}}
+    with pytest.raises(UserError, match="not the one that this run began with"):
+        trained.load_components(config)
+    kept = trained.Trained({}, {"frozen": {"vae": "kept"}}, None)
+    monkeypatch.setattr(trained, "read_run", lambda workdir: kept)
+    assert trained.load_components(config, run) == {"vae": "kept"}
+    part["hash"] = same_run.weights_hash(place)
+    monkeypatch.setattr(trained, "_trained_params", lambda *_, **__: "read")
+    assert trained.load_components(config, run) == {"vae": "read"}
 
 
 def test_weights_are_known_by_what_they_hold(tmp_path):
@@ -193,6 +242,10 @@ def test_weights_are_known_by_what_they_hold(tmp_path):
     assert same_run.weights_hash(tmp_path / "c") == same_run.weights_hash(
         tmp_path / "d"
     )
+    (tmp_path / "c/checkpoints/manifests/11.json").mkdir()  # damage
+    assert same_run.weights_hash(tmp_path / "c") == same_run.weights_hash(
+        tmp_path / "d"
+    )
     assert same_run.weights_hash(tmp_path) == ""
 
 
@@ -205,3 +258,6 @@ def test_a_directory_of_others_is_not_written_into(tmp_path, name):
         same_run.require_same(tmp_path, CONFIG)
     with pytest.raises(UserError, match="is a file; expected a directory"):
         same_run.require_same(tmp_path / name, CONFIG)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UserError, match="a link that leads nowhere"):
+        same_run.require_same(tmp_path / "link", CONFIG)
