@@ -204,7 +204,7 @@ def test_a_file_that_may_not_be_opened_is_not_hashed(tmp_path: Path) -> None:
 
 
 TABLE = ("file_name,caption", "a.wav,one", "b.wav,two", "c.wav,three")
-LINES = tuple('{"file_name": "%s.wav", "caption": "x"}' % clip for clip in "abc")
+LINES = tuple(f'{{"file_name": "{clip}.wav", "caption": "x"}}' for clip in "abc")
 
 
 @pytest.mark.parametrize(
