@@ -58,9 +58,10 @@ def read(
         logging.info("%s: took %s, left %s", source, weights.name, ", ".join(left))
     config_path = weights.parent / "config.json"
     if not config_path.exists():
+        weight_files.read(weights)  # what are no weights needs no config
         raise UserError(
-            f"{config_path} lacks: the weights do not say their own shape; put the "
-            "published config.json there"
+            f"{config_path} is missing: the weights do not say their own shape; put "
+            "the published config there, under that name"
         )
     published = config_file.read(config_path)
     cfg = hifigan_config.generator_config(published, str(config_path), cut)
@@ -108,7 +109,7 @@ def refusal(directory: Path, config: Mapping[str, Any] | None) -> UserError:
         what = f"{directory} is a file and not a run"
         published = directory.suffix in weight_files.ENDINGS
     elif config is None and directory.is_dir():
-        what += f": {directory / 'config.json'} lacks"
+        what += f": {directory / 'config.json'} is missing"
     elif config is None:
         what += ": no such directory"
     else:

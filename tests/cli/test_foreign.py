@@ -41,7 +41,7 @@ FOLDERS = {
     "nested": (text(b"[" * 100_000), "config.json is not valid JSON"),
     "large": (text(b" " * (1 << 20) + b"{}"), "config.json is too large"),
     "directory": (Path.mkdir, "config.json: Is a directory"),
-    "empty": (lambda path: None, "config.json lacks"),
+    "empty": (lambda path: None, "config.json is missing"),
 }
 
 

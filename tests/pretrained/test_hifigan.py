@@ -210,7 +210,7 @@ def test_our_run_for_other_programs_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "line"),
     [
-        (lambda root: root.joinpath("config.json").unlink(), "config.json lacks"),
+        (lambda root: root.joinpath("config.json").unlink(), "config.json is missing"),
         (lambda root: root.joinpath("config.json").write_text("["), "not valid JSON"),
         (lambda root: root.joinpath("config.json").write_text("[]"), "is no config"),
         (
