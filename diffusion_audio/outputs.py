@@ -60,6 +60,16 @@ def record(path: str | Path, verb: str) -> None:
         file.write(json.dumps(line) + "\n")
 
 
+def run_around(folder: Path) -> Path | None:
+    """The run among whose checkpoints a folder lies, or would; None if none."""
+    folder = folder.resolve()
+    for parent in folder.parents:
+        kept = (parent / CHECKPOINTS).resolve()
+        if (parent / CONFIG).exists() and folder.is_relative_to(kept):
+            return parent
+    return None
+
+
 def _require_folder(folder: Path, names: set[str]) -> None:
     """Refuses a folder that is none, is read-only, or belongs to a run."""
     there = folder
@@ -70,11 +80,8 @@ def _require_folder(folder: Path, names: set[str]) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{there} cannot be written to; give another folder")
     _status(folder)  # a name that no folder can have
-    holder = folder if any((folder / n).exists() for n in RUN_PARTS - names) else None
-    for parent in folder.resolve().parents:
-        kept = (parent / CHECKPOINTS).resolve()
-        if (parent / CONFIG).exists() and folder.resolve().is_relative_to(kept):
-            holder = parent
+    among = any((folder / name).exists() for name in RUN_PARTS - names)
+    holder = folder if among else run_around(folder)
     if holder is not None:
         raise UserError(
             f"{holder} holds a run or converted weights, and nothing else is written "

@@ -35,7 +35,8 @@ def model(tmp_path, monkeypatch):
     """A run, whose sounds are their position as a constant."""
     path = tmp_path / "model"
     path.mkdir()
-    config = {"components": {"vocoder": {"run": "v"}}}
+    config = {"task": "diffusion", "audio": {}}
+    config["components"] = {"vocoder": {"run": "v"}}
     (path / "config.json").write_text(json.dumps(config))
 
     def batches(prompts, *, batch_size, **options):
