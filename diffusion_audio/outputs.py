@@ -60,6 +60,16 @@ def record(path: str | Path, verb: str) -> None:
         file.write(json.dumps(line) + "\n")
 
 
+def run_around(folder: Path) -> Path | None:
+    """The run among whose checkpoints a folder lies, or would; None if none."""
+    folder = folder.resolve()
+    for parent in folder.parents:
+        kept = (parent / CHECKPOINTS).resolve()
+        if (parent / CONFIG).exists() and folder.is_relative_to(kept):
+            return parent
+    return None
+
+
 def _require_folder(folder: Path, names: set[str]) -> None:
     """Refuses a folder that is none, is read-only, or belongs to a run."""
     there = folder
@@ -70,16 +80,24 @@ def _require_folder(folder: Path, names: set[str]) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{there} cannot be written to; give another folder")
     _status(folder)  # a name that no folder can have
-    holder = folder if any((folder / n).exists() for n in RUN_PARTS - names) else None
-    for parent in folder.resolve().parents:
-        kept = (parent / CHECKPOINTS).resolve()
-        if (parent / CONFIG).exists() and folder.resolve().is_relative_to(kept):
-            holder = parent
+    among = any(_is_part(folder / name) for name in RUN_PARTS - names)
+    holder = folder if among else run_around(folder)
     if holder is not None:
         raise UserError(
             f"{holder} holds a run or converted weights, and nothing else is written "
             f"among its files; give a folder of its own, such as {holder / 'sounds'}"
         )
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file or folder of such a name is there, and is that of a run."""
+    if path.name != CONFIG:
+        return path.exists()
+    try:  # other programs have a config.json too
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and {"task", "audio"} <= config.keys()
 
 
 def _require_file(

@@ -78,10 +78,16 @@ def test_a_link_is_not_ours_whatever_it_leads_to(here):
 )
 def test_nothing_is_written_among_the_files_of_a_run(here, part):
     (here / "run").mkdir()
-    (here / "run" / part).mkdir()
+    (here / "run" / part).write_text('{"task": "vae", "audio": {}}')
     for options in ({}, {"overwrite": True}):
         assert "run holds a run" in refused("run/x.wav", **options)
     require_writable(["run/sounds/x.wav"])  # a folder of its own may lie there
+
+
+def test_the_config_of_another_program_makes_no_run(here):
+    for text in ('{"model": "x"}', "[]", "{", "\x00"):
+        (here / "config.json").write_text(text)
+        require_writable(["x.wav"])
 
 
 def test_nor_in_its_checkpoints(here):

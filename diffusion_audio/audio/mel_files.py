@@ -1,7 +1,7 @@
 """Saved log-mels: ``.npy`` files as another program or model wrote them.
 
 They are log-mels on the scale of the AudioSpec, not normalised, as ``log_mel`` gives
-them. HiFi-GAN's are [F, T], many others [T, F], and some have a first axis of 1.
+them. HiFi-GAN's are [F, T], many others [T, F], and some have first axes of 1.
 Nothing in a file is ever run: arrays of pickled objects are refused.
 """
 
@@ -23,7 +23,7 @@ def read_mel(
     """A saved log-mel.
 
     Args:
-        path: a ``.npy`` file of floats [F, T], [T, F] or either behind an axis of 1.
+        path: a ``.npy`` file of floats [F, T], [T, F] or either behind axes of 1.
         n_mels: mel bands F of the AudioSpec.
         axes: order in the file, one of ``AXES``; found from the shape if not given.
 
@@ -131,14 +131,14 @@ def _stored(path: str | os.PathLike[str]) -> np.ndarray:
         raise AudioFileError(
             "unreadable", path, f"holds {stored.dtype}, but a log-mel is of floats"
         )
-    if stored.ndim == 3 and len(stored) == 1:
+    while stored.ndim > 2 and len(stored) == 1:
         stored = stored[0]
     if stored.ndim != 2:
         raise AudioFileError(
             "bands",
             path,
             f"has shape {list(stored.shape)}, but a mel is [F, T], [T, F] or either "
-            f"behind an axis of 1",
+            f"behind axes of 1",
         )
     if not stored.size:
         raise AudioFileError("empty", path, f"has shape {list(stored.shape)}")

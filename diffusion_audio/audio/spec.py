@@ -230,7 +230,7 @@ def _fields(text: str) -> dict[str, Any]:
             )
         if name in told:
             raise UserError(f"audio spec {text!r} gives {name} twice")
-        told[name] = _value(value)
+        told[name] = value if name in CHOICES else _value(value)
     return fields | told
 
 

@@ -29,8 +29,9 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
         UserError: the file, a preset or a key does not exist, or the file fails.
     """
     spec, rest = _take(argv)
-    if spec is None or "--help" in argv or "-h" in argv:
-        for key in _override_keys(rest):
+    helped = "--help" in argv or "-h" in argv
+    if spec is None or helped:
+        for key in () if helped else _override_keys(rest):
             raise UserError(f"--config.{key} needs a --config=FILE.py to change")
         flags.DEFINE_string("config", None, _HELP, flag_values=values)
         return rest

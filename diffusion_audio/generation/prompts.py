@@ -96,8 +96,9 @@ def _json_lines(path: Path, text: str) -> Iterator[str]:
 
 
 def _column(where: str, names: Any) -> str:
-    for name in COLUMNS:
-        if name in names:
-            return name
+    for column in COLUMNS:
+        for name in names:
+            if name and name.strip().casefold() == column:
+                return str(name)
     there = ", ".join(map(repr, names)) or "nothing"
     raise UserError(f"{where}: expected {' or '.join(COLUMNS)}, got {there}")

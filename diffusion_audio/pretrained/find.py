@@ -15,6 +15,7 @@ such a file; between others nobody can choose but the user.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -201,7 +202,12 @@ def _choose(
     for group in groups:
         if not any(_same(group.names, other.names) for other in different):
             different.append(group)
-    averages = [group for group in different if _is_average(group.key)]
+    common = _common([group.key.split(".") for group in different])
+    averages = [
+        group
+        for group in different
+        if _is_average(".".join(group.key.split(".")[common:]))
+    ]
     if len(different) > 1 and len(averages) != 1:
         raise UserError(
             f"{whose} has {len(different)} of this model that differ, "
@@ -209,6 +215,12 @@ def _choose(
         )
     chosen = (averages or different)[0]
     return chosen, [group for group in different if group is not chosen]
+
+
+def _common(ways: list[list[str]]) -> int:
+    """How many keys all ways begin with: they tell none from another."""
+    levels = zip(*ways, strict=False)
+    return sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
 def _is_average(key: str) -> bool:

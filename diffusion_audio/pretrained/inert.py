@@ -116,10 +116,15 @@ CONSTRUCTORS: dict[str, Callable[..., Any]] = {
         f"{module}.{name}": _opaque(module, name)
         for module, names in {
             "builtins": ("bytearray", "complex", "range", "xrange", "slice"),
+            "decimal": ("Decimal",),
+            "fractions": ("Fraction",),
+            "functools": ("partial",),
+            "types": ("SimpleNamespace",),
             "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
             "pathlib": ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"),
             "pathlib._local": ("PosixPath", "WindowsPath"),
             "torch": ("device",),
+            "torch.serialization": ("_get_layout",),
         }.items()
         for name in names
     },

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
+from absl import logging
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import safetensors_file, torch_file
@@ -19,6 +20,18 @@ from diffusion_audio.pretrained import safetensors_file, torch_file
 SECONDS = 600
 SPARE = 2 << 30  # bytes of memory beside a few copies of the file
 MISTAKE = 2
+# What people have in place of weights, by how it begins.
+FORMS: dict[str, bytes | tuple[bytes, ...]] = {
+    "is the page of a web site, as a failed download leaves it": (
+        *(b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML"),
+    ),
+    "is only a pointer of Git LFS (`git lfs pull` brings the file)": b"version h",
+    "is compressed or an archive: unpack it": (
+        *(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"(\xb5/\xfd", b"Rar!"),
+    ),
+    "is an HDF5 file, such as Keras writes": b"\x89HDF",
+    "is a NumPy file": b"\x93NUMPY",
+}
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -41,6 +54,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             converted = Path(folder) / "weights.safetensors"
             _convert_apart(path, converted)
             return safetensors_file.read(converted)
+    forms = (form for form, first in FORMS.items() if start.startswith(first))
+    if form := next(forms, None if start else "is empty"):
+        raise UserError(
+            f"{path} {form}; expected a safetensors file or one that PyTorch wrote"
+        )
     return safetensors_file.read(path)
 
 
@@ -52,6 +70,9 @@ def _convert_apart(source: Path, target: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{source} took more than {SECONDS} s to read") from error
+    if not done.returncode:
+        for line in done.stderr.splitlines():
+            logging.info("%s: %s", source, line)
     if done.returncode == MISTAKE:
         raise UserError(f"{source} {done.stderr.strip()}")
     if done.returncode:
@@ -76,12 +97,14 @@ def main(words: list[str]) -> int:
     """Converts the file of the first word to a safetensors file, the second."""
     source, target = map(Path, words)
     _limit(source.stat().st_size)
+    said: list[str] = []
     try:
-        safetensors.numpy.save_file(torch_file.read(source), target)
+        safetensors.numpy.save_file(torch_file.read(source, said.append), target)
     except (UserError, MemoryError, RecursionError) as error:
         text = " ".join(str(error).split()) or "asks for more memory than it may have"
         sys.stderr.write(text)
         return MISTAKE
+    sys.stderr.writelines(f"{' '.join(line.split())}\n" for line in said)
     return 0
 
 

@@ -58,9 +58,10 @@ def read(
         logging.info("%s: took %s, left %s", source, weights.name, ", ".join(left))
     config_path = weights.parent / "config.json"
     if not config_path.exists():
+        weight_files.read(weights)  # what are no weights needs no config
         raise UserError(
             f"{config_path} is missing: the weights do not say their own shape; put "
-            "the published config.json there"
+            "the published config there, under that name"
         )
     published = config_file.read(config_path)
     cfg = hifigan_config.generator_config(published, str(config_path), cut)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import safetensors
+from absl import logging
 
 from diffusion_audio.errors import UserError
 
@@ -25,9 +26,12 @@ BFLOAT16 = "BF16"
 def read(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a file by name, in the order of their names.
 
+    Tensors of a type that is not of plain numbers, such as those of 8-bit floats, are
+    passed over, and said.
+
     Raises:
-        UserError: it is damaged or no such file, names a tensor twice, or has one of a
-            type that is not of plain numbers, such as those of 8-bit floats.
+        UserError: it is damaged or no such file, names a tensor twice, or has none of
+            plain numbers.
     """
     try:
         content = path.read_bytes()
@@ -38,18 +42,28 @@ def read(path: Path) -> dict[str, np.ndarray]:
             f"{str(error).splitlines()[0][:200]}"
         ) from error
     _require_names_once(path, content)
-    return {name: _array(path, name, tensor) for name, tensor in sorted(tensors)}
+    others = [
+        f"{name[:80]!r} as {tensor['dtype']}"
+        for name, tensor in tensors
+        if tensor["dtype"] not in (*TYPES, BFLOAT16)
+    ]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        text = f"{others[0]}{more}, which is not supported; expected BF16, F16, F32 "
+        if len(others) == len(tensors):
+            raise UserError(f"{path} has {text}or F64")
+        logging.info("%s: passed over %sor F64", path, text)
+    return {
+        name: _array(tensor)
+        for name, tensor in sorted(tensors)
+        if tensor["dtype"] in (*TYPES, BFLOAT16)
+    }
 
 
-def _array(path: Path, name: str, tensor: dict[str, Any]) -> np.ndarray:
+def _array(tensor: dict[str, Any]) -> np.ndarray:
     kind, shape = tensor["dtype"], tensor["shape"]
     if kind == BFLOAT16:
         return widened(tensor["data"]).reshape(shape)
-    if kind not in TYPES:
-        raise UserError(
-            f"{path} has {name[:80]!r} as {kind}, which is not supported; expected "
-            "BF16, F16, F32 or F64"
-        )
     return np.frombuffer(tensor["data"], TYPES[kind]).reshape(shape)
 
 

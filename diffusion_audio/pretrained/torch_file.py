@@ -43,8 +43,16 @@ STORAGES = {
     "CharStorage": "i1",
     "ByteStorage": "u1",
     "BoolStorage": "?",
+    # Of tensors that are passed over.
+    "ComplexFloatStorage": "<c8",
+    "ComplexDoubleStorage": "<c16",
+    "QInt8Storage": "i1",
+    "QUInt8Storage": "u1",
+    "QInt32Storage": "<i4",
+    "UntypedStorage": "u1",  # of types that have no storage, such as 8-bit floats
 }
-MODULES = ("torch", "torch.cuda")  # where PyTorch's types of storage are named
+# Where PyTorch's types of storage are named.
+MODULES = ("torch", "torch.cuda", "torch.storage")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +87,17 @@ class Tensor:
     strides: tuple[int, ...]
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
+def read(
+    path: str | Path, pass_over: Callable[[str], None] = lambda _: None
+) -> dict[str, np.ndarray]:
     """All tensors, NumPy arrays and numbers of a file, nested names joined by dots.
 
-    What else a file of training holds, such as options and texts, is passed over.
+    What else a file of training holds, such as options and texts, is passed over; so
+    are tensors that are no plain numbers, but not in silence.
+
+    Args:
+        path: of the file.
+        pass_over: called with which tensors are passed over, and what they are.
 
     Raises:
         UserError: the file is damaged, of another format, or holds more than data.
@@ -91,14 +106,17 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         with Path(path).open("rb") as file:
             start = file.read(4)
             file.seek(0)
-            return _read_zip(file) if start == b"PK\x03\x04" else _read_stream(file)
+            open_file = _read_zip if start == b"PK\x03\x04" else _read_stream
+            return open_file(file, pass_over)
     except UserError:
         raise
     except DAMAGE as error:
         raise UserError("is cut off or damaged") from error
 
 
-def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_zip(
+    file: BinaryIO, pass_over: Callable[[str], None]
+) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         roots = [n[: -len("data.pkl")] for n in members if n.endswith("/data.pkl")]
@@ -122,10 +140,12 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
         if roots[0] + "byteorder" in members and content("byteorder") != b"little":
             raise UserError("was written on a big-endian machine")
         value = _unpickle(io.BytesIO(content("data.pkl")))
-        return _arrays(value, lambda storage: content(f"data/{storage.key}"))
+        return _arrays(value, lambda s: content(f"data/{s.key}"), pass_over)
 
 
-def _read_stream(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_stream(
+    file: BinaryIO, pass_over: Callable[[str], None]
+) -> dict[str, np.ndarray]:
     if _unpickle(file) != MAGIC or _unpickle(file) != PROTOCOL:
         raise UserError("is no file of weights that PyTorch wrote")
     _unpickle(file)  # what machine wrote it
@@ -153,7 +173,7 @@ def _read_stream(file: BinaryIO) -> dict[str, np.ndarray]:
             raise UserError("is cut off: a tensor has no numbers")
         return blocks[storage.key]
 
-    return _arrays(value, content)
+    return _arrays(value, content, pass_over)
 
 
 def _unpickle(stream: Any) -> Any:
@@ -169,8 +189,8 @@ def _storage(identifier: Any) -> Storage | Name:
         raise UserError("names a storage that is none")
     if name.module not in MODULES or name.name not in STORAGES:
         raise UserError(
-            f"has a tensor of {str(name)[:80]!r}, as 8-bit floats are kept; expected "
-            "float16, bfloat16, float32 or float64"
+            f"has a tensor of {str(name)[:80]!r}; expected float16, bfloat16, float32 "
+            "or float64"
         )
     return Storage(str(key), STORAGES[name.name], _whole(size))
 
@@ -196,20 +216,22 @@ def _tensor(
     return Tensor(storage, offset, shape, strides)
 
 
-def _typed_tensor(function: Name, _kind: Name, arguments: Any, *_: Any) -> Tensor:
+def _typed_tensor(function: Name, _kind: Name, arguments: Any, *_: Any) -> Any:
     """A tensor of a class derived from PyTorch's, which is left out."""
     if not str(function).startswith("torch._utils._rebuild_"):
         raise UserError(f"its pickle makes a tensor by {str(function)[:80]!r}")
-    tensor: Tensor = CONSTRUCTORS[str(function)](*arguments)
-    return tensor
+    return CONSTRUCTORS[str(function)](*arguments)
 
 
-def _tensor_by_type(*arguments: Any) -> Tensor:
+def _tensor_by_type(*arguments: Any) -> Opaque:
     """PyTorch's way for the types that it has no class of storage for."""
-    kind = next((str(a)[:80] for a in arguments if isinstance(a, Name)), "another type")
-    raise UserError(
-        f"has a tensor of {kind}; expected float16, bfloat16, float32 or float64"
-    )
+    kinds = (a for a in arguments if isinstance(a, Name))
+    return Opaque(next(kinds, Name("torch", "Tensor")))
+
+
+def _no_numbers(kind: str) -> Callable[..., Opaque]:
+    """What stands for tensors whose numbers are not those of a plain one."""
+    return lambda *_: Opaque(Name("torch", f"{kind} tensor"))
 
 
 CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
@@ -219,6 +241,10 @@ CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v3": _tensor_by_type,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
+    "torch._utils._rebuild_device_tensor_from_numpy": lambda array, *_: array,
+    "torch._utils._rebuild_sparse_tensor": _no_numbers("sparse"),
+    "torch._utils._rebuild_qtensor": _no_numbers("quantised"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _no_numbers("meta"),
     "torch._tensor._rebuild_from_type_v2": _typed_tensor,
 }
 
@@ -254,12 +280,23 @@ def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
         ]
 
 
-def _arrays(value: Any, content: Callable[[Storage], bytes]) -> dict[str, np.ndarray]:
+def _arrays(
+    value: Any,
+    content: Callable[[Storage], bytes],
+    pass_over: Callable[[str], None],
+) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     objects = []
+    others: dict[str, str] = {}  # tensors of no plain numbers, and what they are
     for name, leaf in _leaves(value):
         if isinstance(leaf, Opaque):
-            objects.append(leaf)
+            if leaf.kind.module == "torch" and leaf.kind.name != "device":
+                others[name] = str(leaf.kind)
+            else:
+                objects.append(leaf)
+            continue
+        if isinstance(leaf, Tensor) and leaf.storage.dtype.startswith("<c"):
+            others[name] = "torch.complex"
             continue
         if name in arrays:
             raise UserError(f"has two entries of the name {name}")
@@ -271,7 +308,16 @@ def _arrays(value: Any, content: Callable[[Storage], bytes]) -> dict[str, np.nda
             isinstance(leaf, int) and abs(leaf) < 2**63
         ):
             arrays[name] = np.asarray(leaf)
-    if objects and not any(array.ndim for array in arrays.values()):
+    empty = not any(array.ndim for array in arrays.values())
+    if others:
+        name, kind = next(iter(others.items()))
+        text = f"{name[:80]!r} of {kind[:80]}"
+        text += f" and {len(others) - 1} more" if len(others) > 1 else ""
+        expected = "expected float16, bfloat16, float32 or float64"
+        if empty:
+            raise UserError(f"has no plain tensors but {text}; {expected}")
+        pass_over(f"passed over {text}; {expected}")
+    if objects and empty:
         raise UserError(
             f"holds no arrays but an object of class {str(objects[0].kind)[:80]!r}, "
             "which only its own program can take apart; there, "

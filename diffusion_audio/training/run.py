@@ -65,7 +65,7 @@ def train(
         Interrupted: a signal came; the state is saved.
     """
     from diffusion_audio.data.pipeline import batches
-    from diffusion_audio.data.source import open_source
+    from diffusion_audio.data.source import open_source, parse
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
@@ -80,6 +80,13 @@ def train(
     same_run.require_same(workdir, resolved)
     session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
 
+    kind, place = parse(data.source)
+    both = kind == "folder" and workdir.exists() and os.path.exists(place)
+    if both and workdir.samefile(place):
+        raise UserError(
+            f"{workdir} is the folder of the clips, which a run would write among; "
+            "give another --workdir"
+        )
     source = open_source(data.source, data.train_split, spec.sample_rate)
     held = open_source(data.source, data.evaluation_split, spec.sample_rate)
     tokenizer = _tokenizer(resolved, workdir if goes_on else None, source)

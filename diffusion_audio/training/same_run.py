@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from absl import logging
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.outputs import run_around
 from diffusion_audio.pretrained import folder
 from diffusion_audio.training import checkpoint
 from diffusion_audio.training.metric_log import read_metrics
@@ -106,6 +107,10 @@ def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
     if workdir.is_symlink() and not workdir.exists():
         raise UserError(
             f"{workdir} is a link that leads nowhere; give another --workdir"
+        )
+    if run := run_around(workdir):
+        raise UserError(
+            f"{workdir} lies among the checkpoints of {run}; give another --workdir"
         )
     if folder.is_weights(workdir):
         raise UserError(

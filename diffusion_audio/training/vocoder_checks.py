@@ -140,14 +140,15 @@ def check_scale(spec: AudioSpec, source: Any) -> None:
         return
     saved, real = saved[sounds], real[sounds]
     distance = np.mean(np.abs(saved - real))
-    logging.info("saved mels are %.2f from those of their recordings", distance)
-    if distance > real.std():
+    if distance <= real.std():
+        logging.info("saved mels are %.2f from those of their recordings", distance)
+    else:
         spread = np.cov(saved.ravel(), real.ravel())
         slope = spread[0, 1] / max(spread[0, 0], 1e-12)
         logging.warning(
             "saved mels are %.2f from those of their recordings, which vary by %.2f: "
-            "they are not the audio spec's %s of magnitudes, or normalised, or of "
-            "other recordings (nearest: %.2f * saved %+.2f)",
+            "they are normalised, of other recordings, or not the audio spec's %s "
+            "of magnitudes (nearest: %.2f * saved %+.2f)",
             distance,
             real.std(),
             "natural logarithm" if spec.log == "ln" else "logarithm to base 10",

@@ -37,7 +37,7 @@ def refused(kind, path, *args):
 @pytest.mark.parametrize("kind", ["<f4", "<f2", "<f8", ">f4"])
 @pytest.mark.parametrize(
     ("stored", "axes"),
-    [(MEL.T, "ft"), (MEL, "tf"), (MEL.T[None], "ft"), (MEL[None], "tf")],
+    [(MEL.T, "ft"), (MEL, "tf"), (MEL.T[None], "ft"), (MEL[None, None], "tf")],
 )
 def test_every_order_and_type_becomes_frames_by_bands(save, stored, axes, kind):
     path = save(np.asarray(stored, kind))

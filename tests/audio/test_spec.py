@@ -159,6 +159,8 @@ def test_a_preset_and_fields_in_a_line():
     assert AudioSpec.parse("hifigan_22k,log=log10,floor=1e-3") == dataclasses.replace(
         SPEC, log="log10", floor=1e-3
     )
+    plain = AudioSpec.parse("hifigan_22k,mel_norm=none")  # a name, and not no value
+    assert plain == dataclasses.replace(SPEC, mel_norm="none")
     unscaled = AudioSpec.parse("tones_16k,value_low=none,value_high=none")
     assert unscaled.value_low is unscaled.value_high is None
     every = ",".join(f"{name}={value}" for name, value in SPEC.to_dict().items())

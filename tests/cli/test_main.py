@@ -156,6 +156,12 @@ def python(code, **options):
     )
 
 
+def test_help_may_follow_a_whole_command(capsys):
+    words = ["train", "--config=configs/vae.py:tones", "--config.train.steps=1"]
+    assert main([*words, "--workdir=a", "--help"]) == 0
+    assert "usage:" in capsys.readouterr().out
+
+
 def test_help_and_mistakes_wait_for_nothing_heavy():
     done = python(
         "import sys; from diffusion_audio.cli.main import VERBS, main\n"

@@ -36,7 +36,7 @@ def model(tmp_path, monkeypatch):
     path = tmp_path / "model"
     path.mkdir()
     config = {"task": "diffusion", "audio": {}}
-    config |= {"components": {"vocoder": {"run": "v"}}}
+    config["components"] = {"vocoder": {"run": "v"}}
     (path / "config.json").write_text(json.dumps(config))
 
     def batches(prompts, *, batch_size, **options):

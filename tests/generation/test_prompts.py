@@ -16,6 +16,7 @@ PROMPTS = ["rain, and wind", "a fl\u00fbte"]
         ("a.txt", "rain, and wind\ra fl\u00fbte\r"),
         ("a.CSV", '\ufeffprompt\r\n"rain, and wind"\r\n\r\na fl\u00fbte\r\n'),
         ("metadata.csv", 'file_name,caption\na.wav,"rain, and wind"\nb,a fl\u00fbte'),
+        ("a.csv", 'id, Prompt \n1,"rain, and wind"\n2,a fl\u00fbte'),
         ("a.tsv", "file\tcaption\nb\train, and wind\nc\ta fl\u00fbte\nd\t\n"),
         ("a.jsonl", '{"caption": "rain, and wind"}\n\n{"prompt": "a fl\\u00fbte"}'),
     ],

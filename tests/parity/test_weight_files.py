@@ -17,6 +17,7 @@ from diffusion_audio.pretrained import (
     hifigan_config,
     isolated,
     published,
+    torch_file,
 )
 from tests.parity.hifigan_torch import (
     GeneratorV3,
@@ -224,11 +225,36 @@ def test_weights_of_other_widths(tmp_path, dtype, safe):
 def test_eight_bit_floats_are_refused(tmp_path):
     state = {"conv_pre.bias": torch.ones(16).to(torch.float8_e4m3fn)}
     torch.save(state, tmp_path / "a.pt")
-    with pytest.raises(UserError, match="8-bit floats"):
+    with pytest.raises(UserError, match=r"no plain tensors but .*float8_e4m3fn"):
         isolated.read(tmp_path / "a.pt")
     safetensors_torch.save_file(state, tmp_path / "a.safetensors")
     with pytest.raises(UserError, match="F8_E4M3"):
         isolated.read(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_tensors_of_no_plain_numbers_are_passed_over_and_said(tmp_path, old):
+    beside = {
+        "freqs_cis": torch.zeros(3, dtype=torch.complex64),
+        "sparse": torch.eye(3).to_sparse(),
+        "meta": torch.zeros(3, device="meta"),
+        "unsigned": torch.zeros(2, dtype=torch.uint16),
+        "float8": torch.ones(2).to(torch.float8_e4m3fn),
+        "layout": torch.strided,
+    }
+    state = beside | {"generator": {"bias": torch.arange(3.0)}}
+    torch.save(state, tmp_path / "a.pt", _use_new_zipfile_serialization=not old)
+    said = []
+    found = torch_file.read(tmp_path / "a.pt", said.append)
+    np.testing.assert_array_equal(found["generator.bias"], [0, 1, 2])
+    assert said == [
+        "passed over 'freqs_cis' of torch.complex and 4 more; expected float16, "
+        "bfloat16, float32 or float64"
+    ]
+    plain = {name: beside[name] for name in ("float8", "freqs_cis")}
+    plain |= {"bias": torch.arange(3.0)}
+    safetensors_torch.save_file(plain, tmp_path / "a.safetensors")
+    assert isolated.read(tmp_path / "a.safetensors").keys() == {"bias"}
 
 
 class Many(nn.Module):

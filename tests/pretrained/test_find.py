@@ -106,6 +106,7 @@ def test_one_that_fits_is_taken_and_the_rest_is_named(source, said):
         ("state_dict", "state_dict_ema"),
         ("model", "EMA.shadow"),
         ("online_model", "ema_model.module"),
+        ("ema.online_model", "ema.ema_model"),
         ("generator", "generatorEMA"),
         ("generator", "emaGenerator"),
         ("generator", "swa_model"),

@@ -3,10 +3,13 @@
 import argparse
 import collections
 import datetime
+import decimal
+import fractions
 import functools
 import pathlib
 import pickle
 import random
+import types
 import zipfile
 
 import numpy as np
@@ -74,6 +77,10 @@ BESIDE = {
     "frozen": frozenset([1]),
     "own": RunsAsState(x=1),
     "big": 1 << 90,
+    "simple": types.SimpleNamespace(a=1),
+    "partial": functools.partial(max, 1),
+    "fraction": fractions.Fraction(1, 3),
+    "decimal": decimal.Decimal("0.1"),
 }
 
 
@@ -162,7 +169,7 @@ TYPE = b"cnumpy\ndtype\nU\x02f4\x85R"
                 b"ctorch._utils\n_rebuild_tensor_v3\n(NK\x00))\x89N",
                 b"ctorch\nfloat8_e4m3fn\ntR",
             ),
-            "a tensor of torch.float8_e4m3fn; expected float16",
+            "but .* of torch.float8_e4m3fn; expected float16",
         ),
     ],
 )

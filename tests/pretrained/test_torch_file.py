@@ -134,6 +134,7 @@ def test_a_tensor_by_hand(tmp_path):
         (view(6, (-1,), (1,)), "no whole number"),
         (view(9, (9,), (1,)), "is cut off: 24 bytes"),
         (view(6, (6,), (1,), name="Tensor"), "has a tensor of 'torch.Tensor'"),
+        (view(1, (1,), (1,), name="ComplexFloatStorage"), "'t' of torch.complex; exp"),
         (view(6, (6,), (1,), key=b"1"), "lacks data/1"),
         (b"\x80\x02" + b"]" * 50 + b"a" * 49 + b".", "nested deeper"),
         (b"\x80\x02}(U\x01aK\x01U\x01a" + b"u.", "damaged"),
@@ -190,9 +191,25 @@ def test_a_reader_that_takes_too_long_is_stopped(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>", "is the page of a web site"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+        (b"\x1f\x8b\x08\x00", "is compressed"),
+        (b"\x89HDF\r\n", "is an HDF5 file"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_called_what_it_is(tmp_path, content, message):
+    path = tmp_path / "g_02500000"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{message}.*; expected a safetensors file or"):
+        isolated.read(path)
+
+
+@pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"no weights at all",
         struct.pack("<Q", 1 << 60) + b"{}",
         struct.pack("<Q", 64)

@@ -52,6 +52,12 @@ def test_a_mistake_takes_no_directory(source, tmp_path, group, values, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_is_not_written_among_the_clips(source):
+    place = source.removeprefix("folder:")
+    with pytest.raises(UserError, match="is the folder of the clips"):
+        run.train(tiny("vae", source), place)
+
+
 def test_parts_are_of_what_a_device_has_under_pmap(source, tmp_path):
     config = tiny("vae", source)
     config.parallel.update(mode="pmap", data=2)

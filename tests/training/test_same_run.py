@@ -261,3 +261,9 @@ def test_a_directory_of_others_is_not_written_into(tmp_path, name):
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(UserError, match="a link that leads nowhere"):
         same_run.require_same(tmp_path / "link", CONFIG)
+
+
+def test_the_checkpoints_of_another_run_are_no_place_for_a_run(run):
+    with pytest.raises(UserError, match="lies among the checkpoints of"):
+        same_run.require_same(run / "checkpoints" / "new", CONFIG)
+    same_run.require_same(run / "new", CONFIG)

@@ -70,13 +70,13 @@ def test_fine_tuning_brings_the_loss_down(root):
 
 
 def test_the_record_is_of_recordings_and_mels(root):
-    record = json.loads((root / "tuned/provenance.json").read_text(encoding="utf-8"))
+    provenance = (root / "tuned/provenance.json").read_text(encoding="utf-8")
+    (record,) = json.loads(provenance)["sessions"]
     recordings = open_source(f"folder:{root / 'audio'}", "train", SPEC.sample_rate)
     (pairs,) = pair([recordings], root / "mels", SPEC)
-    data = record["sessions"][0]["data"]
-    assert data["source"] == f"folder:{root / 'audio'}"
-    assert data["fingerprint"]["train"] == pairs.fingerprint()
-    assert data["fingerprint"]["train"] != recordings.fingerprint()
+    assert record["data"]["source"] == f"folder:{root / 'audio'}"
+    assert record["data"]["fingerprint"]["train"] == pairs.fingerprint()
+    assert record["data"]["fingerprint"]["train"] != recordings.fingerprint()
 
 
 def test_the_run_stands_without_its_mels(root, tmp_path):
@@ -166,7 +166,7 @@ class Pairs:
         (lambda mel, rng: mel / np.log(10), "(nearest: 2.30 * saved"),
         (lambda mel, rng: mel + 0.3, ""),
         (lambda mel, rng: (mel + 8) / 9, "(nearest: 9.00 * saved -8.00)"),
-        (lambda mel, rng: np.full_like(mel, 5.0), "or of other recordings"),
+        (lambda mel, rng: np.full_like(mel, 5.0), "of other recordings"),
     ],
 )
 def test_mels_of_another_scale_are_warned_of(caplog, edit, said):
