@@ -53,6 +53,7 @@ def test_published_vae_by_its_recipe():
     assert round(count(abstract_params(vae)) / 1e6, 2) == 55.38
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", UNETS)
 def test_paper_size_models_fit_together(preset):
     """Text encoder, UNet and VAE of a recipe agree on widths and channels."""

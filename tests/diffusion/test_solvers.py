@@ -69,6 +69,7 @@ def test_reaches_a_mixture(name):
     assert np.abs(samples - lowest).mean() < 0.04
 
 
+@pytest.mark.slow
 def test_ancestral_sampling_of_a_thousand_steps():
     n = 20_000
     values = S.alpha_bars[:, None, None]

@@ -54,6 +54,7 @@ def test_scales_of_the_multiscale_loss_are_dacs():
     assert {s.hop_length * 4 / s.n_fft for s in scales} == {1}
 
 
+@pytest.mark.slow
 def test_multiscale_loss_of_a_louder_wave_is_the_log_of_its_gain_at_each_scale():
     noise = jax.random.normal(jax.random.key(0), (1, 4096))
     assert float(gan_losses.multiscale_mel_loss(16_000, noise, noise)) == 0.0

@@ -305,6 +305,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_trains(name):
     config = changed(loss={"discriminator_start": 0})
