@@ -206,8 +206,8 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "variance": placeholder(str),
         "order": placeholder(int),
     }
-    # What evaluations let one hear; none are captions of the evaluation split.
-    config.listen = {"prompts": ()}
+    # What evaluations let one hear: prompts, or captions of the evaluation split.
+    config.listen = {"prompts": (), "captions": 4}
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 1500
     return common.apply(config, arg, PRESETS)

@@ -40,8 +40,6 @@ from diffusion_audio.training.workdir import (
     write_text,
 )
 
-PROMPTS = 4  # captions that evaluations let one hear where the config names none
-
 
 def train(
     config: ConfigDict | Mapping[str, Any],
@@ -167,14 +165,13 @@ def train(
 
 def _with_prompts(config: Mapping[str, Any], held: Any) -> dict[str, Any]:
     """The config with prompts to listen to: its own, else captions held out."""
-    prompts = config["listen"]["prompts"]
-    if prompts:
-        prompts = as_texts(prompts)
-    else:
-        captions = list(dict.fromkeys(filter(None, held.captions())))
-        last, count = len(captions) - 1, min(PROMPTS, len(captions))
-        prompts = [captions[i * last // max(1, count - 1)] for i in range(count)]
-    return {**config, "listen": {"prompts": prompts}}
+    listen = config["listen"]
+    if prompts := listen.get("prompts"):
+        return {**config, "listen": {**listen, "prompts": as_texts(prompts)}}
+    captions = list(dict.fromkeys(filter(None, held.captions())))
+    last, count = len(captions) - 1, min(listen.get("captions", 0), len(captions))
+    chosen = [captions[i * last // max(1, count - 1)] for i in range(count)]
+    return {**config, "listen": {**listen, "prompts": chosen}}
 
 
 def _tokenizer(config: Mapping[str, Any], workdir: Path | None, source: Any) -> Any:

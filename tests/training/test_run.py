@@ -102,11 +102,13 @@ def test_one_listens_to_captions_of_the_set_where_the_config_names_none(tmp_path
     captions = [f"sound {i}" for i in range(6)]
     config = tiny("diffusion", with_captions(tmp_path / "a", captions))
     config.data.evaluation_split = "train"
-    for prompts in ((), ("my own",)):
-        config.listen.prompts = prompts
+    off = {"prompts": (), "captions": 0}
+    for listen in ({"prompts": ()}, {"prompts": ("my own",)}, off, {}):
+        config.listen = listen if listen in (off, {}) else {"captions": 4, **listen}
         with pytest.raises(UserError, match="far enough"):
             run.train(config, tmp_path / "run")
-    own, given = (made["listen"]["prompts"] for made in task)
+    own, given, *none = (made["listen"]["prompts"] for made in task)
+    assert none == [[], []]
     assert len(set(own)) == 4
     assert set(own) < set(captions)
     assert list(given) == ["my own"]

@@ -46,10 +46,12 @@ class ListenConfig:
     """What an evaluation lets one hear: always the same prompts and noise.
 
     Attributes:
-        prompts: none are taken from the captions of the evaluation split.
+        prompts: captions to make sounds of.
+        captions: how many of the evaluation split's, where there are no prompts.
     """
 
     prompts: tuple[str, ...] = ()
+    captions: int = 0
 
 
 def make(config: Mapping[str, Any], tokenizer: Tokenizer) -> Task:
