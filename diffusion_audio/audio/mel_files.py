@@ -131,15 +131,16 @@ def _stored(path: str | os.PathLike[str]) -> np.ndarray:
         raise AudioFileError(
             "unreadable", path, f"holds {stored.dtype}, but a log-mel is of floats"
         )
+    shape = list(stored.shape)
     while stored.ndim > 2 and len(stored) == 1:
         stored = stored[0]
     if stored.ndim != 2:
         raise AudioFileError(
             "bands",
             path,
-            f"has shape {list(stored.shape)}, but a mel is [F, T], [T, F] or either "
+            f"has shape {shape}, but a mel is [F, T], [T, F] or either "
             f"behind axes of 1",
         )
     if not stored.size:
-        raise AudioFileError("empty", path, f"has shape {list(stored.shape)}")
+        raise AudioFileError("empty", path, f"has shape {shape}")
     return stored
