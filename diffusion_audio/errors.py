@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300  # characters of a name, or of a list of them, in a message
+
 
 class UserError(ValueError):
     """A mistake in a config, file or flag; the command line prints only its text."""
@@ -20,3 +22,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return UserError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+
+
+def shortened(text: str) -> str:
+    """Text for a message, without its middle if it is too long for one."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"

@@ -2,9 +2,7 @@
 
 import os
 
-from diffusion_audio.errors import UserError
-
-LONGEST_NAME = 300  # characters of a name that a message repeats
+from diffusion_audio.errors import UserError, shortened
 
 
 class AudioFileError(UserError):
@@ -27,8 +25,4 @@ def quoted(path: str | os.PathLike[str]) -> str:
     Line breaks, and bytes of a name that are no UTF-8, are written as escapes; of a
     very long name, the middle is left out.
     """
-    name = os.fspath(path)
-    if len(name) > LONGEST_NAME:
-        half = LONGEST_NAME // 2
-        name = f"{name[:half]}...{name[-half:]}"
-    return repr(name)
+    return repr(shortened(os.fspath(path)))

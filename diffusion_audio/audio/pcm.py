@@ -6,11 +6,12 @@ and the like stay out: they are where most of libsndfile's memory errors were fo
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from diffusion_audio.audio.parts import Part
 from diffusion_audio.audio.raw import RawFile
 
+ByteOrder = Literal["big", "little"]
 CHUNKS = 1000  # of a file, at most: a header of empty ones must not take for ever
 LONGEST_HEADER = 1 << 20  # bytes that may be put in its place
 WAV_CODES = {1: "PCM", 3: "FLOAT", 6: "ALAW", 7: "ULAW"}
@@ -162,10 +163,9 @@ def au_part(data: RawFile, start: int) -> Part:
     head = data[start : start + 24]
     if len(head) < 24:
         raise data.error("truncated", "ends within its header: cut off")
-    order = "big" if head[:4] == b".snd" else "little"
+    order: ByteOrder = "big" if head[:4] == b".snd" else "little"
     begin, length, code, _, channels = (
-        int.from_bytes(head[i : i + 4], order)  # type: ignore[arg-type]
-        for i in (4, 8, 12, 16, 20)
+        int.from_bytes(head[i : i + 4], order) for i in (4, 8, 12, 16, 20)
     )
     _require_code(data, "AU", str(code), code in AU_BYTES)
     begin += start
@@ -213,12 +213,12 @@ def _skip_caf_chunks(data: RawFile, position: int) -> int:
     return position
 
 
-def _riff_chunks(data: RawFile, position: int, order: str) -> Iterator[_Chunk]:
+def _riff_chunks(data: RawFile, position: int, order: ByteOrder) -> Iterator[_Chunk]:
     for _ in range(CHUNKS):
         head = data[position : position + 8]
         if len(head) < 8:
             return
-        length = int.from_bytes(head[4:], order)  # type: ignore[arg-type]
+        length = int.from_bytes(head[4:], order)
         stop = position + 8 + length + length % 2
         yield _Chunk(head[:4], position + 8, length, stop)
         position = stop

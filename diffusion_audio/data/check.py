@@ -12,9 +12,10 @@ import numpy as np
 from diffusion_audio.audio import files
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.listing import Entry, list_folder
-from diffusion_audio.data.names import Fault, shortened
+from diffusion_audio.data.names import Fault
 from diffusion_audio.data.source import Source, open_source, parse, split_names
 from diffusion_audio.data.splits import in_order
+from diffusion_audio.errors import shortened
 
 SILENT = 1e-4  # peak, full scale 1: 80 dB below
 FULL_SCALE = 0.999

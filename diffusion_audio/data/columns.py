@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from diffusion_audio.data.captions import clean_caption
-from diffusion_audio.data.names import listed, shortened
-from diffusion_audio.errors import UserError
+from diffusion_audio.data.names import listed
+from diffusion_audio.errors import UserError, shortened
 
 FILE_NAMES = ("file_name", "wav")
 OTHER_FILE_NAMES = (

@@ -12,10 +12,10 @@ from diffusion_audio.audio import files
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.inventory import clip_hash, inventory_hash
 from diffusion_audio.data.listing import Entry, Listing, list_folder
-from diffusion_audio.data.names import printable, shortened
+from diffusion_audio.data.names import printable
 from diffusion_audio.data.source import Clip, fit
 from diffusion_audio.data.splits import canonical, in_order
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, shortened
 
 _log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -133,8 +134,7 @@ def _table(path: str, suffix: str, text: str) -> _Fields:
                     ),
                 )
                 continue
-            cells += [None] * (len(columns) - len(cells))  # type: ignore[list-item]
-            pairs = zip(columns, cells, strict=False)
+            pairs = itertools.zip_longest(columns, cells)
             yield where, {name: cell for name, cell in pairs if name}
     except csv.Error as error:
         raise UserError(

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from diffusion_audio.errors import shortened
+
 _CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, text direction, half, line end
 _JOINERS = "\u200c\u200d"  # invisible, but part of the spelling of some scripts
-_LONGEST = 300  # characters of a name in a message
 _LONGEST_PART = 255  # bytes of one part of a path, on every common file system
 
 
@@ -51,12 +52,6 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     every = [*names]
     text = ", ".join(f"'{shortened(printable(name))}'" for name in every[:most])
     return text + (f" and {len(every) - most} more" if len(every) > most else "")
-
-
-def shortened(text: str) -> str:
-    """Text for a message, without its middle if it is too long for one."""
-    half = _LONGEST // 2
-    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 class Root:

@@ -39,8 +39,8 @@ def convert(
         ``out``.
 
     Raises:
-        UserError: something lacks, is damaged, hostile or of another model; or one of
-            the last three was given for a source that says it itself.
+        UserError: something lacks, is damaged, hostile or of another model; or audio,
+            cut or take was given for a source that says it itself.
     """
     source, out = Path(source), Path(out)
     beside = source if source.is_dir() else source.parent

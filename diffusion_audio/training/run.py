@@ -26,7 +26,6 @@ from diffusion_audio.training.session import Session
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State
 from diffusion_audio.training.trained import (
-    TOKENIZER,
     DataConfig,
     load_components,
     make_task,
@@ -36,6 +35,7 @@ from diffusion_audio.training.trained import (
 from diffusion_audio.training.vocoder_checks import check_scale
 from diffusion_audio.training.workdir import (
     CONFIG,
+    TOKENIZER,
     write_json,
     write_text,
 )

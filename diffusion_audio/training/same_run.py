@@ -17,10 +17,12 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import run_around
 from diffusion_audio.pretrained import folder
 from diffusion_audio.training import checkpoint
-from diffusion_audio.training.metric_log import read_metrics
+from diffusion_audio.training.labels import LABELS
+from diffusion_audio.training.metric_log import METRICS, read_metrics
 from diffusion_audio.training.session import PROVENANCE, sessions
 from diffusion_audio.training.workdir import (
     CONFIG,
+    TOKENIZER,
     differences,
     read_config,
     read_json,
@@ -31,7 +33,7 @@ INVENTORY = "data.json"
 PLACES = ("source", "mels")  # of a config's group data
 # What a run writes, beside its config.
 WRITTEN = (
-    *(INVENTORY, "tokenizer.json", "labels.json", "metrics.jsonl", PROVENANCE),
+    *(INVENTORY, TOKENIZER, LABELS, METRICS, PROVENANCE),
     *("checkpoints", "latents", "tensorboard"),
 )
 SHOWN = 3  # names of each kind in an error

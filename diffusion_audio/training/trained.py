@@ -21,12 +21,7 @@ from diffusion_audio.training import ema, same_run
 from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.task import State, Task
-from diffusion_audio.training.workdir import (
-    TASKS,
-    read_config,
-)
-
-TOKENIZER = "tokenizer.json"
+from diffusion_audio.training.workdir import TASKS, TOKENIZER, read_config
 
 
 @dataclasses.dataclass(frozen=True)

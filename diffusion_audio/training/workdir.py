@@ -25,6 +25,7 @@ TASKS = ("vae", "vocoder", "diffusion", "classifier")
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
 
 
 def write_json(path: Path, value: Any) -> None:

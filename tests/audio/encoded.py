@@ -5,6 +5,8 @@ import io
 import numpy as np
 import soundfile
 
+from diffusion_audio.audio.files import blocks, probe, read
+
 KBPS = {  # of layer III, by version bit
     1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     0: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
@@ -63,3 +65,25 @@ def frames(data):
         found.append(data[:size])
         data = data[size:]
     return found
+
+
+def put(folder, data, name="a.bin"):
+    """A file of such bytes; its name says nothing of them."""
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def whole(path, atol=1e-4):
+    """All samples, of a file that is as long as it says and the same in parts."""
+    info = probe(path)
+    wave = read(path, info.sample_rate)
+    assert len(wave) == info.frames
+    for start in (1, info.frames // 3, info.frames // 2 - 100, info.frames - 900):
+        offset = start / info.sample_rate
+        part = read(path, info.sample_rate, offset=offset, max_seconds=0.05)
+        expected = wave[start : start + len(part)]
+        np.testing.assert_allclose(part, expected, rtol=0, atol=atol)
+    pieces = np.concatenate(list(blocks(path, info.sample_rate)))
+    np.testing.assert_array_equal(pieces, wave)
+    return wave

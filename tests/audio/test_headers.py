@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from diffusion_audio.audio.files import SUFFIXES, AudioFileError, blocks, probe, read
-from tests.audio.encoded import chirp, decoded, encode, id3
+from diffusion_audio.audio.files import SUFFIXES, AudioFileError, probe, read
+from tests.audio.encoded import chirp, decoded, encode, id3, put, whole
 
 RATE = 48_000
 KINDS = {
@@ -29,27 +29,6 @@ KINDS = {
 }
 ONE = {kind: encode(kind, chirp(RATE, 1.0), RATE) for kind in KINDS}
 OTHER = {kind: encode(kind, chirp(RATE, 0.7)[::-1], RATE) for kind in KINDS}
-
-
-def put(tmp_path, data, name="a.bin"):
-    path = tmp_path / name
-    path.write_bytes(data)
-    return path
-
-
-def whole(path):
-    """All samples, of a file that is as long as it says and the same in parts."""
-    info = probe(path)
-    wave = read(path, info.sample_rate)
-    assert len(wave) == info.frames
-    for start in (1, info.frames // 2 - 100, info.frames - 900):
-        offset = start / info.sample_rate
-        part = read(path, info.sample_rate, offset=offset, max_seconds=0.01)
-        expected = wave[start : start + len(part)]
-        np.testing.assert_allclose(part, expected, rtol=0, atol=1e-4)
-    pieces = np.concatenate(list(blocks(path, info.sample_rate)))
-    np.testing.assert_array_equal(pieces, wave)
-    return wave
 
 
 def refused(kind, path, message):

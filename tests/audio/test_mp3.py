@@ -1,10 +1,15 @@
 """Lengths and parts of MP3 files: what decoding gives, whatever headers say."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from diffusion_audio.audio.files import AudioFileError, blocks, probe, read
-from tests.audio.encoded import ape, chirp, decoded, encode, frames, id3
+from diffusion_audio.audio.files import AudioFileError, probe, read
+from tests.audio import encoded
+from tests.audio.encoded import ape, chirp, decoded, encode, frames, id3, put
+
+whole = partial(encoded.whole, atol=2e-7)
 
 CONSTANT, VARIABLE = "CONSTANT", "VARIABLE"
 # Rate, channels, bit rate mode, compression: MPEG 1, 2 and 2.5; with and without Xing.
@@ -26,27 +31,6 @@ def mp3(rate=44_100, channels=1, mode=VARIABLE, level=0.3, seconds=4.0):
 def without_xing(data):
     found = frames(data)
     return b"".join(found[1 if b"LAME" in found[0] else 0 :])
-
-
-def put(tmp_path, data, name="a.mp3"):
-    path = tmp_path / name
-    path.write_bytes(data)
-    return path
-
-
-def whole(path):
-    """All samples, of a file that is as long as it says and the same in parts."""
-    info = probe(path)
-    wave = read(path, info.sample_rate)
-    assert len(wave) == info.frames
-    for start in (1, info.frames // 3, info.frames - 900):
-        offset = start / info.sample_rate
-        part = read(path, info.sample_rate, offset=offset, max_seconds=0.1)
-        expected = wave[start : start + len(part)]
-        np.testing.assert_allclose(part, expected, rtol=0, atol=2e-7)
-    pieces = np.concatenate(list(blocks(path, info.sample_rate)))
-    np.testing.assert_array_equal(pieces, wave)
-    return wave
 
 
 def refused(kind, path, message):

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
@@ -109,7 +110,6 @@ def test_every_verb(foreign, tmp_path, capsys, words):
     path, message = foreign("original")
     sound = Path(__file__)  # never looked at
     if words[0] == "vocode":
-        soundfile = pytest.importorskip("soundfile")
         sound = tmp_path / "a.wav"
         soundfile.write(sound, [0.0] * 160, 16000)
     before = sorted(path.iterdir())

@@ -58,6 +58,9 @@ def test_train(call, config, capsys):
     off = {"accept_changed_data": False, "allow_fresh": False}
     assert (workdir, keywords) == ("runs/a", off)
     assert capsys.readouterr().out == "runs/a\n"
+    for flag in off:
+        assert main(["train", *argv, f"--{flag}"]) == 0
+        assert calls[-1][1] == off | {flag: True}
 
 
 def test_the_home_is_found_in_every_path(call, config, capsys, monkeypatch, tmp_path):

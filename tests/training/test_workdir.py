@@ -18,7 +18,7 @@ def test_a_damaged_config_is_one_line(tmp_path, data):
 
 @pytest.mark.parametrize("data", [*DAMAGED, b"{}", b'{"version": "1.0"}'])
 def test_a_damaged_tokenizer_is_one_line(tmp_path, data):
-    path = tmp_path / trained.TOKENIZER
+    path = tmp_path / workdir.TOKENIZER
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"tokenizer\.json is damaged"):
         trained.read_tokenizer(tmp_path)
@@ -32,10 +32,10 @@ def test_damaged_labels_are_one_line(tmp_path, data):
         labels.read(tmp_path, config)
 
 
-@pytest.mark.parametrize("name", [workdir.CONFIG, trained.TOKENIZER, labels.LABELS])
+@pytest.mark.parametrize("name", [workdir.CONFIG, workdir.TOKENIZER, labels.LABELS])
 def test_what_a_saved_step_was_trained_with_is_not_made_anew(tmp_path, name):
     config = {"task": "classifier", "tokenizer": {}}
-    for other in (workdir.CONFIG, trained.TOKENIZER, labels.LABELS):
+    for other in (workdir.CONFIG, workdir.TOKENIZER, labels.LABELS):
         (tmp_path / other).touch()
     run._require_kept(tmp_path, config)
     (tmp_path / name).unlink()
