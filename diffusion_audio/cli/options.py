@@ -51,9 +51,10 @@ def parse(
     except flags.UnrecognizedFlagError as error:
         if positional is None:
             raise
+        said = str(error).removesuffix(" ?")  # absl ends a guess so
         raise UserError(
-            f"{error}; a {positional} that begins with a dash comes after all flags "
-            "and --, two dashes for themselves"
+            f"{said}; a word that is no flag but begins with a dash stands last, after "
+            'a "--" of its own'
         ) from error
     for name in PATHS:
         if name in values and (path := values[name].value):

@@ -129,7 +129,7 @@ def test_a_prompt_that_begins_with_a_dash(call, capsys):
     calls = call(generation, "generate", [])
     words = ["generate", "--model=a", "--out=b"]
     assert main([*words, "-5 dB hum"]) == 2
-    assert "begins with a dash comes after all flags and --, two" in (
+    assert """begins with a dash stands last, after a "--" of its own""" in (
         capsys.readouterr().err
     )
     assert main([*words, "rain", "--", "-5 dB hum", "--help", "-h"]) == 0
