@@ -64,3 +64,19 @@ class LayerNorm(nnx.Module):
         shape = (1,) * (x.ndim - 1) + (-1,)
         y = y * self.scale[...].reshape(shape) + self.bias[...].reshape(shape)
         return y.astype(self.dtype)
+
+
+class RMSNorm(nnx.Module):
+    """Division by the root mean square of the last axis (Zhang and Sennrich 2019)."""
+
+    def __init__(self, channels: int, *, epsilon: float = 1e-6, dtype: DTypeLike):
+        self.epsilon = epsilon
+        self.dtype = dtype
+        self.scale = nnx.Param(jnp.ones(channels))
+
+    def __call__(self, x: Array) -> Array:
+        """[..., C] -> the same shape."""
+        y = x.astype(jnp.float32)
+        y = y * lax.rsqrt(jnp.square(y).mean(axis=-1, keepdims=True) + self.epsilon)
+        scale = self.scale[...].reshape((1,) * (x.ndim - 1) + (-1,))
+        return (y * scale).astype(self.dtype)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.nn.functional import functional
-from diffusion_audio.nn.norm import GroupNorm, LayerNorm
+from diffusion_audio.nn.norm import GroupNorm, LayerNorm, RMSNorm
 from tests.networks import normal, random_params
 
 
@@ -13,6 +13,10 @@ def group(dtype, epsilon=1e-5):
 
 def layer(dtype):
     return functional(lambda rngs: LayerNorm(12, dtype=dtype))
+
+
+def rms(dtype):
+    return functional(lambda rngs: RMSNorm(12, dtype=dtype))
 
 
 def reference(x, params, groups, epsilon):
@@ -46,7 +50,15 @@ def test_layer_norm_equals_the_definition():
     )
 
 
-@pytest.mark.parametrize("make", [group, layer], ids=["group", "layer"])
+def test_rms_norm_equals_the_definition():
+    network = functional(lambda rngs: RMSNorm(12, epsilon=0.1, dtype=jnp.float32))
+    params, x = random_params(network), 3 + 2 * normal(2, 5, 12)
+    square = np.square(x.astype(np.float64)).mean(-1, keepdims=True)
+    expected = x / np.sqrt(square + 0.1) * params["scale"]
+    np.testing.assert_allclose(network.apply(params, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [group, layer, rms], ids=["group", "layer", "rms"])
 def test_statistics_are_float32_under_bfloat16(make):
     """A mean of 100 over a deviation of 1 leaves bfloat16 sums no digits."""
     params = random_params(make(jnp.bfloat16))
