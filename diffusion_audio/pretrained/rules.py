@@ -38,7 +38,10 @@ Kind = Mapping[str, Leaf]
 
 
 class Layer(NamedTuple):
-    """One layer: its path in our tree, its name in the file, its kind."""
+    """One layer: its path in our tree, its name in the file, its kind.
+
+    Both are empty for the arrays that lie under no layer.
+    """
 
     ours: str
     theirs: str
@@ -137,7 +140,8 @@ def _names(table: Iterable[Layer], params: Params) -> dict[str, tuple[str, Layou
             raise KeyError(f"the table has no rule for {path}")
         layer = layers[where]
         suffix, layout = layer.kind[leaf]
-        names[path] = (f"{layer.theirs}.{suffix}", layout)
+        name = f"{layer.theirs}.{suffix}" if layer.theirs else suffix
+        names[path] = (name, layout)
     twice = [
         n for n, times in Counter(n for n, _ in names.values()).items() if times > 1
     ]
