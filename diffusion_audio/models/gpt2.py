@@ -1,6 +1,6 @@
 """GPT-2 as AudioLDM 2 uses it: a generator of continuous tokens, not of words.
 
-Radford et al. 2019 for the network; Liu et al. 2024 (AudioLDM 2), section 3.2, for its
+Radford et al. 2019 for the network; Liu et al. 2024 (AudioLDM 2) for its
 use: the last state is the next token of the "language of audio" and the next input.
 """
 
