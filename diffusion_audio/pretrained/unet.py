@@ -4,6 +4,7 @@ Stable Diffusion's (Auffusion), AudioLDM's and AudioLDM 2's, each as its diffuse
 folder or its original ``.pth`` has it.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -13,8 +14,8 @@ from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained import naming
 from diffusion_audio.pretrained.find import Found
-from diffusion_audio.pretrained.kinds import CONV, DENSE, NORM
 from diffusion_audio.pretrained.naming import Named
+from diffusion_audio.pretrained.picture_kinds import CONV, DENSE, NORM
 from diffusion_audio.pretrained.rules import Arrays, export_params, import_params
 
 _RESNET = (
@@ -92,8 +93,7 @@ def import_unet(
         UserError: the arrays are not those of this config.
     """
     table = naming.table(layers(cfg), names)
-    named = naming.canonical(source)
-    return import_params(table, named, abstract_params(build_unet(cfg)), whose)
+    return import_params(table, naming.canonical(source), _shapes(cfg), whose)
 
 
 def find_unet(
@@ -111,13 +111,17 @@ def find_unet(
     Raises:
         UserError: none or several of this config are in it.
     """
-    like = abstract_params(build_unet(cfg))
-    return naming.find_model(layers(cfg), source, like, whose, take)
+    return naming.find_model(layers(cfg), source, _shapes(cfg), whose, take)
 
 
 def export_unet(cfg: UNetConfig, params: Params, names: str = "diffusers") -> Arrays:
     """A UNet's arrays by ``"diffusers"``' or the ``"original"`` names."""
     return export_params(naming.table(layers(cfg), names), params)
+
+
+@functools.lru_cache(maxsize=4)  # seconds for a published UNet
+def _shapes(cfg: UNetConfig) -> Params:
+    return abstract_params(build_unet(cfg))
 
 
 def _site(

@@ -14,3 +14,8 @@ _POINT = Layout(
 )
 POINT: Kind = {"kernel": Leaf("weight", _POINT), "bias": _BIAS}
 """A dense layer that is a convolution of one place in the file."""
+BATCH_NORM: Kind = {
+    **NORM,
+    "mean": Leaf("running_mean", SAME),
+    "variance": Leaf("running_var", SAME),
+}
