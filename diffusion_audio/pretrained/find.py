@@ -44,12 +44,13 @@ OPTIMISER = re.compile(
     r"(_\w+)?|\w+_(opt|optim|optimi[sz]er|sched|scheduler)(_states?)?",
     re.IGNORECASE,
 )
-# What else may stand at the same level as a generator's own arrays, and is none.
+# What else may stand at the same level as a model's own arrays, and is none; AudioLDM's
+# autoencoder holds its vocoder.
 BESIDE = re.compile(
     r"(global_|num_|current_|best_|last_|n_)?(steps?|epochs?|iter|iters|iterations?"
     r"|updates|averaged|loss(es)?|score|metric)|decay|initted"
     r"|lr|learning_rate|seed|rng|rng_states?|random_states?|hyper_parameters|hparams"
-    r"|config|cfg|args|callbacks|loops|version|mpd|msd|mrd|discriminators?",
+    r"|config|cfg|args|callbacks|loops|version|mpd|msd|mrd|discriminators?|vocoder",
     re.IGNORECASE,
 )
 

@@ -1,13 +1,15 @@
-"""The autoencoder against diffusers' AutoencoderKL."""
+"""The autoencoder against diffusers' AutoencoderKL, read from a folder it wrote."""
 
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from diffusion_audio.models.vae import VAEConfig, build_vae
-from diffusion_audio.nn.functional import abstract_params
-from tests.networks import normal
-from tests.parity.diffusers_names import from_state_dict
+from diffusion_audio.pretrained.vae import export_vae, import_vae
+from diffusion_audio.pretrained.vae_config import scaling_factor, vae_config, vae_json
+from tests.networks import normal, random_params
+from tests.parity import folders
 
 pytestmark = pytest.mark.parity
 
@@ -26,7 +28,9 @@ def assert_close(ours, theirs):
     ids=["audioldm", "stable-diffusion", "one-block"],
 )
 @pytest.mark.parametrize("attention", [True, False])
-def test_encoder_and_decoder(in_channels, channels, latent, blocks, attention):
+def test_encoder_and_decoder(
+    tmp_path, in_channels, channels, latent, blocks, attention
+):
     torch.manual_seed(0)
     levels = len(channels)
     model = diffusers.AutoencoderKL(
@@ -40,16 +44,11 @@ def test_encoder_and_decoder(in_channels, channels, latent, blocks, attention):
         norm_num_groups=4,
         mid_block_add_attention=attention,
     )
-    cfg = VAEConfig(
-        in_channels=in_channels,
-        channels=channels,
-        blocks=blocks,
-        latent=latent,
-        mid_attention=attention,
-        groups=4,
-    )
+    config, arrays = folders.read(model, tmp_path)
+    cfg = vae_config(config, "it")
+    assert scaling_factor(config, "it") == model.config.scaling_factor
     network = build_vae(cfg)
-    params = from_state_dict(abstract_params(network), model.state_dict())
+    params = import_vae(cfg, arrays, "it")
     picture = normal(2, 5 * cfg.factor, 3 * cfg.factor, in_channels)
     moments = jax.jit(lambda p, x: network.apply(p, x, method="encode"))(
         params, picture
@@ -62,3 +61,51 @@ def test_encoder_and_decoder(in_channels, channels, latent, blocks, attention):
     z = dist.mean.permute(0, 2, 3, 1).numpy()
     decode = jax.jit(lambda p, z: network.apply(p, z, method="decode"))
     assert_close(decode(params, z), rebuilt)
+
+
+def test_original_names_as_diffusers_converts_them():
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    cfg = VAEConfig(in_channels=1, channels=(4, 8, 8), latent=2, groups=4)
+    params = random_params(build_vae(cfg))
+    original = {
+        f"first_stage_model.{name}": torch.from_numpy(array)
+        for name, array in export_vae(cfg, params, "original").items()
+    }
+    config = vae_json(cfg, 0.5)
+    converted = convert_ldm_vae_checkpoint(original, config)
+    expected = export_vae(cfg, params)
+    model = diffusers.AutoencoderKL.from_config(config)
+    model.load_state_dict({n: torch.from_numpy(a) for n, a in expected.items()})
+    assert converted.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(converted[name].numpy(), array)
+
+
+def test_old_names_of_attention_as_diffusers_reads_them(tmp_path):
+    """Diffusers' published autoencoders of 2022 have them; both read the same."""
+    torch.manual_seed(0)
+    cfg = VAEConfig(in_channels=1, channels=(4, 8), latent=2, groups=4)
+    model = diffusers.AutoencoderKL.from_config(vae_json(cfg, 0.5))
+    _, new = folders.read(model, tmp_path / "new")
+    old = {}
+    for name, array in new.items():
+        for word, before in (
+            ("to_q", "query"),
+            ("to_k", "key"),
+            ("to_v", "value"),
+            ("to_out.0", "proj_attn"),
+        ):
+            name = name.replace(f"attentions.0.{word}.", f"attentions.0.{before}.")
+        old[name] = array
+    model.save_pretrained(tmp_path / "old")
+    safetensors.numpy.save_file(old, tmp_path / "old" / folders.WEIGHTS)
+    again = diffusers.AutoencoderKL.from_pretrained(tmp_path / "old")
+    assert len(old.keys() - new.keys()) == 16
+    for name, tensor in again.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), new[name])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        import_vae(cfg, old, "it"),
+        import_vae(cfg, new, "it"),
+    )
