@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from diffusion_audio.study.measure import Heard, hear
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training

@@ -62,8 +62,8 @@ def train(
         UserError: anything a user can mend, in one line.
         Interrupted: a signal came; the state is saved.
     """
+    from diffusion_audio.data.open import open_source, parse
     from diffusion_audio.data.pipeline import batches
-    from diffusion_audio.data.source import open_source, parse
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
