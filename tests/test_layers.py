@@ -223,3 +223,25 @@ def test_mathematics_networks_and_training_need_no_audio_or_data_library():
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
+
+
+# Each takes tenths of a second to import, PyTorch seconds, and none is needed.
+HEAVY = {
+    *("torch", "tensorboardX", "matplotlib", "scipy", "librosa"),
+    *("grain", "tensorflow_datasets", "tensorflow", "transformers"),
+}
+READY_TO_GENERATE = f"""
+import sys
+from diffusion_audio import generation
+print({HEAVY} & set(sys.modules))
+"""
+
+
+def test_what_generates_loads_nothing_heavy_that_it_does_not_need():
+    done = subprocess.run(
+        [sys.executable, "-c", READY_TO_GENERATE],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.stdout == "set()\n", done.stderr

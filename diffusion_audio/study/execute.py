@@ -87,8 +87,6 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         Interrupted: a signal came; the same call goes on.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    # Runs differ in numbers more than in programs: what is compiled once serves all.
-    jax.config.update("jax_compilation_cache_dir", str(runs.absolute() / ".compiled"))
     needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
     left: dict[str, Training] = {}
     for training in needed:

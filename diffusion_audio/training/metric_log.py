@@ -12,7 +12,6 @@ import numpy as np
 from absl import logging
 
 from diffusion_audio.training.task import Evaluation
-from diffusion_audio.training.tensorboard import Events
 
 METRICS = "metrics.jsonl"
 PEAK = 1.0  # TensorBoard plays float audio of this full scale
@@ -36,6 +35,10 @@ class MetricLog:
     def __init__(self, workdir: Path, sample_rate: int, step: int = 0) -> None:
         self._sample_rate = sample_rate
         self._path = workdir / METRICS
+        # Here, for those who write: tensorboardX imports PyTorch where there is one,
+        # seconds of processor time, and who reads a run's metrics imports this file.
+        from diffusion_audio.training.tensorboard import Events
+
         lines = _read(self._path)
         _warn(self._path, lines)
         kept = [line.row for line in lines.rows if line.row["step"] <= step]
