@@ -17,7 +17,7 @@ PACKAGE = ROOT / "diffusion_audio"
 # each other.
 LAYERS = (
     {"aliases", "errors"},
-    {"outputs"},
+    {"outputs", "storage"},
     {"audio", "diffusion", "nn"},
     {"models"},
     {"data", "pretrained"},
