@@ -1,10 +1,11 @@
 """The order of the house: who imports whom, and what no file may do."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ PACKAGE = ROOT / "diffusion_audio"
 # each other.
 LAYERS = (
     {"aliases", "errors"},
-    {"outputs"},
+    {"outputs", "storage"},
     {"audio", "diffusion", "nn"},
     {"models"},
     {"data", "pretrained"},
@@ -64,6 +65,26 @@ def misplaced(importer: str, tree: ast.AST) -> list[str]:
         if RANK[other] >= RANK[importer] or (importer, other) in STRANGERS:
             wrong.append(f"{importer} imports {name}")
     return wrong
+
+
+def circle(trees: Mapping[str, ast.AST]) -> list[str]:
+    """Modules that import each other, one after the other; empty if none do.
+
+    An import within a function counts too: it only hides a circle.
+    """
+    graph = {
+        module: {
+            # What is imported is a module, or a name in one.
+            name if name in trees else name.rpartition(".")[0]
+            for name in imported(tree)
+        }
+        for module, tree in trees.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 def forbidden(tree: ast.AST) -> list[str]:
@@ -117,6 +138,26 @@ def test_every_package_has_its_place():
 def test_no_file_sprawls():
     lines = {str(path): len(path.read_text().splitlines()) for path in OURS}
     assert {path: n for path, n in lines.items() if n > LONGEST} == {}
+
+
+def test_no_module_imports_what_imports_it():
+    trees = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): parse(path)
+        for path in LIBRARY
+    }
+    assert circle(trees) == []
+
+
+def test_a_circle_is_noticed_wherever_its_imports_are():
+    trees = {
+        "house.a": ast.parse("from house import b"),
+        "house.b": ast.parse("def f():\n    from house.c import name"),
+        "house.c": ast.parse("import house.a"),
+    }
+    assert set(circle(trees)) == {"house.a", "house.b", "house.c"}
+    assert circle(trees | {"house.c": ast.parse("import os")}) == []
 
 
 @pytest.mark.parametrize(
@@ -182,3 +223,25 @@ def test_mathematics_networks_and_training_need_no_audio_or_data_library():
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
+
+
+# Each takes tenths of a second to import, PyTorch seconds, and none is needed.
+HEAVY = {
+    *("torch", "tensorboardX", "matplotlib", "scipy", "librosa"),
+    *("grain", "tensorflow_datasets", "tensorflow", "transformers"),
+}
+READY_TO_GENERATE = f"""
+import sys
+from diffusion_audio import generation
+print({HEAVY} & set(sys.modules))
+"""
+
+
+def test_what_generates_loads_nothing_heavy_that_it_does_not_need():
+    done = subprocess.run(
+        [sys.executable, "-c", READY_TO_GENERATE],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.stdout == "set()\n", done.stderr

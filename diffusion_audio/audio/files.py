@@ -18,6 +18,7 @@ from diffusion_audio.audio.file_error import quoted
 from diffusion_audio.audio.sound import AudioInfo as AudioInfo
 from diffusion_audio.audio.sound import Sound, check_rate, open_sound
 from diffusion_audio.errors import UserError
+from diffusion_audio.storage import written_whole
 
 BLOCK = 1 << 18  # samples decoded at a time: memory follows the data, not the header
 MAX_SECONDS = 1800.0  # of one clip decoded whole: 89 kB of FLAC can be 115 MB
@@ -163,23 +164,18 @@ def write_blocks(
         )
     check_rate(path, sample_rate)
     coding = formats[path.suffix.lower()]
-    # Not of the whole name, which may be as long as names can be.
-    temporary = path.with_name(f".{path.stem[:40]}.{os.getpid()}.tmp")
     try:
-        temporary.touch()  # says why not, where libsndfile does not
-        name = os.fsencode(temporary)  # soundfile itself takes no name that is no text
-        with soundfile.SoundFile(
-            name, "w", sample_rate, 1, subtype="PCM_16", format=coding
-        ) as file:
-            for wave in waves:
-                file.write(_pcm(path, np.asarray(wave)))
-        os.replace(temporary, path)
+        with written_whole(path) as place:
+            name = os.fsencode(place)  # soundfile itself takes no name that is no text
+            with soundfile.SoundFile(
+                name, "w", sample_rate, 1, subtype="PCM_16", format=coding
+            ) as file:
+                for wave in waves:
+                    file.write(_pcm(path, np.asarray(wave)))
     except OSError as error:
         raise UserError(f"cannot write {quoted(path)}: {error.strerror}") from error
     except soundfile.SoundFileError as error:
         raise UserError(f"cannot write {quoted(path)}: is the disk full?") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _pcm(path: Path, wave: np.ndarray) -> np.ndarray:

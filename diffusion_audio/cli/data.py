@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def _prepare(source: str) -> int:
-    from diffusion_audio.data.source import prepare
+    from diffusion_audio.data.open import prepare
 
     print(f"{source} is ready: {_sizes(prepare(source))}")
     return 0

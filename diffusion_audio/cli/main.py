@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from diffusion_audio.cli import streams
+from diffusion_audio.cli.compiled import keep_compiled
 from diffusion_audio.training import interruption
 
 PROGRAM = "diffusion-audio"
@@ -92,6 +93,7 @@ def _run(words: list[str]) -> int:
         from diffusion_audio.errors import unknown
 
         raise unknown("verb", words[0], VERBS)
+    keep_compiled()
     verb = importlib.import_module(f"diffusion_audio.cli.{words[0]}")
     return verb.main(words[1:])
 

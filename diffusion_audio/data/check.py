@@ -13,7 +13,8 @@ from diffusion_audio.audio import files
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.listing import Entry, list_folder
 from diffusion_audio.data.names import Fault
-from diffusion_audio.data.source import Source, open_source, parse, split_names
+from diffusion_audio.data.open import open_source, parse, split_names
+from diffusion_audio.data.source import Source
 from diffusion_audio.data.splits import in_order
 from diffusion_audio.errors import shortened
 

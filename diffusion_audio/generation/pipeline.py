@@ -25,7 +25,8 @@ from diffusion_audio.generation.batches import (
     joined,
     require_size,
 )
-from diffusion_audio.models.streaming import stream
+from diffusion_audio.generation.windows import stream
+from diffusion_audio.models.hifigan import margin
 from diffusion_audio.training import ema
 from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
 from diffusion_audio.training.randomness import purpose_key
@@ -196,9 +197,12 @@ class Pipeline:
         Long ones are made window by window, so memory does not grow with them.
         """
         vocode = functools.partial(self._vocode, self.frozen)
-        if self.model.vocoder_config is None:
+        cfg = self.model.vocoder_config
+        if cfg is None:
             return np.asarray(vocode(mels))  # says how to get one
-        pieces = stream(vocode, np.asarray(mels), self.model.vocoder_config)
+        pieces = stream(
+            vocode, np.asarray(mels), hop=cfg.hop_length, margin=margin(cfg)
+        )
         return np.concatenate(list(pieces), axis=1)
 
     @functools.cached_property

@@ -23,8 +23,8 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.mel_range import log_floor
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
-from diffusion_audio.models.streaming import margin
+from diffusion_audio.generation.windows import cut
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, margin
 from diffusion_audio.training.settings import settings
 from diffusion_audio.training.trained import load_components
 from diffusion_audio.training.workdir import read_config
@@ -102,7 +102,7 @@ def resynthesize(
         blocks = iter(blocks)
         first = next(blocks, np.zeros(0, np.float32))
         if first.ndim == 1:
-            yield from cut(chain([first], blocks), size * hop, overlap * hop)
+            yield from cut(chain([first], blocks), size * hop, overlap * hop, fill=0)
             return
         frames = spec.frames(size * hop)
         mels = cut(chain([first], blocks), frames, overlap, fill=log_floor(spec))
@@ -134,31 +134,3 @@ def _mels(spec: AudioSpec, windows: list[np.ndarray]) -> Array:
         return log_mel(spec, jnp.asarray(np.stack(windows)))
     mels = [log_mel(spec, jnp.asarray(w)) if w.ndim == 1 else w for w in windows]
     return jnp.stack(list(map(jnp.asarray, mels)))
-
-
-def cut(
-    blocks: Iterable[np.ndarray], size: int, overlap: int, fill: float = 0.0
-) -> Iterator[tuple[np.ndarray, slice]]:
-    """Windows [size, ...] of a stream of samples or frames, and what of each to keep.
-
-    What is kept of all is the stream. Windows begin where it does and overlap, so that
-    ``overlap`` samples are to both sides of what is kept, or else the beginning; after
-    the end there is ``fill``.
-    """
-    waiting = iter(blocks)
-    held = next(waiting, np.zeros(0, np.float32))
-    ended, start = False, 0
-    while True:
-        while len(held) < size and not ended:
-            block = next(waiting, None)
-            ended = block is None
-            held = held if block is None else np.concatenate([held, block])
-        stop = min(size - overlap, len(held) if ended else size)
-        if start < stop:
-            window = held[:size]
-            after = [(0, size - len(window)), *((0, 0),) * (window.ndim - 1)]
-            padded = np.pad(window, after, constant_values=fill)
-            yield padded, slice(start, stop)
-        if ended and len(held) <= size - overlap:
-            return
-        held, start = held[size - 2 * overlap :], overlap

@@ -22,7 +22,7 @@ from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.conv1d import Conv1d, TransposedConv1d
 from diffusion_audio.nn.conv1d import fold as fold
 from diffusion_audio.nn.functional import Network, functional
-from diffusion_audio.nn.snake import KINDS, Activation
+from diffusion_audio.nn.snake import KINDS, TAPS, Activation
 
 SLOPE = 0.1
 INITS = ("reference", "preserving")
@@ -125,6 +125,23 @@ class HiFiGANConfig:
     def hop_length(self) -> int:
         """Samples for each mel frame."""
         return math.prod(self.rates) * (self.istft_n_fft // ISTFT_OVERLAP or 1)
+
+
+def margin(cfg: HiFiGANConfig) -> int:
+    """Mel frames to either side that a generator's sample depends on, at most."""
+    filters = TAPS // 2 + 1 if cfg.antialias else 0  # of up and down together
+    reach = 3 + filters + (ISTFT_OVERLAP + 1 if cfg.istft_n_fft else 0)
+    convolutions = 2 if cfg.resblock == "1" else 1
+    block = max(
+        sum(
+            (width - 1) // 2 * (dilation + convolutions - 1) + filters * convolutions
+            for dilation in dilations
+        )
+        for width, dilations in zip(cfg.resblock_kernels, cfg.dilations, strict=True)
+    )
+    for rate, kernel in zip(reversed(cfg.rates), reversed(cfg.kernels), strict=True):
+        reach = math.ceil((reach + block + kernel) / rate)
+    return reach + 3
 
 
 def build_hifigan(cfg: HiFiGANConfig) -> Network:

@@ -233,12 +233,7 @@ def refresh_spectral(params: Params) -> Params:
 
 
 def transposed_conv(x: Array, kernel: Array, stride: int, pad: int) -> Array:
-    """A transposed convolution as a polyphase sum of matrix products.
-
-    y[n] = sum_t x[t] kernel[n + pad - stride t]: with n + pad = stride q + r the
-    taps r, r + stride, ... meet x[q], x[q - 1], ... So the phases r are columns of
-    one product for each j = q - t. XLA's own gradient of this convolution is some
-    twenty times slower on a CPU.
+    """A transposed convolution: y[n] = sum_t x[t] kernel[n + pad - stride t].
 
     Args:
         x: [B, N, C_in].
@@ -248,6 +243,36 @@ def transposed_conv(x: Array, kernel: Array, stride: int, pad: int) -> Array:
 
     Returns:
         [B, (N - 1) * stride + width - 2 * pad, C_out].
+    """
+    # On CPUs XLA's gradient of its own form takes 7 to 32 times as long, and forwards
+    # it is no faster (benchmarks/README.md). By the platform that a program is compiled
+    # for, which need not be this process's default.
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=partial(polyphase, stride=stride, pad=pad),
+        default=partial(dilated, stride=stride, pad=pad),
+    )
+
+
+def dilated(x: Array, kernel: Array, stride: int, pad: int) -> Array:
+    """`transposed_conv` as XLA has it: of a signal with zeros between its samples."""
+    beyond = kernel.shape[0] - 1 - pad
+    return lax.conv_general_dilated(
+        x,
+        kernel[::-1],
+        (1,),
+        [(beyond, beyond)],
+        lhs_dilation=(stride,),
+        dimension_numbers=LAYOUT,
+    )
+
+
+def polyphase(x: Array, kernel: Array, stride: int, pad: int) -> Array:
+    """`transposed_conv` as a sum of matrix products, one for each j = q - t.
+
+    With n + pad = stride q + r the taps r, r + stride, ... meet x[q], x[q - 1], ... So
+    the phases r are columns of one product.
     """
     width, inputs, outputs = kernel.shape
     length = (x.shape[1] - 1) * stride + width - 2 * pad
@@ -266,8 +291,8 @@ def transposed_conv(x: Array, kernel: Array, stride: int, pad: int) -> Array:
 def grouped_conv(x: Array, kernel: Array, stride: int, groups: int) -> Array:
     """A convolution in groups with padding width // 2, its gradient fast on the CPU.
 
-    Backwards XLA takes a path many times slower than forwards there, so both
-    gradients are written as convolutions forwards, on the phases of the stride.
+    Backwards XLA takes a path 10 to 33 times slower there (benchmarks/README.md), so
+    both gradients are written as convolutions forwards, on the phases of the stride.
 
     Args:
         x: [B, N, C_in].

@@ -6,7 +6,6 @@ the original's names, so that other programs can read them too.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.pretrained import hifigan, isolated
 from diffusion_audio.pretrained.rules import Arrays
+from diffusion_audio.storage import write_whole, written_whole
 
 CONFIG = "config.json"
 GENERATOR = "generator.safetensors"
@@ -56,11 +56,8 @@ def write(
         arrays = hifigan.export_discriminators(params["discriminators"])
         made.append(directory / DISCRIMINATORS)
         _save(made[-1], arrays)
-    temporary = directory / f".{CONFIG}.tmp"
-    temporary.write_text(
-        json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
-    os.replace(temporary, directory / CONFIG)
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    write_whole(directory / CONFIG, text)
     return [*made, directory / CONFIG]
 
 
@@ -93,11 +90,8 @@ def read_discriminators(directory: str | Path, config: Mapping[str, Any]) -> Par
 
 
 def _save(path: Path, arrays: Arrays) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        safetensors.numpy.save_file(arrays, temporary)
-        os.replace(temporary, path)
+        with written_whole(path) as place:
+            safetensors.numpy.save_file(arrays, place)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

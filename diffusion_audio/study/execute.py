@@ -5,7 +5,6 @@ locks it first, and the others wait. The lock is the system's own, so it ends wi
 process that holds it, however it ends.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -16,8 +15,9 @@ import jax
 import numpy as np
 from absl import logging
 
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
+from diffusion_audio.storage import written_whole
 from diffusion_audio.study.measure import Heard, hear
 from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training
 from diffusion_audio.training import run
@@ -87,8 +87,6 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         Interrupted: a signal came; the same call goes on.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    # Runs differ in numbers more than in programs: what is compiled once serves all.
-    jax.config.update("jax_compilation_cache_dir", str(runs.absolute() / ".compiled"))
     needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
     left: dict[str, Training] = {}
     for training in needed:
@@ -212,8 +210,6 @@ def _locked(directory: Path) -> AbstractContextManager[None]:
 
 def _save(path: Path, waves: np.ndarray) -> None:
     """Writes waves as int16, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
     finite = np.nan_to_num(np.clip(waves, -1.0, 1.0))
-    with temporary.open("wb") as file:
+    with written_whole(path) as place, place.open("wb") as file:
         np.save(file, np.round(finite * 32767).astype(np.int16), allow_pickle=False)
-    os.replace(temporary, path)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.evaluation.judge import load_judge
 from diffusion_audio.evaluation.measures import (
     Reference,

@@ -10,9 +10,7 @@ import dataclasses
 import hashlib
 import io
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,6 +20,7 @@ import numpy as np
 import soundfile
 from markupsafe import Markup
 
+from diffusion_audio.storage import write_whole
 from diffusion_audio.study import plots
 
 POLICY = (
@@ -249,17 +248,7 @@ def write_page(
         digest = hashlib.sha256(values["script"].encode()).digest()
         policy += f"; script-src 'sha256-{base64.b64encode(digest).decode()}'"
     text = environment.get_template(template).render(policy=policy, **values)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            os.chmod(file.name, 0o644)  # a temporary file is for its owner only
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    write_whole(path, text)
     return path
 
 

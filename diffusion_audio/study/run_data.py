@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from diffusion_audio.data.source import Source, open_source
+from diffusion_audio.data.open import open_source
+from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.storage import write_whole
 from diffusion_audio.study.results import Results
 from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
 from diffusion_audio.training import session
-from diffusion_audio.training.workdir import write_text
 
 BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
 END = "<!-- results: end -->"
@@ -202,10 +202,10 @@ def require_readme(question: str, directory: Path) -> None:
         return
     title = directory.name.replace("_", " ").capitalize()
     command = f"diffusion-audio experiment run {directory}"
-    path.write_text(
+    write_whole(
+        path,
         f"# {title}\n\n{question}\n\n```sh\n{command}\n```\n\n{BEGIN}\n{END}\n\n"
         "## Conclusion\n\n## Limits\n",
-        encoding="utf-8",
     )
 
 
@@ -217,7 +217,7 @@ def write_readme(results: Results, directory: Path) -> None:
     """
     path = directory / README
     before, after = _around_table(path)
-    write_text(path, f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+    write_whole(path, f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
 
 
 def _around_table(path: Path) -> tuple[str, str]:

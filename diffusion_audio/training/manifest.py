@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+from diffusion_audio.storage import write_whole
+
 
 def write(step: Path, path: Path) -> None:
     """Writes the manifest of a step's folder, so that it is on the disk.
@@ -14,12 +16,7 @@ def write(step: Path, path: Path) -> None:
         path: of the manifest; it appears whole.
     """
     sums = {name: _sha256(step.parent / name) for name in _files(step)}
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(sums, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, json.dumps(sums, indent=1))
     sync(path.parent)
 
 

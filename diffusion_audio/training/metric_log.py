@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from diffusion_audio.storage import write_whole
 from diffusion_audio.training.task import Evaluation
-from diffusion_audio.training.tensorboard import Events
 
 METRICS = "metrics.jsonl"
 PEAK = 1.0  # TensorBoard plays float audio of this full scale
@@ -36,22 +36,20 @@ class MetricLog:
     def __init__(self, workdir: Path, sample_rate: int, step: int = 0) -> None:
         self._sample_rate = sample_rate
         self._path = workdir / METRICS
+        # Here, for those who write: tensorboardX imports PyTorch where there is one,
+        # seconds of processor time, and who reads a run's metrics imports this file.
+        from diffusion_audio.training.tensorboard import Events
+
         lines = _read(self._path)
         _warn(self._path, lines)
-        kept = [line.row for line in lines.rows if line.row["step"] <= step]
-        self.evaluated = {row["step"] for row in kept if row["split"] == "eval"}
+        kept = [line for line in lines.rows if line.row["step"] <= step]
+        rows = [line.row for line in kept]
+        self.evaluated = {row["step"] for row in rows if row["split"] == "eval"}
         if damaged := b"".join(text + b"\n" for _, text in lines.damaged):
             with self._path.with_suffix(".jsonl.damaged").open("ab") as file:
                 file.write(damaged)
         if damaged or lines.torn or len(kept) < len(lines.rows):
-            temporary = self._path.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                file.writelines(
-                    line.text + b"\n" for line in lines.rows if line.row["step"] <= step
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
+            write_whole(self._path, b"".join(line.text + b"\n" for line in kept))
         self._file = self._path.open("ab", buffering=0)
         self._events = Events(workdir / "tensorboard", purge_step=step + 1)
         self._failed: set[str] = set()

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.text import as_texts
 from diffusion_audio.errors import UserError
+from diffusion_audio.storage import write_whole
 from diffusion_audio.training import labels, loop, same_run
 from diffusion_audio.training.latent_cache import latent_cache
 from diffusion_audio.training.lock import alone
@@ -37,7 +38,6 @@ from diffusion_audio.training.workdir import (
     CONFIG,
     TOKENIZER,
     write_json,
-    write_text,
 )
 
 
@@ -62,8 +62,8 @@ def train(
         UserError: anything a user can mend, in one line.
         Interrupted: a signal came; the state is saved.
     """
+    from diffusion_audio.data.open import open_source, parse
     from diffusion_audio.data.pipeline import batches
-    from diffusion_audio.data.source import open_source, parse
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
@@ -129,7 +129,7 @@ def train(
         write_json(workdir / CONFIG, resolved)
         record.write(workdir)
         if tokenizer is not None:
-            write_text(workdir / TOKENIZER, tokenizer.to_json())
+            write_whole(workdir / TOKENIZER, tokenizer.to_json())
         if options["labels"] is not None:
             labels.write(workdir, options["labels"])
         session.clock.lap("data")

@@ -7,7 +7,6 @@ never executed.
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import jax
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import config_file, published
+from diffusion_audio.storage import write_whole
 
 TASKS = ("vae", "vocoder", "diffusion", "classifier")
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -29,21 +29,8 @@ TOKENIZER = "tokenizer.json"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON; see `write_text`."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part.
-
-    Nor does a machine that loses its power leave a part.
-    """
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Writes JSON, whole or not at all."""
+    write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import soundfile
 
 from diffusion_audio import generation
 from diffusion_audio.cli.main import main
-from diffusion_audio.data import source
+from diffusion_audio.data import open as opener
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.study import evaluate
 from diffusion_audio.training import loop, run
@@ -75,7 +75,7 @@ def test_the_home_is_found_in_every_path(call, config, capsys, monkeypatch, tmp_
     assert (model, out) == (str(tmp_path / "run"), str(tmp_path / "out"))
     assert keywords["vocoder"] == str(tmp_path / "vocoder")
     assert prompts == ["~ is no path"]
-    assert source.parse("folder:~/set") == ("folder", str(tmp_path / "set"))
+    assert opener.parse("folder:~/set") == ("folder", str(tmp_path / "set"))
 
 
 def test_train_stopped_by_a_signal(call, config, capsys):
@@ -257,7 +257,7 @@ def test_data_check_names_every_bad_clip(folder, capsys):
 
 
 def test_data_prepare(call, capsys):
-    calls = call(source, "prepare", {"train": 3, "validation": 1})
+    calls = call(opener, "prepare", {"train": 3, "validation": 1})
     assert main(["data", "prepare", "tones"]) == 0
     assert calls == [(("tones",), {})]
     out = capsys.readouterr().out

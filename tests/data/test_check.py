@@ -10,7 +10,7 @@ from diffusion_audio.audio import files
 from diffusion_audio.data import check, pipeline, tones
 from diffusion_audio.data.listing import list_folder
 from diffusion_audio.data.names import Fault
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from tests.audio.encoded import chirp, encode, frames, id3
 

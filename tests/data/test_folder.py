@@ -7,7 +7,8 @@ import soundfile
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data import check, pipeline
 from diffusion_audio.data.inventory import clip_hash
-from diffusion_audio.data.source import drawn_evenly, open_source
+from diffusion_audio.data.open import open_source
+from diffusion_audio.data.source import drawn_evenly
 from diffusion_audio.errors import UserError
 from tests.data.folders import write
 

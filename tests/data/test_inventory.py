@@ -6,7 +6,7 @@ import pytest
 
 from diffusion_audio.data.folder import FolderSource
 from diffusion_audio.data.inventory import clip_hash
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 
 TABLE = "file_name,caption,mood\na.wav,one,sad\nb.wav,two,glad\nc.wav,three,sad\n"
 

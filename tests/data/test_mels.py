@@ -14,7 +14,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data import mel_pairs, pipeline
 from diffusion_audio.data.mel_pairs import pair
 from diffusion_audio.data.mels import excerpt
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 
 RATE, HOP, BANDS = 8000, 64, 8

@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from diffusion_audio.data import pipeline, public
-from diffusion_audio.data.source import open_source, prepare, split_names
+from diffusion_audio.data.open import open_source, prepare, split_names
 from diffusion_audio.errors import UserError
 
 RATE = 16_000

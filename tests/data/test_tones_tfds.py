@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from diffusion_audio.data import tones, tones_tfds
-from diffusion_audio.data.source import Source, open_source, prepare
+from diffusion_audio.data.open import open_source, prepare
+from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 
 
@@ -100,7 +101,7 @@ def test_who_comes_second_uses_what_the_first_made(data_dir: Path, monkeypatch) 
 def test_preparing_and_training_look_where_tfds_is_told_to(tmp_path: Path) -> None:
     program = """
 from diffusion_audio.data import tones
-from diffusion_audio.data.source import open_source, prepare
+from diffusion_audio.data.open import open_source, prepare
 tones.SPLITS = {"train": 1, "validation": 1, "held_out": 1}
 prepare("tones")
 print(len(open_source("tones", "held_out")))

@@ -308,6 +308,22 @@ def test_epsilon_of_pure_noise():
         ddim(inverse(make_grid(S, 5)), "x0")
 
 
+@pytest.mark.parametrize("make", [euler, heun])
+def test_churn_of_a_walk_that_starts_without_data_begins_after_its_start(make):
+    solver = make(make_grid(RectifiedFlow(), 3, spacing="trailing"), "v", churn=1.0)
+    keys, x = example_keys(KEY, jnp.arange(2)), normal(0, 2)
+    asked = []
+
+    def denoise(x, t):
+        asked.append(x)
+        return jnp.zeros_like(x)
+
+    for i in (0, solver.evaluations - 1):
+        solver.step(denoise, x, solver.init(x), jnp.int32(i), keys)
+    np.testing.assert_array_equal(asked[0], x)
+    assert np.abs(asked[1] - x).min() > 0
+
+
 def test_churn_on_a_grid_that_cannot_find_levels():
     grid = log_grid(3)
     bare = Grid(grid.t, grid.alpha, grid.sigma)

@@ -10,11 +10,7 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.mel_range import log_floor
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.generation.vocode import (
-    cut,
-    load_vocoder,
-    resynthesize,
-)
+from diffusion_audio.generation.vocode import load_vocoder, resynthesize
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.pretrained import folder
 from tests.networks import random_params
@@ -65,19 +61,6 @@ def test_windows_of_many_clips_are_each_clip_at_once(weights, clips):
         wave = waves[i, : len(clip)]
         np.testing.assert_allclose(made[i], wave, atol=1e-5)
         assert np.std(wave) > 1e-3
-
-
-@pytest.mark.parametrize("length", [1, 39, 40, 41, 60, 61, 100, 137])
-def test_what_is_kept_of_windows_is_the_stream(length):
-    stream = np.arange(1.0, length + 1)
-    kept = []
-    for window, part in cut(np.array_split(stream, 3), 50, 10):
-        assert window.shape == (50,)
-        before, after = part.start, 50 - part.stop
-        assert before == (10 if kept else 0)
-        assert after >= 10
-        kept.append(window[part])
-    np.testing.assert_array_equal(np.concatenate(kept), stream)
 
 
 def test_windows_of_mels_are_the_mel_at_once(weights, clips):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold, margin
 from diffusion_audio.nn.functional import abstract_params, count
 from tests.networks import random_params
 
@@ -188,3 +188,7 @@ def test_spectra_of_a_head_become_their_waveform():
     # Hann windows that overlap add up to 2, their squares to 1.5.
     expected = 2 / 1.5 * jnp.cos(jnp.pi / 2 * time)
     np.testing.assert_allclose(wave[16:-16], expected[16:-16], atol=1e-4)
+
+
+def test_margins_of_published_generators():
+    assert margin(HiFiGANConfig()) == 15  # V1: 0.17 s

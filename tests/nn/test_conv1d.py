@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,10 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.nn.conv1d import (
     Conv1d,
     TransposedConv1d,
+    dilated,
     fold,
     grouped_conv,
+    polyphase,
     refresh_spectral,
     transposed_conv,
 )
@@ -41,6 +45,49 @@ def test_transposed_conv_is_its_definition(width, stride):
     expected = transposed_by_definition(x, kernel, stride, pad)
     np.testing.assert_allclose(y, expected, atol=1e-5)
     assert y.shape[1] == 6 * stride + (width - stride) % 2
+
+
+@pytest.mark.parametrize(("width", "stride"), [(7, 3), (16, 5)])
+def test_both_forms_of_a_transposed_conv_are_one(width, stride):
+    x, kernel = normal(0, 2, 6, 3), normal(1, width, 3, 4)
+    pad = (width - stride) // 2
+
+    @partial(jax.jit, static_argnums=0)
+    def both(form, x, kernel):
+        y, vjp = jax.vjp(partial(form, stride=stride, pad=pad), x, kernel)
+        return (y, *vjp(jnp.sin(y)))
+
+    pairs = zip(both(polyphase, x, kernel), both(dilated, x, kernel), strict=True)
+    for mine, native in pairs:
+        np.testing.assert_allclose(mine, native, atol=3e-5)
+
+
+@pytest.mark.parametrize(("platform", "native"), [("cpu", 0), ("cuda", 1), ("tpu", 1)])
+def test_a_transposed_conv_is_a_sum_of_products_on_cpus_only(platform, native):
+    x, kernel = normal(0, 2, 6, 3), normal(1, 5, 3, 4)
+
+    def forwards(x):
+        return transposed_conv(x, kernel, 2, 1)
+
+    def backwards(x):
+        return jax.grad(lambda x: jnp.sum(forwards(x) ** 2))(x)
+
+    def convolutions(function):
+        traced = jax.jit(function).trace(x)
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        return text.count("stablehlo.convolution")
+
+    assert convolutions(forwards) == native
+    assert convolutions(backwards) == 2 * native
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_gradients_of_groups_are_in_phases_on_cpus_only(platform):
+    x, kernel = normal(0, 2, 12, 8), normal(1, 5, 4, 16)
+    gradient = jax.grad(lambda kernel: jnp.sum(grouped_conv(x, kernel, 2, 2) ** 2))
+    traced = jax.jit(gradient).trace(kernel)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("batch_group_count = 2" in text) == (platform == "cuda")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from diffusion_audio.training import latent_cache, run
 from diffusion_audio.training.trained import resolve

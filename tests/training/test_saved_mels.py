@@ -14,7 +14,7 @@ from diffusion_audio.audio.files import AudioFileError, read
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.data.mel_pairs import pair
-from diffusion_audio.data.source import open_source
+from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.study.vocoder_report import write_vocoder_report

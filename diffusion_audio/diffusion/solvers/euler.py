@@ -109,4 +109,6 @@ def churned(
         np.where(raised, new, old) for new, old in zip(between, levels, strict=True)
     )
     added = alpha * np.where(raised, ratio * np.sqrt(factor**2 - 1), 0.0)
-    return Levels(t, alpha, sigma), Lift(alpha / levels.alpha, noise * added)
+    # Where alpha is 0, as where rectified flow starts, there is no ratio to raise.
+    shrunk = np.divide(alpha, levels.alpha, out=np.ones_like(alpha), where=raised)
+    return Levels(t, alpha, sigma), Lift(shrunk, noise * added)

@@ -41,30 +41,37 @@ def heun(
         clip: bounds the predicted x_0 to +-clip, for data known to lie there.
     """
     levels, lift = churned(grid, churn, churn_range, churn_noise)
-    here = (np.arange(2 * grid.n - 1) + 1) // 2  # the state that is seen, or
-    first = np.arange(2 * grid.n - 1) % 2 == 0  # the same with churn, at the first
-    step = np.arange(2 * grid.n - 1) // 2
-    alpha, sigma = levels.alpha[step], levels.sigma[step]
-    alpha_to, sigma_to = grid.alpha[step + 1], grid.sigma[step + 1]
     straight = grid.alpha[0] == 0
-    scale = 1 / (alpha + straight * sigma)
-    scale_to = 1 / (alpha_to + straight * sigma_to)
-    # The state that a step leaves is alpha x_0 + sigma eps of its first prediction.
-    shrunk_alpha, shrunk_sigma = (x * scale / scale_to for x in (alpha, sigma))
-    new = Sum(
-        x0=_pairs(first, alpha_to, shrunk_alpha),
-        eps=_pairs(first, sigma_to, shrunk_sigma),
+    scale, scale_next = (
+        1 / (alpha + straight * sigma)
+        for alpha, sigma in (levels[1:], (grid.alpha[1:], grid.sigma[1:]))
     )
-    if lift is not None:
-        churn_x, churn_z = (table[step] for table in lift)
-        lift = Lift(np.where(first, churn_x, 1), np.where(first, churn_z, 0))
+    along, along_next = scale * levels.sigma, scale_next * grid.sigma[1:]  # t in EDM
+    h = (along_next - along)[:, None]
+
+    # The algorithm, all n steps at once: states and slopes [n, 4] as weights of what
+    # the network says, x_0 and eps, at a step's first evaluation and at its second.
+    x0, eps, x0_next, eps_next = np.eye(4)
+    y_hat = np.outer(scale * levels.alpha, x0) + np.outer(along, eps)
+    d = eps - straight * x0  # (y_hat - x_0) / t_hat in EDM's coordinates
+    y_euler = y_hat + h * d
+    d_next = eps_next - straight * x0_next
+    y_heun = y_hat + h * (d + d_next) / 2
+
+    x_euler, x_heun = (y / scale_next[:, None] for y in (y_euler, y_heun))
+    if lift is not None:  # an evaluation that looks ahead adds no noise
+        lift = Lift(_in_turn(lift.x, 1), _in_turn(lift.noise, 0))
     return recurrence(
         Levels(
-            np.where(first, levels.t[step], grid.t[here]),
-            np.where(first, alpha, grid.alpha[here]),
-            np.where(first, sigma, grid.sigma[here]),
+            _in_turn(levels.t, grid.t[1:]),
+            _in_turn(levels.alpha, grid.alpha[1:-1]),
+            _in_turn(levels.sigma, grid.sigma[1:-1]),
         ),
-        new,
+        # The latest prediction comes first; the first evaluation has no use for others.
+        Sum(
+            x0=_in_turn(x_euler[:, [0, 2]], x_heun[:-1, [2, 0]]),
+            eps=_in_turn(x_euler[:, [1, 3]], x_heun[:-1, [3, 1]]),
+        ),
         prediction=prediction,
         lift=lift,
         clip=clip,
@@ -72,7 +79,8 @@ def heun(
     )
 
 
-def _pairs(first: np.ndarray, there: np.ndarray, shrunk: np.ndarray) -> np.ndarray:
-    """Weights [n, 2] of the latest prediction and the one before."""
-    second = (there - shrunk) / 2, (there + shrunk) / 2
-    return np.stack([np.where(first, there, second[0]), (1 - first) * second[1]], 1)
+def _in_turn(first: np.ndarray, second: np.ndarray | int) -> np.ndarray:
+    """Rows of first evaluations, [n, ...], and between them those of second ones."""
+    rows = np.empty((2 * len(first) - 1, *first.shape[1:]), first.dtype)
+    rows[::2], rows[1::2] = first, second
+    return rows
