@@ -1,5 +1,7 @@
 # make demo    train every stage on the built-in sounds, end with a page to listen to
 # make test    the tests (the slow ones: make slow)
+# make mutants puts known faults into a copy of the code; each must fail some test
+#              (MUTANTS="NAME ...": only these)
 # make parity  live comparison with PyTorch, diffusers, transformers, torchmetrics
 # make lint    ruff and mypy
 # make clean   removes the environment and caches; never runs/ or data/
@@ -21,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install \
 LOCK := constraints.txt setup.py
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test slow parity lint clean
+.PHONY: demo test slow mutants parity lint clean
 
 ifeq ($(DEMO),tones)
 PRESET := tones
@@ -37,18 +39,26 @@ demo: $(VENV)/.core
 	@$(TRAIN) --config=configs/vae.py:$(PRESET) --workdir=$(RUNS)/vae
 	@$(TRAIN) --config=configs/vocoder.py:$(PRESET) --workdir=$(RUNS)/vocoder
 	@$(TRAIN) --config=configs/diffusion.py:$(PRESET) --workdir=$(RUNS)/diffusion \
-	  --config.components.vae=$(RUNS)/vae \
+	  --config.components.autoencoder=$(RUNS)/vae \
 	  --config.components.vocoder=$(RUNS)/vocoder
 	@$(BIN)/diffusion-audio evaluate --model=$(RUNS)/diffusion \
 	  --classifier=$(RUNS)/classifier --out=$(RUNS) $(SIZE)
 
-# The fast tests compile more than they compute. A file read in the encoding of whoever
-# runs it, not in UTF-8, is an error.
+# The fast tests compile more than they compute, so XLA's compiler is told to hurry: no
+# optimisation, its older and quicker code generator, no threads for small programs. A
+# file read in the encoding of whoever runs it, not in UTF-8, is an error.
+HURRY := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
+         --xla_cpu_parallel_codegen_split_count=1
+
 test: $(VENV)/.test
-	@PYTHONWARNDEFAULTENCODING=1 XLA_FLAGS=--xla_backend_optimization_level=0 $(PYTEST) -n $(WORKERS) --dist loadfile
+	@PYTHONWARNDEFAULTENCODING=1 XLA_FLAGS="$(HURRY)" \
+	  $(PYTEST) -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.test
 	@$(PYTEST) -m "slow and not parity"
+
+mutants: $(VENV)/.test
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 parity: $(VENV)/.parity
 	@$(PYTEST) -m parity tests/parity

@@ -21,6 +21,7 @@ CORE = [
     "flax>=0.12,<0.13",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
+    "tensorstore",
     # Configs and flags.
     "ml_collections>=1.1",
     "absl-py>=2.3",

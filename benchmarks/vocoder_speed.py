@@ -93,14 +93,14 @@ def measure(case, side, repeats, seconds):
 
 def settings(case):
     """The generator of a recipe, its audio spec and its whole config."""
+    from diffusion_audio import recipe
     from diffusion_audio.audio.spec import AudioSpec
-    from diffusion_audio.models.hifigan import HiFiGANConfig
-    from diffusion_audio.training import recipe
-    from diffusion_audio.training.run import resolve
+    from diffusion_audio.pretrained.folder import generator_config
+    from diffusion_audio.runs.resolve import resolve
 
     config = resolve(recipe.load(f"configs/vocoder.py:{case.removeprefix('train_')}"))
-    cfg = HiFiGANConfig(**config["generator"])
-    return cfg, AudioSpec.from_dict(config["audio"]), config
+    spec = AudioSpec.from_dict(config["audio"])
+    return generator_config(config), spec, config
 
 
 def inputs(cfg, spec, seconds):
@@ -121,6 +121,7 @@ def prepare_ours(case, seconds):
 
     from diffusion_audio.models.hifigan import build_hifigan
     from diffusion_audio.pretrained.hifigan import find_generator
+    from diffusion_audio.training.task import Data
     from diffusion_audio.training.tasks import vocoder
 
     cfg, spec, config = settings(case)
@@ -131,7 +132,7 @@ def prepare_ours(case, seconds):
         params = jax.device_put(params)
         apply = jax.jit(build_hifigan(cfg).apply)
         return lambda: np.asarray(apply(params, mel)), seconds
-    task = vocoder.make(config)
+    task = vocoder.make(vocoder.configure(config), Data((), ()))
     key = jax.random.key(0)
     state = jax.jit(task.init)(key, {"audio": wave})
     step = jax.jit(task.step, static_argnums=3, donate_argnums=0)

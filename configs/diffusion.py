@@ -1,7 +1,7 @@
 """Training text-conditional latent diffusion on the latents of a trained VAE.
 
 diffusion-audio train --config=configs/diffusion.py:tones --workdir=runs/diffusion \
-    --config.components.vae=runs/vae --config.components.vocoder=runs/vocoder
+    --config.components.autoencoder=runs/vae --config.components.vocoder=runs/vocoder
 
 The vocoder may be left out: it is for listening only and can be given later. Without
 a VAE the model diffuses patches of the mel itself, 64 channels at their size of 8.
@@ -26,6 +26,20 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from configs import common, objectives
+from configs.objectives import LATENT, chain
+
+# Every setting of a UNet, as it is where a preset does not say otherwise.
+UNET = {
+    "name": "unet",
+    "blocks": 2,
+    "contexts": (),
+    "depth": 1,
+    "vector_dim": placeholder(int),
+    "scale_shift": False,
+    "projection": "conv",
+    "groups": 32,
+    "dtype": "float32",
+}
 
 
 def tones(config: ConfigDict) -> None:
@@ -38,8 +52,7 @@ def folder(config: ConfigDict) -> None:
     config.data.seconds = 2.048
     config.data.batch_size = 16
     config.data.cache_latents = False
-    config.tokenizer = {"size": 4096, "max_tokens": 77}
-    config.text.depth = 2
+    config.conditioners.text.update({"vocabulary": 4096, "max_tokens": 77, "depth": 2})
     config.sampling.steps = 25
     config.ema.decay = 0.9999
     config.train.update({"steps": 100_000, "evaluate_every": 5000})
@@ -52,7 +65,7 @@ def _paper(config: ConfigDict) -> None:
     config.data.seconds = 10.24
     config.data.batch_size = 16
     config.data.cache_latents = False
-    config.tokenizer = {"size": 32_000, "max_tokens": 128}
+    config.conditioners.text.update({"vocabulary": 32_000, "max_tokens": 128})
     config.loss.prediction = "epsilon"
     config.optimizer.update(
         {"learning_rate": 1e-4, "warmup_steps": 5000, "decay": "constant", "b2": 0.999}
@@ -60,25 +73,24 @@ def _paper(config: ConfigDict) -> None:
     config.ema.decay = 0.9999
     config.train.update({"steps": 1_500_000, "log_every": 100, "evaluate_every": 5000})
     config.train.checkpoint_every = 5000
-    config.sampling.update({"solver": "ddim", "spacing": "leading"})
+    config.sampling.solver.name = "ddim"
+    config.sampling.spacing = "leading"
 
 
-def _scaled_linear(config: ConfigDict, beta_start: float, beta_end: float) -> None:
-    """The chain of latent diffusion models."""
-    config.schedule = {
-        "name": "scaled_linear",
-        "steps": 1000,
-        "beta_start": beta_start,
-        "beta_end": beta_end,
-    }
+def _text(config: ConfigDict, contexts: tuple[int, ...]) -> None:
+    """A text encoder of CLIP's size that makes contexts and no vector."""
+    config.conditioners.text.update(
+        {"contexts": contexts, "width": 768, "depth": 12, "heads": 12}
+    )
+    config.conditioners.text.vector_dim = placeholder(int)
 
 
 def _audioldm(config: ConfigDict) -> None:
     """What AudioLDM and AudioLDM 2 share: mels, latents, chain, widths."""
     _paper(config)
     config.audio.preset = "audioldm_16k"
-    _scaled_linear(config, 0.0015, 0.0195)
-    config.unet = {
+    config.schedule = chain("scaled_linear", beta_start=0.0015, beta_end=0.0195)
+    config.denoiser = UNET | {
         "in_channels": 8,
         "out_channels": 8,
         "channels": (128, 256, 384, 640),
@@ -92,16 +104,18 @@ def _audioldm(config: ConfigDict) -> None:
 def audioldm(config: ConfigDict) -> None:
     """AudioLDM-S (Liu et al. 2023)."""
     _audioldm(config)
-    config.text = {"vector_dim": 512, "width": 512, "depth": 6, "heads": 8}
-    config.unet.update({"contexts": (None,), "vector_dim": 512})
+    config.conditioners.text.update(
+        {"vector_dim": 512, "width": 512, "depth": 6, "heads": 8}
+    )
+    config.denoiser.update({"contexts": (None,), "vector_dim": 512})
     config.sampling.guidance = 2.5
 
 
 def audioldm2(config: ConfigDict) -> None:
     """AudioLDM 2 (Liu et al. 2024), heads as in the original code."""
     _audioldm(config)
-    config.text = {"contexts": (768, 1024), "width": 768, "depth": 12, "heads": 12}
-    config.unet.contexts = (None, 768, 1024)
+    _text(config, contexts=(768, 1024))
+    config.denoiser.contexts = (None, 768, 1024)
     config.sampling.guidance = 3.5
 
 
@@ -109,9 +123,9 @@ def auffusion(config: ConfigDict) -> None:
     """Auffusion (Xue et al. 2024), with a VAE trained by `configs/vae.py:auffusion`."""
     _paper(config)
     config.audio.preset = "auffusion_16k"
-    _scaled_linear(config, 0.00085, 0.012)
-    config.text = {"contexts": (768,), "width": 768, "depth": 12, "heads": 12}
-    config.unet = {
+    config.schedule = chain("scaled_linear", **LATENT)
+    _text(config, contexts=(768,))
+    config.denoiser = UNET | {
         "in_channels": 4,
         "out_channels": 4,
         "channels": (320, 640, 1280, 1280),
@@ -150,22 +164,27 @@ PRESETS = {
 def get_config(arg: str = "tones") -> ConfigDict:
     """The config of the presets named in ``arg``."""
     config = common.base("diffusion", audio="tones_16k")
-    config.components = {"vae": "", "vocoder": ""}
-    config.patches = {"size": 8}  # of the mel itself, where there is no VAE
+    config.components = {"autoencoder": "", "vocoder": ""}
+    # Of the mel itself, where no autoencoder is given.
+    config.autoencoder = {"name": "patches", "size": 8}
     config.data.cache_latents = True
-    config.tokenizer = {"size": 512, "max_tokens": 24}
     # FiLM on the mean of the words, as AudioLDM does on CLAP's vector. Captions of a
     # few independent words need no more: cross-attention doubled the time of a step
     # on a CPU, and one block of self-attention the steps until captions are obeyed.
-    config.text = {
-        "contexts": (),
-        "vector_dim": 256,
-        "width": 128,
-        "depth": 0,
-        "heads": 4,
-        "dtype": "float32",
+    config.conditioners = {
+        "text": {
+            "name": "text",
+            "vocabulary": 512,
+            "max_tokens": 24,
+            "contexts": (),
+            "vector_dim": 256,
+            "width": 128,
+            "depth": 0,
+            "heads": 4,
+            "dtype": "float32",
+        }
     }
-    config.unet = {
+    config.denoiser = UNET | {
         "in_channels": 16,
         "out_channels": 16,
         "channels": (64, 128),
@@ -178,7 +197,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "groups": 8,
         "dtype": "float32",
     }
-    config.schedule = {"name": "cosine", "steps": 1000}
+    config.schedule = chain("cosine")
     # The error of v counts much more than epsilon's where nearly all is noise, which
     # is where the caption decides: it was obeyed after a third of the steps.
     config.loss = {
@@ -192,7 +211,17 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.likelihood = {"bound": False, "ode_steps": 0, "probes": 4}
     # As good as 200 steps of DDIM; see experiments/solver_steps.
     config.sampling = {
-        "solver": "dpmpp_2m",
+        "solver": {
+            "name": "dpmpp_2m",
+            "clip": placeholder(float),  # of all: bounds the predicted x_0
+            "eta": placeholder(float),  # noise of ddim and euler_ancestral, 0 to 1
+            "churn": placeholder(float),  # noise that euler and heun put in
+            "churn_range": placeholder(tuple),
+            "churn_noise": placeholder(float),
+            "variance": placeholder(str),  # of ddpm
+            "half_curvature": placeholder(bool),  # of dpmpp_3m
+            "order": placeholder(int),  # of unipc
+        },
         "steps": 10,
         "spacing": "trailing",
         "steps_offset": 0,
@@ -201,10 +230,6 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "guidance": 3.0,
         "guidance_rescale": 0.0,
         "guidance_interval": placeholder(tuple),
-        "eta": placeholder(float),
-        "churn": placeholder(float),
-        "variance": placeholder(str),
-        "order": placeholder(int),
     }
     # What evaluations let one hear: prompts, or captions of the evaluation split.
     config.listen = {"prompts": (), "captions": 4}

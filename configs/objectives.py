@@ -8,8 +8,23 @@ options can be set on the command line: ``--config.loss.weighting.gamma=3``.
 from ml_collections import ConfigDict
 
 
+def chain(name: str, **options) -> dict:
+    """A schedule of a thousand steps, with all of its options.
+
+    Args:
+        name: of its family.
+        **options: of that family, and those of every one that are not as they are here.
+    """
+    every = {"steps": 1000, "shift": 1.0, "zero_terminal_snr": False}
+    return {"name": name, **every, **options}
+
+
+# The betas of latent diffusion, Stable Diffusion's and Auffusion's.
+LATENT = {"beta_start": 0.00085, "beta_end": 0.012}
+
+
 def _chain(name: str, **options) -> dict:
-    return {"schedule": {"name": name, "steps": 1000, **options}}
+    return {"schedule": chain(name, **options)}
 
 
 def _loss(**settings) -> dict:
@@ -20,7 +35,7 @@ def _loss(**settings) -> dict:
 FROM_PURE_NOISE = {"sampling.spacing": "trailing"}
 # Where nothing of the data is left, predicted noise says nothing of it.
 FROM_A_LITTLE_LATER = {
-    "sampling.solver": "ddim",
+    "sampling.solver.name": "ddim",
     "sampling.steps": 50,
     "sampling.spacing": "leading",
 }
@@ -30,15 +45,18 @@ FLOW = {"schedule": {"name": "rectified_flow", "shift": 1.0}}
 CHANGES = {
     # How data become noise.
     "linear": _chain("linear", beta_start=1e-4, beta_end=0.02),
-    "scaled_linear": _chain("scaled_linear", beta_start=0.00085, beta_end=0.012),
+    "scaled_linear": _chain("scaled_linear", **LATENT),
     "sigmoid": _chain("sigmoid", start=-3.0, end=3.0, tau=1.0),
     "karras": _chain("karras", sigma_min=0.002, sigma_max=80.0, rho=7.0),
     "shifted_cosine": _chain("cosine", shift=2.0),
-    "zero_snr": _chain("scaled_linear", zero_terminal_snr=True)
+    "zero_snr": _chain("scaled_linear", **LATENT, zero_terminal_snr=True)
     | _loss(prediction="v")
     | FROM_PURE_NOISE,
     "flow": FLOW
-    | _loss(prediction="velocity", times={"name": "logit_normal"})
+    | _loss(
+        prediction="velocity",
+        times={"name": "logit_normal", "location": 0.0, "scale": 1.0},
+    )
     | FROM_PURE_NOISE,
     # What the network predicts.
     "epsilon": _loss(prediction="epsilon") | FROM_A_LITTLE_LATER,
@@ -56,7 +74,9 @@ CHANGES = {
     "logit_normal": _loss(
         times={"name": "logit_normal", "location": 0.0, "scale": 1.0}
     ),
-    "importance": _loss(times={"name": "importance", "bins": 100, "memory": 10}),
+    "importance": _loss(
+        times={"name": "importance", "bins": 100, "memory": 10, "floor": 1e-3}
+    ),
     # What an evaluation measures besides.
     "likelihood": {"likelihood": {"bound": True, "ode_steps": 64, "probes": 4}},
 }
@@ -67,10 +87,13 @@ def _preset(changes: dict):
 
     def apply(config: ConfigDict) -> None:
         for key, value in changes.items():
-            group, _, name = key.rpartition(".")
-            setattr(config[group] if group else config, name, value)
+            *groups, name = key.split(".")
+            node = config
+            for group in groups:
+                node = node[group]
+            node[name] = value
         if "loss.learned_variance" in changes:
-            config.unet.out_channels = 2 * config.unet.in_channels
+            config.denoiser.out_channels = 2 * config.denoiser.in_channels
 
     return apply
 

@@ -16,6 +16,19 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+# Every setting of a VAE, as it is where a preset does not say otherwise.
+VAE = {
+    "name": "vae",
+    "in_channels": 1,
+    "channels": (128, 256, 512),
+    "blocks": 2,
+    "latent": 8,
+    "patch": 1,
+    "mid_attention": True,
+    "groups": 32,
+    "dtype": "float32",
+}
+
 
 def tones(config: ConfigDict) -> None:
     """The demo's VAE."""
@@ -35,7 +48,7 @@ def audioldm(config: ConfigDict) -> None:
     config.data.source = "folder:DIR"
     config.data.seconds = 10.24
     config.data.batch_size = 4
-    config.vae = {"channels": (128, 256, 512), "blocks": 2, "latent": 8}
+    config.autoencoder = VAE | {"latent": 8}
     config.loss = {"distance": "l1", "kl_weight": 0.0305}
     config.optimizer.update(
         {"learning_rate": 8e-6, "warmup_steps": 0, "decay": "constant", "b1": 0.5}
@@ -50,7 +63,7 @@ def auffusion(config: ConfigDict) -> None:
     """The shape of Stable Diffusion's VAE, trained on mels instead of taken over."""
     audioldm(config)
     config.audio.preset = "auffusion_16k"
-    config.vae = {"channels": (128, 256, 512, 512), "blocks": 2, "latent": 4}
+    config.autoencoder = VAE | {"channels": (128, 256, 512, 512), "latent": 4}
 
 
 def smoke(config: ConfigDict) -> None:
@@ -71,14 +84,13 @@ PRESETS = {
 def get_config(arg: str = "tones") -> ConfigDict:
     """The config of the presets named in ``arg``."""
     config = common.base("vae", audio="tones_16k")
-    config.vae = {
+    config.autoencoder = VAE | {
         "channels": (64,),
         "blocks": 1,
         "latent": 16,
         "patch": 8,
         "mid_attention": False,
         "groups": 8,
-        "dtype": "float32",
     }
     config.loss = {"distance": "l2", "kl_weight": 1e-4}
     config.optimizer.learning_rate = 2e-3

@@ -24,7 +24,7 @@ After another preset:
     fine_tune     a lower learning rate, to go on with a vocoder that was trained before
                   (config.components.vocoder: a run or converted weights; the same
                   discriminators go on too), on mels as a VAE reconstructs them if
-                  config.components.vae names one, or on mels that another model
+                  config.components.autoencoder names one, or on mels that another model
                   predicted for the recordings: config.data.mels, a folder of .npy
                   files (docs/vocoder_fine_tuning.md).
     long          after tones or folder: ten times the steps.
@@ -52,16 +52,52 @@ def speech(config: ConfigDict) -> None:
     config.audio.preset = "hifigan_22k"
     config.data.source = "folder:DIR"
     config.data.seconds = 32 * 256 / 22_050
-    config.generator.update({"n_mels": 80, "channels": 256, "istft_n_fft": 16})
-    config.generator.update({"rates": (8, 8), "kernels": (16, 16)})
-    config.generator.input_shift = -5.0  # about the mean of the log-mels of speech
+    config.vocoder.update({"n_mels": 80, "channels": 256, "istft_n_fft": 16})
+    config.vocoder.update({"rates": (8, 8), "kernels": (16, 16)})
+    config.vocoder.input_shift = -5.0  # about the mean of the log-mels of speech
     stft_loss(config)
     config.train.update({"steps": 1500, "checkpoint_every": 500})
     config.loss.discriminator_start = 1400
 
 
-# What the generator may take from others; off in HiFi-GAN itself.
-OPTIONS = {"activation": "leaky_relu", "antialias": False, "istft_n_fft": 0}
+# Every setting of the generator, as V1 has it.
+HIFIGAN = {
+    "name": "hifigan",
+    "channels": 512,
+    "rates": (8, 8, 2, 2),
+    "kernels": (16, 16, 4, 4),
+    "resblock": "1",
+    "resblock_kernels": (3, 7, 11),
+    "dilations": ((1, 3, 5), (1, 3, 5), (1, 3, 5)),
+    "weight_norm": True,
+    "init": "reference",
+    "input_shift": 0.0,
+    "activation": "leaky_relu",
+    "antialias": False,
+    "istft_n_fft": 0,
+    "cut": "end",
+    "dtype": "float32",
+}
+# Every setting of the discriminators, as their papers have it.
+MPD = {
+    "periods": (2, 3, 5, 7, 11),
+    "channels": (32, 128, 512, 1024, 1024),
+    "dtype": "float32",
+}
+MSD = {
+    "scales": 3,
+    "channels": (128, 128, 256, 512, 1024, 1024, 1024),
+    "kernels": (15, 41, 41, 41, 41, 41, 5),
+    "strides": (1, 2, 2, 4, 4, 1, 1),
+    "groups": (1, 4, 16, 16, 16, 16, 1),
+    "dtype": "float32",
+}
+MRD = {
+    "windows": (2048, 1024, 512),
+    "channels": 32,
+    "edges": (0.0, 0.1, 0.25, 0.5, 0.75, 1.0),
+    "dtype": "float32",
+}
 RATES = {"hifigan_22k": 22_050, "audioldm_48k": 48_000}  # others are at 16 kHz
 
 
@@ -79,8 +115,8 @@ def _paper(config: ConfigDict, audio: str, mels: int, hop: int, segment: int) ->
     config.data.source = "folder:DIR"
     config.data.seconds = segment * hop / RATES.get(audio, 16_000)
     config.data.batch_size = 16
-    config.generator = {"n_mels": mels, **OPTIONS}
-    config.discriminators = {"mpd": {"dtype": "float32"}, "msd": {"dtype": "float32"}}
+    config.vocoder = HIFIGAN | {"n_mels": mels}
+    config.discriminators = {"mpd": MPD, "msd": MSD}
     config.loss.update({"mel_distance": "l1", "discriminator_start": 0})
     config.optimizer.update(
         {
@@ -106,13 +142,13 @@ def v1(config: ConfigDict) -> None:
 def v2(config: ConfigDict) -> None:
     """HiFi-GAN V2: V1 with a quarter of the channels."""
     v1(config)
-    config.generator.channels = 128
+    config.vocoder.channels = 128
 
 
 def v3(config: ConfigDict) -> None:
     """HiFi-GAN V3: three stages and single-convolution blocks."""
     v1(config)
-    config.generator.update(
+    config.vocoder.update(
         {
             "channels": 256,
             "rates": (8, 8, 4),
@@ -127,7 +163,7 @@ def v3(config: ConfigDict) -> None:
 def audioldm_16k(config: ConfigDict) -> None:
     """AudioLDM's vocoder; its segment of 8192 is no multiple of the hop, 8160 is."""
     _paper(config, "audioldm_16k", mels=64, hop=160, segment=51)
-    config.generator.update(
+    config.vocoder.update(
         {"channels": 1024, "rates": (5, 4, 2, 2, 2), "kernels": (16, 16, 8, 4, 4)}
     )
 
@@ -135,7 +171,7 @@ def audioldm_16k(config: ConfigDict) -> None:
 def audioldm_48k(config: ConfigDict) -> None:
     """AudioLDM 2's at 48 kHz; a batch of 128 wants several accelerators."""
     _paper(config, "audioldm_48k", mels=256, hop=480, segment=32)
-    config.generator.update(
+    config.vocoder.update(
         {
             "channels": 1536,
             "rates": (6, 5, 4, 2, 2),
@@ -152,7 +188,7 @@ def audioldm_48k(config: ConfigDict) -> None:
 def auffusion(config: ConfigDict) -> None:
     """Auffusion's vocoder."""
     _paper(config, "auffusion_16k", mels=256, hop=160, segment=32)
-    config.generator.update(
+    config.vocoder.update(
         {"channels": 512, "rates": (5, 4, 4, 2), "kernels": (11, 8, 8, 4)}
     )
 
@@ -167,16 +203,15 @@ def improved(config: ConfigDict) -> None:
 
 def snake(config: ConfigDict) -> None:
     """Snake-beta between low-pass filters."""
-    config.generator.update({"activation": "snakebeta", "antialias": True})
+    config.vocoder.update({"activation": "snakebeta", "antialias": True})
 
 
 def stft_judge(config: ConfigDict) -> None:
     """Complex spectrograms in place of the waveform at three rates."""
-    config.discriminators = {"mpd": config.discriminators.mpd, "mrd": {}}
-    small = "channels" in config.discriminators.mpd
-    config.discriminators.mrd.update(
-        {"windows": (512, 128), "channels": 8} if small else {"dtype": "float32"}
-    )
+    mpd = config.discriminators.mpd
+    small = mpd.channels[0] < MPD["channels"][0]
+    mrd = MRD | ({"windows": (512, 128), "channels": 8} if small else {})
+    config.discriminators = {"mpd": mpd, "mrd": mrd}
 
 
 def multiscale(config: ConfigDict) -> None:
@@ -191,15 +226,13 @@ def stft_loss(config: ConfigDict) -> None:
 
 def istft(config: ConfigDict) -> None:
     """An inverse STFT for the last stages, those that make a factor of 4 or more."""
-    rates = config.generator.get("rates", (8, 8, 2, 2))
-    kernels = config.generator.get("kernels", (16, 16, 4, 4))
+    rates = config.vocoder.rates
+    kernels = config.vocoder.kernels
     hop = 1
     while hop < 4:
         hop *= rates[-1]
         rates, kernels = rates[:-1], kernels[:-1]
-    config.generator.update(
-        {"rates": rates, "kernels": kernels, "istft_n_fft": 4 * hop}
-    )
+    config.vocoder.update({"rates": rates, "kernels": kernels, "istft_n_fft": 4 * hop})
 
 
 def fine_tune(config: ConfigDict) -> None:
@@ -248,11 +281,10 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config = common.base("vocoder", audio="tones_16k")
     config.data.seconds = 0.256
     config.data.batch_size = 16
-    config.data.update({"mels": "", "mel_axes": ""})  # saved mels, and their order
     # Few stages: on a CPU the work at the full rate is what costs. Silence is zero at
     # the input and the variance is kept, or the output hardly depends on the input
     # for the first thousands of steps.
-    config.generator = {
+    config.vocoder = HIFIGAN | {
         "n_mels": 64,
         "channels": 128,
         "rates": (16, 4, 4),
@@ -262,11 +294,11 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "dilations": ((1, 3), (1, 3)),
         "init": "preserving",
         "input_shift": -4.605170185988091,  # ln of the floor of tones_16k
-        **OPTIONS,
     }
     config.discriminators = {
-        "mpd": {"periods": (2, 3, 5), "channels": (8, 16, 32)},
-        "msd": {
+        "mpd": MPD | {"periods": (2, 3, 5), "channels": (8, 16, 32)},
+        "msd": MSD
+        | {
             "scales": 1,
             "channels": (8, 16, 32),
             "kernels": (15, 41, 5),
@@ -282,7 +314,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "adversarial": 1.0,
         "discriminator_start": 1000,
     }
-    config.components = {"vae": "", "vocoder": ""}
+    config.components = {"autoencoder": "", "vocoder": ""}
     config.optimizer.update({"learning_rate": 3e-3, "b1": 0.8, "clip_norm": 0.0})
     config.ema.decay = 0.99
     config.train.update({"steps": 1100, "checkpoint_every": 550})

@@ -12,6 +12,7 @@ import jax
 Array = jax.Array
 Key = jax.Array
 Params = dict[str, Any]
-Batch = dict[str, Array]
+Batch = dict[str, Any]
+State = dict[str, Any]
 Metrics = dict[str, Array]
 Apply = Callable[..., Any]

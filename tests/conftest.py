@@ -31,3 +31,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 # The same examples in each run, and no time limit: the first call compiles.
 hypothesis.settings.register_profile("house", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leaves tests/parity unread where no test of it is asked for: torch is heavy."""
+    if "not parity" in config.option.markexpr and collection_path.name == "parity":
+        return True
+    return None

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 from ml_collections import ConfigDict
 
-from diffusion_audio.training.recipe import load
+from diffusion_audio.recipe import load
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -25,19 +25,20 @@ def tiny(task: str, source: str, steps: int = 3) -> ConfigDict:
     config.parallel.data = 1
     config.train.update(steps=steps, log_every=1, checkpoint_every=2)
     if task == "vae":
-        config.vae.update(channels=(8,), latent=4, groups=4)
+        config.autoencoder.update(channels=(8,), latent=4, groups=4)
     if task == "vocoder":
         config.data.seconds = 0.064
-        config.generator.channels = 8
+        config.vocoder.channels = 8
         config.discriminators.mpd.update(periods=(2,), channels=(2, 4))
         config.discriminators.msd.update(channels=(4, 4, 4))
         config.loss.discriminator_start = 1
     if task == "diffusion":
-        config.tokenizer.update(size=300, max_tokens=32)
-        config.text.update(width=16, depth=1, heads=2, vector_dim=16, contexts=(16,))
-        config.unet.update(in_channels=4, out_channels=4, channels=(8, 16), groups=4)
-        config.unet.update(contexts=(16,), vector_dim=16, heads=(2, 2))
-        config.unet.attention = (False, True)
+        config.conditioners.text.update(vocabulary=300, max_tokens=32, width=16)
+        config.conditioners.text.update(depth=1, heads=2, vector_dim=16, contexts=(16,))
+        unet = config.denoiser
+        unet.update(in_channels=4, out_channels=4, channels=(8, 16), groups=4)
+        unet.update(contexts=(16,), vector_dim=16, heads=(2, 2))
+        unet.attention = (False, True)
         config.sampling.steps = 3
         config.listen.prompts = ("a low tone", "a high tone")
     return config

@@ -11,11 +11,12 @@ import soundfile
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import generate, load
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.read import read_saved
+from diffusion_audio.runs.session import sessions
+from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.study.report import write_report
 from diffusion_audio.training import run
-from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.session import sessions
-from diffusion_audio.training.trained import read_run
 from tests.recipes import folder_of_audio, tiny
 
 
@@ -27,7 +28,7 @@ def runs(tmp_path_factory):
     for task in ("vae", "vocoder"):
         run.train(tiny(task, source), root / task)
     config = tiny("diffusion", source)
-    config.components.vae = str(root / "vae")
+    config.components.autoencoder = str(root / "vae")
     config.components.vocoder = str(root / "vocoder")
     run.train(config, root / "diffusion")
     return root
@@ -56,15 +57,15 @@ def test_a_run_writes_what_it_promises(runs):
         assert read_metrics(runs / task)[-1]["split"] == "eval"
 
 
-def test_the_diffusion_run_stands_alone(runs, tmp_path):
+def test_the_diffusion_run_stands_alone(runs, loaded):
     """Its checkpoint holds VAE, vocoder and latent scale: the other runs may go."""
-    trained = read_run(runs / "diffusion")
-    assert set(trained.state["frozen"]) == {"vae", "vocoder", "latent_scale"}
-    vae = read_run(runs / "vae").state
-    jax.tree.map(
-        np.testing.assert_array_equal, trained.state["frozen"]["vae"], vae["ema"]
-    )
-    assert trained.config["components"]["vae"]["vae"]["channels"] == [8]
+    assert set(loaded.frozen) == {"autoencoder", "vocoder", "latent_scale"}
+    kept = read_saved(runs / "diffusion", "frozen", "autoencoder")
+    averaged = read_saved(runs / "vae", "ema", "autoencoder")
+    jax.tree.map(np.testing.assert_array_equal, kept, averaged)
+    jax.tree.map(np.testing.assert_array_equal, loaded.frozen["autoencoder"], kept)
+    components = read_config(runs / "diffusion")["components"]
+    assert components["autoencoder"]["autoencoder"]["channels"] == [8]
 
 
 def test_generated_files(runs, tmp_path, capsys):
@@ -79,6 +80,7 @@ def test_generated_files(runs, tmp_path, capsys):
     # All that was not said is in the index, and makes the same files again.
     names = ("seed", "negative_prompt", "duration", "num_candidates", "batch_size")
     asked = {name: index["sampling"][name] for name in ("solver", "steps", "guidance")}
+    asked["solver"] = asked["solver"]["name"]
     asked |= {name: index[name] for name in (*names, "vocoder")}
     again = generate(index["model"], prompts, tmp_path / "b", **asked)
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
@@ -96,7 +98,7 @@ def test_other_lengths_and_own_latents(pipeline):
         waves = pipeline(["a tone"], key=key, steps=2, duration=seconds)
         assert waves.shape == (1, round(16_000 * seconds))
         assert np.isfinite(waves).all()
-    shape = pipeline.model.latent_shape(8192)
+    shape = pipeline.system.latent_shape(8192)
     zeros = jax.numpy.zeros((1, *shape))
     pipeline(["a tone"], key=key, steps=2, latents=zeros)
     with pytest.raises(UserError, match="latents of shape"):
@@ -204,14 +206,14 @@ def test_a_long_prompt_is_refused(runs, tmp_path):
 def test_another_config_in_the_same_directory_is_refused(runs):
     source = f"folder:{runs / 'audio'}"
     config = tiny("vae", source)
-    config.vae.latent = 8
-    with pytest.raises(UserError, match=r"another config \(vae.latent: 4 there, 8"):
+    config.autoencoder.latent = 8
+    with pytest.raises(UserError, match=r"config \(autoencoder.latent: 4 there, 8"):
         run.train(config, runs / "vae")
 
 
 def test_parts_of_another_audio_spec_are_refused(runs, tmp_path):
     config = tiny("diffusion", f"folder:{runs / 'audio'}")
-    config.components.vae = str(runs / "vae")
+    config.components.autoencoder = str(runs / "vae")
     config.audio.preset = "audioldm_16k"
     with pytest.raises(UserError, match="hop_length: "):
         run.train(config, tmp_path / "run")
@@ -219,7 +221,7 @@ def test_parts_of_another_audio_spec_are_refused(runs, tmp_path):
 
 def test_a_run_of_another_task_is_refused(runs, tmp_path):
     config = tiny("diffusion", f"folder:{runs / 'audio'}")
-    config.components.vae = str(runs / "vocoder")
+    config.components.autoencoder = str(runs / "vocoder")
     with pytest.raises(UserError, match="a run of task 'vocoder'"):
         run.train(config, tmp_path / "run")
     with pytest.raises(UserError, match="text to audio needs one"):
@@ -256,8 +258,9 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
 
 def test_a_mistake_takes_no_work_directory(runs, tmp_path):
     config = tiny("diffusion", "tones")
-    config.sampling.solver = "dpmp_2m"
-    with pytest.raises(UserError):
+    config.denoiser.update(in_channels=64, out_channels=64)  # of patches
+    config.sampling.solver.name = "dpmp_2m"
+    with pytest.raises(UserError, match="did you mean 'dpmpp_2m'"):
         run.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -268,7 +271,7 @@ def test_a_run_goes_on_wherever_its_data_and_parts_lie(tmp_path, caplog):
     source = folder_of_audio(tmp_path / "audio")
     run.train(tiny("vae", source), tmp_path / "vae")
     config = tiny("diffusion", source)
-    config.components.vae = str(tmp_path / "vae")
+    config.components.autoencoder = str(tmp_path / "vae")
     run.train(config, tmp_path / "run")
     (tmp_path / "audio").rename(tmp_path / "elsewhere")
     (tmp_path / "vae").rename(tmp_path / "gone")
@@ -294,5 +297,5 @@ def test_a_run_goes_on_wherever_its_data_and_parts_lie(tmp_path, caplog):
     assert "1 gone (clip0.wav)" in last["data"]["changes"][0]
 
     config.train.steps = 6
-    config.components.vae = str(tmp_path / "copy")  # the VAE that the run keeps
+    config.components.autoencoder = str(tmp_path / "copy")  # the VAE that the run keeps
     assert run.train(config, tmp_path / "copy")["step"] == 6

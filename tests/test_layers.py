@@ -17,20 +17,23 @@ PACKAGE = ROOT / "diffusion_audio"
 # each other.
 LAYERS = (
     {"aliases", "errors"},
-    {"outputs", "storage"},
+    {"settings"},
+    {"outputs", "progress", "recipe", "storage"},
     {"audio", "diffusion", "nn"},
     {"models"},
     {"data", "pretrained"},
-    {"training"},
-    {"generation"},
+    {"systems"},
+    {"runs"},
+    {"training", "generation"},
     {"evaluation"},
     {"study"},
     {"cli"},
     {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Beyond the order: networks and mathematics meet only in training.
-STRANGERS = {("models", "diffusion")}
+# Beyond the order: networks and mathematics meet only in systems, and what a run has
+# learned is read without what trained it.
+STRANGERS = {("models", "diffusion"), ("evaluation", "training")}
 
 LIBRARY = sorted(PACKAGE.rglob("*.py"))
 CONFIGS = sorted((ROOT / "configs").rglob("*.py"))
@@ -168,6 +171,9 @@ def test_a_circle_is_noticed_wherever_its_imports_are():
         ("nn", "import diffusion_audio.training.loop"),
         ("data", "def f():\n    from diffusion_audio import training"),
         ("training", "from diffusion_audio.cli.main import main"),
+        ("runs", "def f():\n    from diffusion_audio.training import loop"),
+        ("generation", "from diffusion_audio.training import run"),
+        ("evaluation", "from diffusion_audio.training import run"),
     ],
 )
 def test_the_order_notices(importer, source):
@@ -200,6 +206,10 @@ def test_the_gate_lets_ordinary_code_pass():
 BLOCKED = ("tensorflow", "tensorflow_datasets", "tfds", "librosa", "soundfile", "torch")
 IMPORT_BLOCKED = f"""
 import importlib, pkgutil, sys
+import diffusion_audio.audio.griffin_lim, diffusion_audio.audio.mel
+import diffusion_audio.evaluation.metrics
+
+assert not {{"librosa", "soundfile", "soxr", "scipy"}} & set(sys.modules)
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -208,7 +218,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 import diffusion_audio
-for name in ("diffusion", "nn", "models", "training"):
+for name in ("diffusion", "nn", "models", "systems", "training"):
     package = importlib.import_module(f"diffusion_audio.{{name}}")
     for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(info.name)

@@ -1,5 +1,6 @@
 """Log-mel pictures in JAX: framing, short-time Fourier transform, mel bands."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,6 +10,8 @@ import numpy as np
 from diffusion_audio.aliases import Array
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
+
+REFERENCE_FLOOR = 1e-5  # of the mels of HiFi-GAN's code
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -44,6 +47,15 @@ def log_mel(spec: AudioSpec, wave: Array) -> Array:
     mel = jnp.matmul(magnitude, bands, precision="highest")
     floored = jnp.maximum(mel, spec.floor)
     return jnp.log(floored) if spec.log == "ln" else jnp.log10(floored)
+
+
+def full_band(spec: AudioSpec) -> AudioSpec:
+    """The spec of HiFi-GAN's loss: up to half the sample rate, down to its floor.
+
+    The generator's input may end below in frequency or above in level, yet it must
+    sound right there too.
+    """
+    return dataclasses.replace(spec, fmax=None, floor=min(spec.floor, REFERENCE_FLOOR))
 
 
 def normalize(spec: AudioSpec, mel: Array) -> Array:

@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.training.recipe import check_key, load
+from diffusion_audio.recipe import check_key, load
 
 _HELP = "FILE.py[:PRESET,...]; --config.KEY=VALUE sets a single value"
 

@@ -46,7 +46,7 @@ def _prepare(source: str) -> int:
 
 def _check(source: str) -> int:
     from diffusion_audio.data.check import check
-    from diffusion_audio.training.progress import ProgressView
+    from diffusion_audio.progress import ProgressView
 
     view: ProgressView | None = None
 

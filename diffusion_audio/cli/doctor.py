@@ -227,7 +227,7 @@ def _tensorflow() -> Finding:
 
 
 def _presets(path: Path) -> Finding:
-    from diffusion_audio.training import recipe
+    from diffusion_audio import recipe
 
     module = recipe.execute(path)
     if not hasattr(module, "get_config"):

@@ -61,7 +61,15 @@ def _plan(directories: list[Path], values: Any) -> int:
 
 
 def _run(directories: list[Path], values: Any) -> int:
-    from diffusion_audio.study import execute, outlook, plan, results, spec, wording
+    from diffusion_audio.study import (
+        execute,
+        identity,
+        outlook,
+        plan,
+        results,
+        spec,
+        wording,
+    )
 
     (directory,), runs = directories, Path(values.runs)
     made = plan.make_plan(spec.load(directory))
@@ -69,7 +77,8 @@ def _run(directories: list[Path], values: Any) -> int:
     cells = plan.shard_of(made.cells, _shard(values.shard))
     print(outlook.describe(made, directory, runs), file=sys.stderr)
     execute.execute(made, cells, runs, directory.name)
-    if missing := [cell for cell in made.cells if not cell.measured(runs)]:
+    places = [identity.look_heard(made, cell, runs) for cell in made.cells]
+    if missing := [place for place in places if place.state != "done"]:
         print(f"this shard is done; {len(missing)} runs of others are not yet")
         return 0
     found = results.collect(made, directory, runs)

@@ -30,7 +30,7 @@ FAILED, MISTAKE = 1, 2
 NEEDS_LESS = (
     "make batches smaller (train: config.data.batch_size, or the same in more parts by "
     "config.train.accumulate; other verbs: --batch_size) or examples shorter "
-    "(config.data.seconds), or compute in bfloat16 (config.unet.dtype and its like)"
+    "(config.data.seconds), or compute in bfloat16 (config.denoiser.dtype and its like)"
 )
 
 
@@ -61,13 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answer(words: list[str]) -> int:
     """Runs one command; its exit code, whatever becomes of it but a signal."""
-    options = words[: words.index("--")] if "--" in words else words
-    debug = "--debug" in options
-    if debug:
-        words.remove("--debug")
+    words, parts, debug = _common(words)
     streams.print_anything()
     _log_to_stderr(debug)
     try:
+        _read_parts(parts)
         code = _run(words)
         sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
         return code
@@ -82,6 +80,27 @@ def _answer(words: list[str]) -> int:
 
             traceback.print_exc()
         return _explain(error, kept=debug)
+
+
+def _common(words: list[str]) -> tuple[list[str], list[str], bool]:
+    """What any verb takes: other words, files of parts, whether to show tracebacks."""
+    end = words.index("--") if "--" in words else len(words)
+    options, rest = words[:end], words[end:]
+    parts = [word for word in options if word.startswith("--parts=")]
+    left = [word for word in options if word not in (*parts, "--debug")]
+    return [*left, *rest], parts, "--debug" in options
+
+
+def _read_parts(flags: list[str]) -> None:
+    """Makes parts of one's own known: of the environment, then of the flags."""
+    files = os.environ.get("DIFFUSION_AUDIO_PARTS", "").split(os.pathsep)
+    for flag in flags:
+        files += flag.removeprefix("--parts=").split(",")
+    if files := list(filter(None, files)):
+        from diffusion_audio.systems import outside
+
+        for file in files:
+            outside.read(file)
 
 
 def _run(words: list[str]) -> int:
@@ -107,6 +126,7 @@ def _overview() -> str:
             *lines,
             "",
             f"{PROGRAM} VERB --help   says what a verb takes",
+            "--parts=FILE.py,...           with any verb: parts of your own",
             "--debug                       with any verb: show tracebacks",
         ]
     )

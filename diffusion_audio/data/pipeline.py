@@ -8,15 +8,14 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 
-from diffusion_audio.audio.files import AudioFileError
+from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.data.source import Clip, Source
-from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -116,8 +115,7 @@ def batches(
     batch_size: int,
     samples: int,
     seed: int,
-    tokenizer: Tokenizer | None = None,
-    labels: Mapping[str, Sequence[str]] | None = None,
+    inputs: Callable[[Sequence[Clip]], Mapping[str, Any]] = lambda clips: {},
     shuffle: bool = True,
     repeat: bool = True,
     process_index: int = 0,
@@ -127,17 +125,16 @@ def batches(
     """Batches of a source, as this process sees them; b = batch_size / process_count.
 
     Each is a dict of ``audio`` float32 [b, samples] (or what else the source stores),
-    ``index`` int32 [b] (the place of each example in the whole batch), with a
-    tokenizer ``tokens`` int32 [b, L], with labels ``labels`` int32 [b, A] (-1 where a
-    clip lacks the attribute). Without ``repeat`` the last batch may be shorter.
+    ``index`` int32 [b] (the place of each example in the whole batch) and the
+    ``inputs`` of its clips. Without ``repeat`` the last batch may be shorter.
 
     Args:
         source: where clips come from.
         batch_size: of all processes together.
         samples: length N that clips are cropped or padded to.
         seed: of order, crops and choice among captions, 0 <= seed < 2**32.
-        tokenizer: for the captions.
-        labels: values of each attribute, such as ``tones.ATTRIBUTES``.
+        inputs: arrays [b, ...] that a batch holds of what its clips say (caption,
+            attributes), by name.
         shuffle: a new order each epoch, else that of the source.
         repeat: never end, else one epoch.
         process_index: which process this is.
@@ -175,13 +172,7 @@ def batches(
         }
         order = np.arange(len(clips), dtype=np.int32)
         batch["index"] = order * np.int32(process_count) + np.int32(process_index)
-        if tokenizer is not None:
-            batch["tokens"] = tokenizer.encode([clip["caption"] for clip in clips])
-        if labels is not None:
-            batch["labels"] = encode_labels(
-                [clip["attributes"] for clip in clips], labels
-            )
-        return batch
+        return batch | dict(inputs(clips))
 
     order = grain.MapDataset.range(len(source)).seed(seed)
     if shuffle:
@@ -196,24 +187,3 @@ def batches(
     )
     stacked = drawn.to_iter_dataset(reading).batch(local, batch_fn=collate)
     return Batches(iter(stacked), skipped)
-
-
-def encode_labels(
-    attributes: Sequence[Mapping[str, str]], labels: Mapping[str, Sequence[str]]
-) -> np.ndarray:
-    """Attributes as int32 [B, A]: place of each value in its list, -1 if absent."""
-    rows = []
-    for clip in attributes:
-        for name, values in labels.items():
-            if name in clip and clip[name] not in values:
-                raise UserError(
-                    f"a clip has {name} {clip[name]!r}, which is not among the labels "
-                    f"{', '.join(values)}"
-                )
-        rows.append(
-            [
-                list(values).index(clip[name]) if name in clip else -1
-                for name, values in labels.items()
-            ]
-        )
-    return np.array(rows, np.int32).reshape(len(attributes), len(labels))

@@ -14,7 +14,7 @@ _BYTES = 256
 _WORD = r" ?[\p{L}\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+"
 
 
-class Tokenizer:
+class BPE:
     """Text to token ids; lower case, any Unicode text, no unknown token.
 
     Attributes:
@@ -30,7 +30,7 @@ class Tokenizer:
     @classmethod
     def train(
         cls, captions: Iterable[str], size: int = 512, max_tokens: int = 32
-    ) -> "Tokenizer":
+    ) -> "BPE":
         """Learn the merges from captions; the same captions give the same tokenizer.
 
         Args:
@@ -94,7 +94,7 @@ class Tokenizer:
                 raise UserError(
                     f"a caption of {len(tokens)} tokens, {shown!r}, is longer than "
                     f"the {self.max_tokens} this tokenizer allows: shorten it, or "
-                    "train with a larger config.tokenizer.max_tokens"
+                    "train with a larger max_tokens (config.conditioners)"
                 )
             row[:] = tokens
         return ids
@@ -104,7 +104,7 @@ class Tokenizer:
         return self._bpe.to_str()
 
     @classmethod
-    def from_json(cls, text: str) -> "Tokenizer":
+    def from_json(cls, text: str) -> "BPE":
         """The tokenizer that ``to_json`` wrote."""
         try:
             bpe = tokenizers.Tokenizer.from_str(text)

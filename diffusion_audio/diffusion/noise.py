@@ -1,9 +1,26 @@
-"""Randomness that belongs to an example, not to the batch the example is in."""
+"""Randomness by address: a draw is named by purpose, step and example.
+
+Nothing random is carried from step to step, so a resumed run needs no key in its
+checkpoint; and what an example gets belongs to it, not to the batch or the device that
+it is on.
+"""
+
+import zlib
 
 import jax
 import jax.numpy as jnp
 
 from diffusion_audio.aliases import Array, Key
+
+
+def purpose_key(root: Key, purpose: str) -> Key:
+    """The key of one use of randomness, such as ``"timestep"``."""
+    return jax.random.fold_in(root, zlib.crc32(purpose.encode()) & 0x7FFFFFFF)
+
+
+def step_key(root: Key, purpose: str, step: Array | int) -> Key:
+    """The key of one use of randomness at one step."""
+    return jax.random.fold_in(purpose_key(root, purpose), step)
 
 
 def example_keys(key: Key, indices: Array) -> Key:

@@ -13,7 +13,6 @@ from diffusion_audio.data.source import drawn_evenly
 from diffusion_audio.evaluation.copies import GRIFFIN_LIM_ITERATIONS
 from diffusion_audio.generation import Pipeline
 from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
-from diffusion_audio.training.randomness import purpose_key
 
 STAGES = 3  # that `compare` takes every clip through
 
@@ -61,20 +60,16 @@ def compare(
         advance: called with the number of clips of each batch; ``STAGES`` times
             ``count`` of them in all.
     """
-    samples = round(pipeline.seconds * pipeline.model.spec.sample_rate)
+    samples = round(pipeline.seconds * pipeline.system.spec.sample_rate)
     clips = drawn_evenly(source, count, samples, seed)
     captions = [clip["caption"] for clip in clips]
     real = np.stack([clip["audio"] for clip in clips])
-    model = pipeline.model
+    system = pipeline.system
     key = jax.random.key(seed)
-    start = {
-        "text": model.text.init(purpose_key(key, "untrained text")),
-        "unet": model.unet.init(purpose_key(key, "untrained unet")),
-    }
-    untrained = dataclasses.replace(pipeline, params=start)
+    untrained = dataclasses.replace(pipeline, params=system.init(key, "untrained"))
 
     def both(mels: Array) -> tuple[Any, Any]:
-        inverted = griffin_lim(model.spec, mels, key, GRIFFIN_LIM_ITERATIONS)
+        inverted = griffin_lim(system.spec, mels, key, GRIFFIN_LIM_ITERATIONS)
         return pipeline.vocode(mels)[:, :samples], inverted[:, :samples]
 
     options: Any = {"key": key, "batch_size": batch_size}

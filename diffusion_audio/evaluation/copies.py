@@ -9,7 +9,7 @@ import numpy as np
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.audio.griffin_lim import griffin_lim
-from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel import full_band, log_mel
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.evaluation.metrics import (
@@ -19,7 +19,6 @@ from diffusion_audio.evaluation.metrics import (
     mel_l1,
 )
 from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
-from diffusion_audio.training.gan_losses import full_band
 
 GRIFFIN_LIM_ITERATIONS = 60
 SYSTEMS = ("vocoder", "griffin_lim")

@@ -11,19 +11,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from scipy.special import softmax
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.pipeline import encode_labels
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.generation.batches import in_batches, joined
-from diffusion_audio.training import ema, labels
-from diffusion_audio.training.labels import Labels
-from diffusion_audio.training.tasks.classifier import classifier, embedder
-from diffusion_audio.training.trained import read_run
+from diffusion_audio.nn.functional import abstract_params
+from diffusion_audio.runs.extras import Extras
+from diffusion_audio.runs.read import read_part
+from diffusion_audio.runs.workdir import read_config
+from diffusion_audio.systems.classifier import (
+    Labels,
+    build,
+    encode_labels,
+    read_labels,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,17 +118,18 @@ def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
         UserError: another task's run or another AudioSpec, or the names of its
             classes lack or do not fit.
     """
-    trained = read_run(run_dir)
-    config = trained.config
-    if config["task"] != "classifier":
+    config = read_config(run_dir)
+    if "classifier" not in config:
         raise UserError(
             f"{run_dir} is a run of task {config['task']!r}; the judge must be one of "
             "task 'classifier'"
         )
-    AudioSpec.from_dict(config["audio"]).require_same(
-        spec, mine="classifier", theirs="model"
+    classifier = build(config)
+    classifier.spec.require_same(spec, mine="classifier", theirs="model")
+    shapes = abstract_params(classifier.network)
+    return Judge(
+        read_labels(classifier, Extras(run_dir), str(run_dir)),
+        read_part(run_dir, "classifier", shapes),
+        jax.jit(classifier.logits),
+        jax.jit(classifier.embed),
     )
-    state = trained.state
-    params = ema.best(state["ema"], state["params"])
-    values = labels.read(run_dir, config)
-    return Judge(values, params, classifier(config), embedder(config))

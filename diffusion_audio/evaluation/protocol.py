@@ -11,7 +11,7 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.training.workdir import differences
+from diffusion_audio.runs.workdir import differences
 
 
 @dataclasses.dataclass(frozen=True)

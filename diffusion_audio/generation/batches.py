@@ -22,7 +22,7 @@ def in_batches(
 
     Args:
         function: arrays [b, ...] to a tree of arrays [b, ...].
-        arrays: each [n, ...].
+        arrays: trees of arrays [n, ...].
         size: rows of a batch.
 
     Yields:
@@ -32,11 +32,11 @@ def in_batches(
         UserError: the size is below 1.
     """
     require_size(size)
-    count = len(arrays[0])
+    count = len(jax.tree.leaves(arrays)[0])
     size = min(size, count)
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        made = function(*(array[rows] for array in arrays))
+        made = function(*jax.tree.map(lambda array, rows=rows: array[rows], arrays))
         here = slice(count - start)
         yield jax.tree.map(lambda x, here=here: np.asarray(x)[here], made)
 

@@ -1,16 +1,21 @@
 """Vocoders from and to the formats of others."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError
+from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.pretrained import folder, hifigan, published
-from diffusion_audio.training import ema
-from diffusion_audio.training.trained import read_run
-from diffusion_audio.training.workdir import read_config
+from diffusion_audio.runs.components import load_discriminators
+from diffusion_audio.runs.read import read_part
+from diffusion_audio.runs.workdir import read_config, require_part
+from diffusion_audio.systems import vocoders
+from diffusion_audio.systems.table import build
 
 
 def convert(
@@ -60,28 +65,31 @@ def convert(
     if folder.is_weights(source):
         config = read_config(source)
         cfg, generator = folder.read_generator(source, config)
-        params = {"generator": generator}
+        params = {"vocoder": generator}
         if "discriminators" in config:
             params["discriminators"] = folder.read_discriminators(source, config)
-        config["generator"]["weight_norm"] = cfg.weight_norm
+        config["vocoder"]["weight_norm"] = cfg.weight_norm
     elif ours:
-        trained = read_run(source)
-        if trained.config["task"] != "vocoder":
-            raise UserError(
-                f"{source} is a run of task {trained.config['task']!r}; only vocoders "
-                "can be converted"
-            )
-        names = ("task", "audio", "generator")
-        config = {name: trained.config[name] for name in names}
-        config["origin"] = {"run": str(source)}
-        best = ema.best(trained.state["ema"], trained.state["params"])
-        params = {"generator": jax.tree.map(np.asarray, best["generator"])}
-        judges = trained.state["params"]["discriminators"]
-        if judges.keys() <= hifigan.PAPER.keys():  # others have no original names
-            config["discriminators"] = trained.config["discriminators"]
-            params["discriminators"] = jax.tree.map(np.asarray, judges)
+        config, params = _of_run(source)
     else:
         config, params = published.read(source, audio, cut=cut, take=take)
     for path in folder.write(out, config, params):
         record(path, "convert")
     return out
+
+
+def _of_run(source: Path) -> tuple[dict[str, Any], dict[str, Params]]:
+    """A folder's config and parameters, of a vocoder's run."""
+    trained = read_config(source)
+    require_part(trained, source, "vocoder", "only what trained one converts:")
+    config = {name: trained[name] for name in ("task", "audio", "vocoder")}
+    config["origin"] = {"run": str(source)}
+    part = build(vocoders.TABLE, trained["vocoder"], f"{source}: config.vocoder")
+    params = {"vocoder": read_part(source, "vocoder", abstract_params(part.network))}
+    judges = load_discriminators(source)
+    if (
+        judges and judges.keys() <= hifigan.PAPER.keys()
+    ):  # others have no original names
+        config["discriminators"] = trained["discriminators"]
+        params["discriminators"] = judges
+    return config, jax.tree.map(np.asarray, params)

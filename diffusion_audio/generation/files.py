@@ -16,9 +16,9 @@ from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.index import INDEX, read_index, write_index
 from diffusion_audio.generation.pipeline import load
 from diffusion_audio.outputs import record, require_writable
-from diffusion_audio.training.progress import MakeView, ProgressView
-from diffusion_audio.training.same_run import content_hash
-from diffusion_audio.training.workdir import provenance, read_config
+from diffusion_audio.progress import MakeView, ProgressView
+from diffusion_audio.runs.same_run import content_hash
+from diffusion_audio.runs.workdir import provenance, read_config
 
 
 def generate(
@@ -112,7 +112,7 @@ def generate(
             for wave in batch:
                 position = len(files)
                 path, prompt = paths[position], repeated[position]
-                write(path, wave, pipeline.model.spec.sample_rate)
+                write(path, wave, pipeline.system.spec.sample_rate)
                 record(path, "generate")
                 entry = {"file": path.name, "prompt": prompt, "position": position}
                 files.append(entry)

@@ -6,7 +6,7 @@ from typing import Any
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import record
-from diffusion_audio.training.workdir import read_json, write_json
+from diffusion_audio.runs.workdir import read_json, write_json
 
 INDEX = "index.json"
 

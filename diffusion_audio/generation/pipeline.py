@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array, Key, Params
-from diffusion_audio.data.text import as_texts
-from diffusion_audio.data.tokenizer import Tokenizer
-from diffusion_audio.diffusion.noise import example_keys, example_noise
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.text import as_texts, clean
+from diffusion_audio.diffusion.noise import example_keys, example_noise, purpose_key
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import (
     BATCH_SIZE,
@@ -26,13 +26,15 @@ from diffusion_audio.generation.batches import (
     require_size,
 )
 from diffusion_audio.generation.windows import stream
-from diffusion_audio.models.hifigan import margin
-from diffusion_audio.training import ema
-from diffusion_audio.training.latent_diffusion import LatentDiffusion, build
-from diffusion_audio.training.randomness import purpose_key
-from diffusion_audio.training.sampler import SamplingConfig
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.trained import load_components, read_run, resolve
+from diffusion_audio.runs.components import load_vocoder
+from diffusion_audio.runs.extras import Extras
+from diffusion_audio.runs.read import read_weights
+from diffusion_audio.runs.resolve import component
+from diffusion_audio.runs.workdir import read_config, require_part
+from diffusion_audio.settings import settings
+from diffusion_audio.systems.conditioning import Tokenizers
+from diffusion_audio.systems.sampler import SamplingConfig
+from diffusion_audio.systems.system import System, build
 
 LONGEST_SECONDS = 600.0
 
@@ -42,19 +44,19 @@ class Pipeline:
     """A trained model that turns captions into audio. Made by `load`.
 
     Attributes:
-        model: the networks and the schedule.
-        params: of text encoder and UNet, averaged where the run has an average.
-        frozen: VAE, latent scale and vocoder.
-        tokenizer: of the captions.
+        system: the parts and the process.
+        params: of conditioners and denoiser, averaged where the run has an average.
+        frozen: of autoencoder and vocoder, and the latent scale.
+        tokenizers: of the prompts.
         sampling: the run's own solver, steps and guidance.
         seconds: length of what the run was trained on.
         step: of the checkpoint that it was read from.
     """
 
-    model: LatentDiffusion
+    system: System
     params: Params
     frozen: Params
-    tokenizer: Tokenizer
+    tokenizers: Tokenizers
     sampling: SamplingConfig
     seconds: float
     step: int
@@ -72,7 +74,7 @@ class Pipeline:
         latents: Array | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> np.ndarray:
-        """Waveforms float32 [B, N] at ``model.spec.sample_rate``.
+        """Waveforms float32 [B, N] at ``system.spec.sample_rate``.
 
         A prompt at the same position gets the same sound under the same key,
         whatever stands beside it and whatever the batch size.
@@ -129,13 +131,13 @@ class Pipeline:
         against = as_texts([negative_prompt], "negative prompt")
         samples = self._samples(duration)
         if hear is None:
-            self.model.require_vocoder()
+            self.system.require_vocoder()
 
             def hear(mels: Array) -> np.ndarray:
                 return self.vocode(mels)[:, :samples]
 
         cfg = self.drawing(solver, steps, guidance)
-        shape = self.model.latent_shape(samples)
+        shape = self.system.latent_shape(samples)
         if latents is not None and latents.shape != (len(prompts), *shape):
             raise UserError(
                 f"latents of shape {latents.shape} do not fit {len(prompts)} prompts "
@@ -144,11 +146,13 @@ class Pipeline:
             )
         if not np.isfinite(cfg.guidance):
             raise UserError(f"guidance must be a finite number, not {cfg.guidance}")
-        self.model.sampler(cfg)  # refuses what cannot be, before anything compiles
+        self.system.sampler(cfg)  # refuses what cannot be, before anything compiles
         require_size(batch_size)
-        empty = jnp.asarray(self.tokenizer.encode(against)[0])
+        null = self.tokenizers.null()
+        if clean(against[0]):
+            null = self.tokenizers.prompt(against)
 
-        def draw(tokens: Array, index: Array, *start: Array) -> Any:
+        def draw(prompt: Any, index: Array, *start: Array) -> Any:
             keys = example_keys(purpose_key(key, "latents"), index)
             (z,) = start or (example_noise(keys, shape),)
             mels = self._generate(
@@ -156,8 +160,8 @@ class Pipeline:
                 self.frozen,
                 dataclasses.replace(cfg, guidance=1.0),  # traced, not compiled in
                 z,
-                tokens,
-                empty,
+                prompt,
+                null,
                 jnp.float32(cfg.guidance),
                 purpose_key(key, "solver"),
                 index,
@@ -169,8 +173,8 @@ class Pipeline:
                 )
             return hear(mels)
 
-        tokens = self.tokenizer.encode(prompts)
-        rows = (tokens, np.arange(len(prompts), dtype=np.int32))
+        asked = self.tokenizers.prompt(prompts)
+        rows = (asked, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
         return in_batches(draw, *rows, *start, size=batch_size)
 
@@ -197,11 +201,9 @@ class Pipeline:
         Long ones are made window by window, so memory does not grow with them.
         """
         vocode = functools.partial(self._vocode, self.frozen)
-        cfg = self.model.vocoder_config
-        if cfg is None:
-            return np.asarray(vocode(mels))  # says how to get one
+        vocoder = self.system.require_vocoder()
         pieces = stream(
-            vocode, np.asarray(mels), hop=cfg.hop_length, margin=margin(cfg)
+            vocode, np.asarray(mels), hop=vocoder.hop_length, margin=vocoder.margin
         )
         return np.concatenate(list(pieces), axis=1)
 
@@ -212,28 +214,30 @@ class Pipeline:
             frozen: Params,
             cfg: SamplingConfig,
             z: Array,
-            tokens: Array,
-            empty: Array,
+            prompt: Any,
+            null: Any,
             guidance: Array,
             key: Key,
             index: Array,
         ) -> Array:
-            z0 = self.model.sample(params, cfg, z, tokens, empty, guidance, key, index)
-            return self.model.decode(frozen, z0)
+            z0 = self.system.sample(
+                params, frozen, cfg, z, prompt, null, guidance, key, index
+            )
+            return self.system.decode(frozen, z0)
 
         return jax.jit(generate, static_argnums=2)
 
     @functools.cached_property
     def _reconstruct(self) -> Any:
         def reconstruct(frozen: Params, audio: Array) -> Array:
-            moments = self.model.encode(frozen, audio)
-            return self.model.decode(frozen, moments.mean * frozen["latent_scale"])
+            moments = self.system.encode(frozen, audio)
+            return self.system.decode(frozen, moments.mean * frozen["latent_scale"])
 
         return jax.jit(reconstruct)
 
     @functools.cached_property
     def _vocode(self) -> Any:
-        return jax.jit(self.model.vocode)
+        return jax.jit(self.system.vocode)
 
     def _samples(self, duration: float | None) -> int:
         seconds = self.seconds if duration is None else duration
@@ -242,38 +246,48 @@ class Pipeline:
                 f"duration must lie above 0 and up to {LONGEST_SECONDS:.0f} s, not "
                 f"{seconds}"
             )
-        return round(seconds * self.model.spec.sample_rate)
+        return round(seconds * self.system.spec.sample_rate)
 
 
-def load(run_dir: str | Path, vocoder: str | Path | None = None) -> Pipeline:
-    """The pipeline of a diffusion run.
+def load(
+    run_dir: str | Path,
+    vocoder: str | Path | None = None,
+    *,
+    device: jax.Device | None = None,
+) -> Pipeline:
+    """The pipeline of a run that trained text to audio.
+
+    What generation needs is read, and nothing else: averages or parameters, and the
+    frozen parts.
 
     Args:
         run_dir: its work directory.
         vocoder: a vocoder's run or converted weights, in place of the run's own.
+        device: where parameters go; the first one where None.
 
     Raises:
-        UserError: not a diffusion run, nothing saved yet, or another AudioSpec.
+        UserError: not such a run, nothing saved yet, or another AudioSpec.
     """
-    trained = read_run(run_dir)
-    config = trained.config
-    if config["task"] != "diffusion":
-        raise UserError(
-            f"{run_dir} is a run of task {config['task']!r}; text to audio needs one "
-            "of task 'diffusion'"
-        )
-    state = trained.state
-    frozen = dict(state["frozen"])
+    config = read_config(run_dir)
+    require_part(config, run_dir, "denoiser", "text to audio needs one that trained")
     if vocoder is not None:
-        part = resolve(config | {"components": {"vocoder": str(vocoder)}})
-        config["components"]["vocoder"] = part["components"]["vocoder"]
-        frozen["vocoder"] = load_components(part)["vocoder"]
+        spec = AudioSpec.from_dict(config["audio"])
+        part = component("vocoder", str(vocoder), spec, str(run_dir))
+        config["components"]["vocoder"] = part
+    system = build(config)
+    params, frozen = system.shapes()
+    if vocoder is not None:
+        frozen.pop("vocoder")
+    weights = read_weights(run_dir, params, frozen, device)
+    kept = dict(weights.frozen)
+    if vocoder is not None:
+        kept["vocoder"] = load_vocoder(vocoder, part, device)
     return Pipeline(
-        model=build(config),
-        params=ema.best(state["ema"], state["params"]),
-        frozen=frozen,
-        tokenizer=trained.tokenizer,
+        system=system,
+        params=weights.params,
+        frozen=kept,
+        tokenizers=system.conditioning.read(Extras(run_dir), str(run_dir)),
         sampling=settings(SamplingConfig, config, "sampling"),
         seconds=config["data"]["seconds"],
-        step=int(state["step"]),
+        step=weights.step,
     )

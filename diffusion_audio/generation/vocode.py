@@ -5,7 +5,6 @@ windows of one size, so batches are full whichever clips they are of, one compil
 program serves them all, and memory does not grow with the length of a clip.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -24,53 +23,53 @@ from diffusion_audio.audio.mel_range import log_floor
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.windows import cut
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, margin
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.trained import load_components
-from diffusion_audio.training.workdir import read_config
+from diffusion_audio.runs.components import load_vocoder
+from diffusion_audio.runs.workdir import read_config
+from diffusion_audio.systems import vocoders
+from diffusion_audio.systems.table import build
+from diffusion_audio.systems.vocoders import Vocoder
 
 
-class Vocoder(NamedTuple):
-    """A trained vocoder, ready for use. Made by `load_vocoder`.
+class Voice(NamedTuple):
+    """A trained vocoder, ready for use. Made by `load_voice`.
 
     Attributes:
         spec: of the mels that it takes.
-        cfg: of the generator.
-        params: without weight norm.
+        part: its network, hop and receptive field.
+        params: folded, of ``part.inference``.
         vocode: log-mels [B, T, F] -> waveforms [B, T * hop].
     """
 
     spec: AudioSpec
-    cfg: HiFiGANConfig
+    part: Vocoder
     params: Params
     vocode: Callable[[Array], Array]
 
 
-def load_vocoder(directory: str | Path) -> Vocoder:
+def load_voice(directory: str | Path) -> Voice:
     """The vocoder of a run, or of a folder of converted weights.
 
     Raises:
         UserError: it is neither, or of another task.
     """
     config = read_config(directory)
-    if config.get("task") != "vocoder":
+    if "vocoder" not in config:
         raise UserError(
-            f"{directory} is of task {config.get('task')!r}; give a vocoder's run or "
+            f"{directory} is of task {config['task']!r}; give a vocoder's run or "
             "converted weights"
         )
-    spec = AudioSpec.from_dict(config["audio"])
-    cfg = dataclasses.replace(
-        settings(HiFiGANConfig, config, "generator"), weight_norm=False
-    )
-    parts = {"components": {"vocoder": {"run": str(directory)}}}
-    params = load_components(parts)["vocoder"]
-    return Vocoder(
-        spec, cfg, params, partial(jax.jit(build_hifigan(cfg).apply), params)
+    part = build(vocoders.TABLE, config["vocoder"], f"{directory}: config.vocoder")
+    params = load_vocoder(directory, config)
+    return Voice(
+        AudioSpec.from_dict(config["audio"]),
+        part,
+        params,
+        partial(jax.jit(part.inference.apply), params),
     )
 
 
 def resynthesize(
-    vocoder: Vocoder,
+    voice: Voice,
     clips: Iterable[tuple[Any, Iterable[np.ndarray]]],
     *,
     seconds: float = 4.0,
@@ -82,7 +81,7 @@ def resynthesize(
     overlap by what a sample depends on.
 
     Args:
-        vocoder: made by `load_vocoder`.
+        voice: made by `load_voice`.
         clips: names, no two alike in a row, each with a waveform at the vocoder's rate
             in blocks [n], or with log-mels of its spec in blocks [n, F]; drawn as they
             are needed.
@@ -93,9 +92,9 @@ def resynthesize(
         The names in order, each with the blocks [n] of its waveform, float32; to be
         taken before the next name. A log-mel of T frames becomes T * hop samples.
     """
-    spec = vocoder.spec
+    spec = voice.spec
     hop = spec.hop_length
-    overlap = margin(vocoder.cfg) + math.ceil(spec.n_fft / hop / 2)
+    overlap = voice.part.margin + math.ceil(spec.n_fft / hop / 2)
     size = max(round(seconds * spec.sample_rate / hop), 2 * overlap + 1)
 
     def windows(blocks: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, slice]]:
@@ -120,7 +119,7 @@ def resynthesize(
             filled = [window for _, window, _ in batch]
             missing = batch_size - len(batch)  # one shape, one compilation
             filled += [np.zeros_like(filled[0])] * missing
-            waves = np.asarray(vocoder.vocode(_mels(spec, filled)))
+            waves = np.asarray(voice.vocode(_mels(spec, filled)))
             for (name, _, kept), wave in zip(batch, waves, strict=False):
                 yield name, wave[kept]
 

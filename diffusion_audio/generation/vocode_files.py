@@ -19,7 +19,7 @@ from diffusion_audio.audio.mel_range import require_log_mel, value_range
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.recordings import MEL, SUFFIXES, listed
-from diffusion_audio.generation.vocode import load_vocoder, resynthesize
+from diffusion_audio.generation.vocode import load_voice, resynthesize
 from diffusion_audio.outputs import record, require_writable
 
 WRITTEN = (".wav", ".flac")
@@ -66,7 +66,7 @@ def vocode(
         raise AudioFileError("missing", source, "no such file")
     targets = _targets(source, out, pass_over)
     require_writable(targets.values(), inputs=targets, overwrite=overwrite)
-    vocoder = load_vocoder(model)
+    vocoder = load_voice(model)
     spec, several = vocoder.spec, source.is_dir()
     wrong: dict[Path, UserError] = {}
 

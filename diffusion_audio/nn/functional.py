@@ -5,7 +5,7 @@ functions, so plain ``jax.jit``, ``jax.grad``, optax and orbax work on them.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -22,10 +22,12 @@ class Network(NamedTuple):
     Attributes:
         init: ``init(key) -> params``, a nested dict with string keys.
         apply: ``apply(params, *inputs, method="__call__", **options)``.
+        shapes: of what ``init`` returns, where they are known; see `abstract_params`.
     """
 
     init: Callable[[Key], Params]
     apply: Apply
+    shapes: Params | None = None
 
 
 class _Keys:
@@ -58,6 +60,18 @@ def _noise(key: Key, size: int, chunk: int = 2**16) -> Array:
     return jax.lax.map(draw, jnp.arange(-(-size // chunk))).reshape(-1)
 
 
+def _nested(leaves: Iterable[tuple[Any, Any]]) -> Params:
+    """A dict of dicts from leaves and their paths."""
+    params: Params = {}
+    for path, leaf in leaves:
+        *parents, name = map(str, path)
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return params
+
+
 def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     """Turns a module into a pair of pure functions.
 
@@ -79,6 +93,9 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     module = nnx.eval_shape(lambda: build(jax.random.key(0)))
     graph, abstract = nnx.split(module)
     paths = [path for path, _ in nnx.to_flat_state(abstract)]
+    shapes = _nested(
+        (path, leaf.get_value()) for path, leaf in nnx.to_flat_state(abstract)
+    )
 
     @jax.jit
     def init(key: Key) -> Params:
@@ -87,20 +104,15 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
             leaf[...].size if "std" in leaf.get_metadata() else 0 for _, leaf in leaves
         ]
         noise = _noise(jax.random.fold_in(key, 0), sum(sizes))
-        params: Params = {}
-        start = 0
+        values, start = [], 0
         for (path, leaf), size in zip(leaves, sizes, strict=True):
             value = leaf[...]
             if size:
-                value = noise[start : start + size].reshape(value.shape)
-                value = value * leaf.get_metadata()["std"]
+                drawn = noise[start : start + size].reshape(value.shape)
+                value = (drawn * leaf.get_metadata()["std"]).astype(value.dtype)
                 start += size
-            *parents, name = map(str, path)
-            node = params
-            for parent in parents:
-                node = node.setdefault(parent, {})
-            node[name] = value
-        return params
+            values.append((path, value))
+        return _nested(values)
 
     def apply(
         params: Params, *inputs: Any, method: str = "__call__", **options: Any
@@ -120,12 +132,18 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
         model = nnx.merge(graph, nnx.from_flat_state(leaves))
         return getattr(model, method)(*inputs, **options)
 
-    return Network(init, apply)
+    return Network(init, apply, shapes)
 
 
 def abstract_params(network: Network) -> Params:
-    """Shapes and types of a network's parameters, with nothing computed."""
-    return jax.eval_shape(network.init, jax.random.key(0))
+    """Shapes and types of a network's parameters, with nothing computed.
+
+    Those that the network knows: to trace ``init`` makes the module a second time,
+    which takes seconds for a published UNet.
+    """
+    if network.shapes is None:
+        return jax.eval_shape(network.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: leaf, network.shapes)
 
 
 def count(params: Params) -> int:

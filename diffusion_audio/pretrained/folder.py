@@ -40,18 +40,18 @@ def write(
 
     Args:
         directory: made if need be.
-        config: task, audio and generator, as of a resolved run; discriminators where
+        config: task, audio and vocoder, as of a resolved run; discriminators where
             there are any.
-        params: ``generator``, and ``discriminators`` or not.
+        params: ``vocoder``, and ``discriminators`` or not.
 
     Returns:
         The files.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    cfg = HiFiGANConfig(**config["generator"])
+    cfg = generator_config(config)
     made = [directory / GENERATOR]
-    _save(made[0], hifigan.export_generator(cfg, params["generator"]))
+    _save(made[0], hifigan.export_generator(cfg, params["vocoder"]))
     if "discriminators" in params:
         arrays = hifigan.export_discriminators(params["discriminators"])
         made.append(directory / DISCRIMINATORS)
@@ -59,6 +59,12 @@ def write(
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     write_whole(directory / CONFIG, text)
     return [*made, directory / CONFIG]
+
+
+def generator_config(config: Mapping[str, Any]) -> HiFiGANConfig:
+    """The settings of a config's vocoder, which is a HiFi-GAN."""
+    group = config["vocoder"]
+    return HiFiGANConfig(**{name: group[name] for name in group if name != "name"})
 
 
 def read_generator(
@@ -75,9 +81,9 @@ def read_generator(
     """
     path = Path(directory) / GENERATOR
     try:
-        cfg = HiFiGANConfig(**config["generator"])
-    except TypeError as error:  # edited by hand
-        raise UserError(f"{Path(directory) / CONFIG}: generator: {error}") from error
+        cfg = generator_config(config)
+    except (TypeError, KeyError) as error:  # edited by hand
+        raise UserError(f"{Path(directory) / CONFIG}: vocoder: {error}") from error
     return hifigan.import_generator(cfg, isolated.read(path), str(path))
 
 

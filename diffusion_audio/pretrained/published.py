@@ -22,8 +22,8 @@ class Published(NamedTuple):
     """A vocoder of others.
 
     Attributes:
-        config: task, audio and generator, as a run's config.json has them.
-        params: ``generator``, and ``discriminators`` where they were found.
+        config: task, audio and vocoder, as a run's config.json has them.
+        params: ``vocoder``, and ``discriminators`` where they were found.
     """
 
     config: dict[str, Any]
@@ -78,11 +78,11 @@ def read(
     found = hifigan.find_generator(cfg, weight_files.read(weights), str(weights), take)
     logging.info("%s: %s", weights, found)
     cfg, generator = found.model
-    params = {"generator": generator}
+    params = {"vocoder": generator}
     config: dict[str, Any] = {
         "task": "vocoder",
         "audio": spec.to_dict(),
-        "generator": dataclasses.asdict(cfg),
+        "vocoder": {"name": "hifigan", **dataclasses.asdict(cfg)},
         "origin": {"file": weights.name, "sha256": _sha256(weights)},
     }
     judges = weights.with_name(weights.name.replace("g_", "do_", 1))

@@ -5,10 +5,10 @@ from typing import Any
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import require_writable
+from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.study.evidence import PAGE, RESULTS
 from diffusion_audio.study.report import write_report
 from diffusion_audio.study.vocoder_report import write_vocoder_report
-from diffusion_audio.training.workdir import read_config
 
 TASKS = ("diffusion", "vocoder")
 

@@ -7,15 +7,15 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from diffusion_audio.evaluation.copies import GRIFFIN_LIM_ITERATIONS, SYSTEMS
+from diffusion_audio.runs import session
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.same_run import content_hash
+from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.page import Column, Estimate, Provenance, Row, Run, Table
-from diffusion_audio.training import session
-from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.same_run import content_hash
-from diffusion_audio.training.workdir import provenance, read_config
 
 RESULTS, PAGE = "results.json", "report.html"
 CURVES = {
-    "vae": ("reconstruction", "kl"),
+    "autoencoder": ("reconstruction", "kl"),
     "vocoder": ("mel", "mel_l1", "discriminator"),
     "diffusion": ("loss",),
     "classifier": ("loss",),

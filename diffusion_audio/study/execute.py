@@ -17,14 +17,17 @@ from absl import logging
 
 from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
+from diffusion_audio.progress import ProgressView
+from diffusion_audio.runs.lock import locked
+from diffusion_audio.runs.session import PROVENANCE, Stopwatch
+from diffusion_audio.runs.workdir import provenance, read_json, write_json
 from diffusion_audio.storage import written_whole
+from diffusion_audio.study import identity
+from diffusion_audio.study.fingerprint import Fingerprint, environment
+from diffusion_audio.study.identity import FINISHED, NUMBERS
 from diffusion_audio.study.measure import Heard, hear
-from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan, Training
+from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.training import run
-from diffusion_audio.training.lock import locked
-from diffusion_audio.training.progress import ProgressView
-from diffusion_audio.training.session import PROVENANCE, Stopwatch
-from diffusion_audio.training.workdir import provenance, read_json, write_json
 
 WAVES = "waves.npy"
 REAL = "real.npy"
@@ -87,13 +90,15 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         Interrupted: a signal came; the same call goes on.
     """
     runs.mkdir(parents=True, exist_ok=True)
+    unheard = [
+        cell for cell in cells if identity.look_heard(plan, cell, runs).state != "done"
+    ]
+    _require_clips(plan, unheard)
     needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
     left: dict[str, Training] = {}
     for training in needed:
-        if not training.finished(runs):
+        if identity.check(training, runs).state != "done":
             left.setdefault(training.id, training)
-    unheard = [cell for cell in cells if not cell.measured(runs)]
-    _require_clips(plan, unheard)
     steps = sum(training.steps for training in left.values())
     overall = Overall(f"{name}: steps and clips", steps + plan.clips * len(unheard))
     compared = {cell.training.id for cell in cells}
@@ -107,7 +112,7 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
                 _train(training, runs, part)
         for cell in unheard:
             part = overall.part(plan.clips)
-            if cell.training.finished(runs):
+            if identity.look(cell.training, runs).state == "done":
                 _attempt(cell.name, failed, _measure, plan, cell, runs, part)
     finally:
         overall.close()
@@ -142,32 +147,41 @@ def _require_clips(plan: Plan, cells: list[Cell]) -> None:
 
 
 def listen(
-    plan: Plan, cell: Cell, runs: Path, progress: Callable[[int], None] | None = None
+    plan: Plan,
+    cell: Cell,
+    runs: Path,
+    progress: Callable[[int], None] = lambda done: None,
+    *,
+    probe_only: bool = False,
 ) -> Heard:
-    """Makes the sounds and numbers of a cell, whose run is finished."""
+    """Makes the sounds and numbers of a cell, whose run is finished; see `hear`."""
     experiment = plan.experiment
+    vocoder = plan.vocoder and identity.look(plan.vocoder, runs).directory
     return hear(
-        cell.training.directory(runs),
-        vocoder=plan.vocoder.directory(runs) if plan.vocoder else None,
-        classifier=plan.classifier.directory(runs),
+        identity.look(cell.training, runs).directory,
+        vocoder=vocoder,
+        classifier=identity.look(plan.classifier, runs).directory,
         sampling=cell.sampling,
         split=experiment.split,
         prompts=experiment.prompts,
         sampling_seeds=experiment.sampling_seeds,
-        progress=progress or (lambda done: None),
+        progress=progress,
+        probe_only=probe_only,
     )
 
 
 def _train(training: Training, runs: Path, part: Part) -> None:
-    directory = training.directory(runs)
-    with _locked(directory):
-        if training.finished(runs):  # another process was first
+    with _locked(identity.base(training, runs)):
+        place = identity.begin(training, runs)
+        if place.state == "done":  # another process was first
             return
+        directory = place.directory
+        _say(training.name, place)
         logging.info("training %s in %s", training.name, directory)
         config = dict(training.config)
         if "components" in config:
             config["components"] = {
-                name: str(component.directory(runs))
+                name: str(identity.look(component, runs).directory)
                 for name, component in training.parts.items()
             }
         run.train(config, directory, part)
@@ -178,15 +192,19 @@ def _train(training: Training, runs: Path, part: Part) -> None:
 
 
 def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
-    directory = cell.directory(runs)
-    with _locked(directory):
-        if cell.measured(runs):
+    def probe() -> Fingerprint:
+        return _fingerprint(listen(plan, cell, runs, probe_only=True))
+
+    with _locked(identity.heard_base(cell, runs)):
+        if identity.check_heard(plan, cell, runs, probe).state == "done":
             return
         logging.info("listening to %s", cell.name)
         clock = Stopwatch()
         heard = listen(plan, cell, runs, part.update)
         clock.lap("listen")
-        directory.mkdir(exist_ok=True)
+        place = identity.begin_heard(plan, cell, runs, _fingerprint(heard))
+        directory = place.directory
+        _say(cell.name, place)
         _save(directory / WAVES, heard.waves)
         _save(directory / REAL, heard.real)
         record = provenance() | {
@@ -200,6 +218,18 @@ def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
         }
         write_json(directory / NUMBERS, record)
         jax.clear_caches()
+
+
+def _fingerprint(heard: Heard) -> Fingerprint:
+    """What hearing computes: of a few clips, every measure of every one."""
+    probe = {name: values.tolist() for name, values in heard.probe.items()}
+    return Fingerprint(probe, environment())
+
+
+def _say(name: str, place: identity.Place) -> None:
+    """Why something is made though one like it is there."""
+    if place.changed:
+        logging.warning("%s: %s", name, place.changed)
 
 
 def _locked(directory: Path) -> AbstractContextManager[None]:

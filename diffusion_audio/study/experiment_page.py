@@ -9,8 +9,12 @@ import numpy as np
 from markupsafe import Markup
 
 from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.runs import session
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import explain, plots, spec, wording
 from diffusion_audio.study.execute import REAL, WAVES
+from diffusion_audio.study.identity import FINISHED, NUMBERS
 from diffusion_audio.study.page import (
     Clip,
     Column,
@@ -22,12 +26,10 @@ from diffusion_audio.study.page import (
     paired,
     write_page,
 )
-from diffusion_audio.study.plan import FINISHED, NUMBERS, Plan
-from diffusion_audio.study.results import Results, require_runs
+from diffusion_audio.study.plan import Plan
+from diffusion_audio.study.results import Results
+from diffusion_audio.study.sources import sources
 from diffusion_audio.study.spec import Published
-from diffusion_audio.training import session
-from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.workdir import read_json
 
 
 class Curves(NamedTuple):
@@ -81,10 +83,8 @@ def write(plan: Plan, results: Results, runs: Path, out: Path) -> Path:
     Raises:
         UserError: a run is missing, or the numbers are of other runs.
     """
-    require_runs(plan, runs)
-    for cell in plan.cells:
-        results.record(cell)
-    examples, rate = _examples(plan, runs)
+    places = sources(results, plan, runs)
+    examples, rate = _examples(plan, places)
     study = Study(
         name=results.name,
         question=plan.experiment.question,
@@ -95,8 +95,8 @@ def write(plan: Plan, results: Results, runs: Path, out: Path) -> Path:
         published=plan.experiment.published,
         examples=examples,
         sample_rate=rate,
-        runs=tuple(_curves(plan, runs)),
-        provenance=_provenance(plan, results, runs),
+        runs=tuple(_curves(plan, places)),
+        provenance=_provenance(plan, results, places),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     return render(study, out)
@@ -188,12 +188,14 @@ def differences(results: Results) -> list[tuple[str, Markup]]:
     return pictures
 
 
-def _examples(plan: Plan, runs: Path) -> tuple[tuple[Example, ...], int]:
+def _examples(
+    plan: Plan, places: Mapping[str, Path]
+) -> tuple[tuple[Example, ...], int]:
     """Prompts spread evenly, each by every system of the first seed."""
     seed = plan.experiment.seeds[0]
     cells = [cell for cell in plan.cells if cell.seed == seed]
-    waves = {cell.system: _waves(cell.directory(runs) / WAVES)[0] for cell in cells}
-    first = cells[0].directory(runs)
+    waves = {cell.system: _waves(places[cell.id] / WAVES)[0] for cell in cells}
+    first = places[cells[0].id]
     real, about = _waves(first / REAL), read_json(first / NUMBERS)
     captions = about["captions"]
     count = min(plan.experiment.examples, len(captions))
@@ -216,7 +218,7 @@ def _waves(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False).astype(np.float32) / 32767
 
 
-def _curves(plan: Plan, runs: Path) -> list[Curves]:
+def _curves(plan: Plan, places: Mapping[str, Path]) -> list[Curves]:
     systems: dict[str, list[str]] = {}
     for cell in plan.cells:
         if cell.seed == plan.experiment.seeds[0]:
@@ -227,7 +229,7 @@ def _curves(plan: Plan, runs: Path) -> list[Curves]:
         curves = [
             (
                 f"loss, seed {cell.seed}",
-                plots.curve(read_metrics(cell.training.directory(runs)), "loss"),
+                plots.curve(read_metrics(places[cell.training.id]), "loss"),
             )
             for cell in cells
         ]
@@ -236,11 +238,11 @@ def _curves(plan: Plan, runs: Path) -> list[Curves]:
     return made
 
 
-def _provenance(plan: Plan, results: Results, runs: Path) -> Provenance:
+def _provenance(plan: Plan, results: Results, places: Mapping[str, Path]) -> Provenance:
     spent = {}
-    every = [read_json(cell.directory(runs) / NUMBERS) for cell in plan.cells]
+    every = [read_json(places[cell.id] / NUMBERS) for cell in plan.cells]
     for training in plan.trainings():
-        sessions = read_json(training.directory(runs) / FINISHED)["sessions"]
+        sessions = read_json(places[training.id] / FINISHED)["sessions"]
         spent[f"train {training.name}"] = session.seconds(sessions)
         every += sessions
     made_with = session.origin(every)

@@ -10,7 +10,8 @@ import numpy as np
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.study import wording
 from diffusion_audio.study.execute import Overall, Part, listen
-from diffusion_audio.study.plan import Cell, Plan
+from diffusion_audio.study.identity import check
+from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.study.results import DIGITS, Results
 from diffusion_audio.study.statistics import spread_of
 
@@ -104,11 +105,8 @@ def again(
     cells = [cell for cell in plan.cells if cell.system in heard_again]
     for cell in cells:
         results.record(cell)
-        if not cell.training.finished(runs):
-            raise UserError(
-                f"the run {cell.training.directory(runs)} is not there; make it with "
-                f"`diffusion-audio experiment run experiments/{results.name}`"
-            )
+        for training in plan.heard_with(cell).values():
+            _require_run(results, training, runs)
     overall = Overall(f"{results.name}: clips", len(cells) * plan.clips)
     try:
         errors = [
@@ -118,6 +116,23 @@ def again(
     finally:
         overall.close()
     return f"made again: equal to the results within {max(*errors, TOLERANCE):.1g}"
+
+
+def _require_run(results: Results, training: Training, runs: Path) -> None:
+    """Refuses a run that is not there, or that today's code would not make."""
+    place = check(training, runs)
+    if place.state == "done":
+        return
+    if place.changed:
+        commit = results.runs[0]["commit"].split(", ")[-1]
+        raise UserError(
+            f"{training.name}: {place.changed}; take the code of then by `git checkout "
+            f"{commit} -- diffusion_audio configs`"
+        )
+    raise UserError(
+        f"the run {place.directory} is not there; make it with "
+        f"`diffusion-audio experiment run experiments/{results.name}`"
+    )
 
 
 def _error(

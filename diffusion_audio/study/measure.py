@@ -24,10 +24,13 @@ from diffusion_audio.evaluation.measures import (
 from diffusion_audio.evaluation.protocol import Protocol, params_hash
 from diffusion_audio.generation import load
 from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.generation.vocode import load_vocoder, resynthesize
-from diffusion_audio.training.latent_diffusion import SamplingConfig
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.workdir import read_config
+from diffusion_audio.generation.vocode import load_voice, resynthesize
+from diffusion_audio.runs.workdir import read_config
+from diffusion_audio.settings import settings
+from diffusion_audio.systems.system import SamplingConfig
+
+# Of a probe: as many as make a batch, and a distance between sets.
+PROBE_CLIPS = 16
 
 Sound = Callable[[Reference, int], Iterator[np.ndarray]]
 """Waves [N] of a reference's captions in order, with a seed."""
@@ -59,6 +62,7 @@ class Heard(NamedTuple):
         waves: float32 [G, P, N], G sounds of each.
         real: the real clips of the captions, [P, N].
         sample_rate: Hz.
+        probe: as ``values``, of the first sounds of the first ``PROBE_CLIPS`` prompts.
     """
 
     values: dict[str, np.ndarray]
@@ -67,6 +71,7 @@ class Heard(NamedTuple):
     waves: np.ndarray
     real: np.ndarray
     sample_rate: int
+    probe: dict[str, np.ndarray]
 
 
 def hear(
@@ -79,6 +84,7 @@ def hear(
     prompts: int,
     sampling_seeds: tuple[int, ...],
     progress: Callable[[int], None] = lambda done: None,
+    probe_only: bool = False,
 ) -> Heard:
     """Generates for captions of a split, or copies their clips, and measures.
 
@@ -91,6 +97,7 @@ def hear(
         prompts: how many captions.
         sampling_seeds: one sound of each caption a seed.
         progress: called with the number of clips done.
+        probe_only: make no more than ``probe`` needs; ``values`` are the same then.
     """
     config = read_config(run_dir)
     if vocoder is None:
@@ -102,14 +109,18 @@ def hear(
     samples = round(voice.seconds * spec.sample_rate)
     source = open_source(config["data"]["source"], split, spec.sample_rate)
     reference = draw_reference(source, prompts, samples, judge)
+    few = _first(reference, PROBE_CLIPS)
+    if probe_only:
+        reference, sampling_seeds = few, sampling_seeds[:1]
     waves: list[np.ndarray] = []
     for seed in sampling_seeds:
         for wave in voice.sound(reference, seed):
             waves.append(wave)
             progress(len(waves))
     sounds = np.stack(waves).reshape(len(sampling_seeds), -1, samples)
+    probe = measure(few, sounds[:1, : len(few.captions)], judge, spec)
     return Heard(
-        values=measure(reference, sounds, judge, spec),
+        values=probe if probe_only else measure(reference, sounds, judge, spec),
         protocols=protocols(
             reference,
             judge,
@@ -121,6 +132,17 @@ def hear(
         waves=sounds,
         real=reference.audio,
         sample_rate=spec.sample_rate,
+        probe=probe,
+    )
+
+
+def _first(reference: Reference, count: int) -> Reference:
+    """The first prompts of a reference; the set stays whole."""
+    return reference._replace(
+        captions=reference.captions[:count],
+        asked=reference.asked[:count],
+        audio=reference.audio[:count],
+        posteriors=reference.posteriors[:count],
     )
 
 
@@ -139,7 +161,7 @@ def _generating(
             yield from batch
 
     return Voice(
-        pipeline.model.spec,
+        pipeline.system.spec,
         pipeline.seconds,
         params_hash(pipeline.frozen["vocoder"]),
         sound,
@@ -148,7 +170,7 @@ def _generating(
 
 def _copying(run_dir: str | Path, seconds: float) -> Voice:
     """A vocoder's run, heard by its copies of real clips; seeds change nothing."""
-    vocoder = load_vocoder(run_dir)
+    vocoder = load_voice(run_dir)
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
         del seed

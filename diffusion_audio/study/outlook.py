@@ -1,13 +1,18 @@
 """What an experiment will do before it does it: plan, cost, what it can tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.runs import session
+from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import results, wording
+from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, look, look_heard
 from diffusion_audio.study.page import duration
-from diffusion_audio.study.plan import Plan, expected_seconds
+from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.statistics import POWER, VERDICT_LEVEL, Spread, detectable
+
+LEFT = ("missing", "begun")  # states of what is going to be made
 
 
 def describe(plan: Plan, directory: Path, runs: Path) -> str:
@@ -18,20 +23,63 @@ def describe(plan: Plan, directory: Path, runs: Path) -> str:
 def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
     experiment = plan.experiment
     yield experiment.question
+    trained = {t.id: look(t, runs) for t in plan.trainings()}
+    heard = {cell.id: look_heard(plan, cell, runs) for cell in plan.cells}
     for system, changes in experiment.systems.items():
         cells = [cell for cell in plan.cells if cell.system == system]
-        done = sum(cell.measured(runs) for cell in cells)
-        trained = sum(cell.training.finished(runs) for cell in cells)
-        state = f"{trained} of {len(cells)} trained, {done} heard"
+        ready = sum(trained[cell.training.id].state == "done" for cell in cells)
+        done = sum(heard[cell.id].state == "done" for cell in cells)
+        state = f"{ready} of {len(cells)} trained, {done} heard"
         words = ", ".join(f"{key}={value!r}" for key, value in changes.items())
         yield f"  {system:<24}{state}; {words or experiment.base}"
-    waiting = [t for t in plan.trainings() if not t.finished(runs)]
-    total, unknown = expected_seconds(plan, runs)
-    unheard = sum(not cell.measured(runs) for cell in plan.cells)
-    cost = f"{len(waiting) - len(unknown)} runs to train and {unheard} to listen to, "
+    doubtful = sum(place.state == "unchecked" for place in trained.values())
+    waiting = sum(place.state in LEFT for place in trained.values())
+    total, unknown = _expected_seconds(plan, trained, heard)
+    unheard = sum(place.state in LEFT for place in heard.values())
+    cost = f"{waiting - len(unknown)} runs to train and {unheard} to listen to, "
     cost += f"about {duration(total)}"
     yield cost + (f"; before them, once: {', '.join(unknown)}" if unknown else "")
+    again = sum(place.state == "unchecked" for place in heard.values())
+    if doubtful or again:
+        yield (
+            f"{doubtful} runs and the numbers of {again} are of other code: `run` "
+            "finds out whether today's computes the same, and makes anew what it does "
+            "not"
+        )
     yield _detectable(plan, directory)
+
+
+def _expected_seconds(
+    plan: Plan, trained: Mapping[str, Place], heard: Mapping[str, Place]
+) -> tuple[float, list[str]]:
+    """Seconds that are left, and the components whose cost nobody knows.
+
+    A run costs what finished runs of its task cost a step, else what the spec says;
+    listening to one what it cost where it is done, and nothing before.
+    """
+    rates: dict[str, list[float]] = {}
+    for training in plan.trainings():
+        path = trained[training.id].directory / FINISHED
+        if path.is_file():
+            taken = session.seconds(read_json(path)["sessions"])
+            rates.setdefault(training.task, []).append(taken / training.steps)
+    total, unknown = 0.0, []
+    asked = {cell.training.id for cell in plan.cells}
+    for training in plan.trainings():
+        if trained[training.id].state not in LEFT:
+            continue
+        if known := rates.get(training.task):
+            total += training.steps * sum(known) / len(known)
+        elif training.id in asked:
+            total += 60 * plan.experiment.minutes
+        else:
+            unknown.append(training.name)
+    done = [p.directory / NUMBERS for p in heard.values() if p.state == "done"]
+    if done:
+        listening = [read_json(path)["seconds"]["listen"] for path in done]
+        left = sum(place.state in LEFT for place in heard.values())
+        total += left * sum(listening) / len(listening)
+    return total, unknown
 
 
 def _detectable(plan: Plan, directory: Path) -> str:

@@ -1,30 +1,23 @@
-"""An experiment written out: what is trained, what is measured, what it costs.
+"""An experiment written out: what is trained and what is measured.
 
-A training run is known by its identity, and lives in a directory of that name. So
-experiments share what is the same in them: components, and runs that two of them ask
-for.
+Each training run is known by its config. So experiments share what is the same in them:
+components, and runs that two of them ask for.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffusion_audio import recipe
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.study.identity import identity
+from diffusion_audio.runs.same_run import FREE_TO_CHANGE
+from diffusion_audio.study.code_hash import short_hash
 from diffusion_audio.study.spec import Experiment, configs
-from diffusion_audio.training import latent_diffusion, recipe, session
-from diffusion_audio.training.same_run import FREE_TO_CHANGE
-from diffusion_audio.training.sampler import SamplingConfig
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.trained import make_task
-from diffusion_audio.training.workdir import read_json
+from diffusion_audio.training import tasks
 
 # Groups of a config that training does not depend on.
 AFTERWARDS = ("sampling", "listen")
-FINISHED = "finished.json"
-NUMBERS = "numbers.json"
 
 
 class Training(NamedTuple):
@@ -34,13 +27,15 @@ class Training(NamedTuple):
         name: of what, and with which seed.
         config: plain values; ``components`` is empty.
         parts: the runs it stands on, by component.
-        id: its identity.
+        id: hash of all that decides its numbers, but for the code.
+        probe: the same without the seed: what code computes is probed once for all.
     """
 
     name: str
     config: dict[str, Any]
     parts: "dict[str, Training]"
     id: str
+    probe: str
 
     @property
     def task(self) -> str:
@@ -51,14 +46,6 @@ class Training(NamedTuple):
     def steps(self) -> int:
         """Number of updates."""
         return self.config["train"]["steps"]
-
-    def directory(self, runs: Path) -> Path:
-        """Its work directory."""
-        return runs / f"{self.task}-{self.id}"
-
-    def finished(self, runs: Path) -> bool:
-        """Whether it has been trained to its last step."""
-        return (self.directory(runs) / FINISHED).is_file()
 
     def with_parts(self) -> "list[Training]":
         """The runs it stands on, then itself."""
@@ -73,7 +60,7 @@ class Cell(NamedTuple):
         seed: of training.
         training: the run; systems that differ in sampling share it.
         sampling: how its sounds are drawn.
-        id: identity of its numbers.
+        id: hash of all that decides its numbers, but for the code.
     """
 
     system: str
@@ -86,14 +73,6 @@ class Cell(NamedTuple):
     def name(self) -> str:
         """For people."""
         return f"{self.system}, seed {self.seed}"
-
-    def directory(self, runs: Path) -> Path:
-        """Where its numbers and sounds are."""
-        return runs / f"heard-{self.id}"
-
-    def measured(self, runs: Path) -> bool:
-        """Whether its numbers are there."""
-        return (self.directory(runs) / NUMBERS).is_file()
 
 
 class Plan(NamedTuple):
@@ -120,6 +99,11 @@ class Plan(NamedTuple):
         """The runs that all systems are heard with."""
         tools = [self.classifier] + ([self.vocoder] if self.vocoder else [])
         return [run for tool in tools for run in tool.with_parts()]
+
+    def heard_with(self, cell: Cell) -> dict[str, Training]:
+        """The runs that the numbers of a cell come from, by their part in it."""
+        runs = {"run": cell.training, "classifier": self.classifier}
+        return runs | ({"vocoder": self.vocoder} if self.vocoder else {})
 
     def trainings(self) -> list[Training]:
         """Every run, each once and after those it stands on."""
@@ -153,7 +137,7 @@ def make_plan(experiment: Experiment) -> Plan:
     for system, config in configs(experiment).items():
         plain = _plain(config)
         sampling = plain.get("sampling", {})
-        if (plain["task"] == "vocoder") == bool(vocoder):
+        if ("vocoder" in plain) == bool(vocoder):
             raise UserError(
                 f"the experiment's vocoder is {experiment.vocoder!r}, but its systems "
                 f'are of task {plain["task"]!r}; give vocoder="" where they are '
@@ -163,8 +147,7 @@ def make_plan(experiment: Experiment) -> Plan:
         for seed in experiment.seeds:
             training = _training(f"{system}, seed {seed}", plain | {"seed": seed})
             content = heard_by | {"run": training.id, "sampling": sampling}
-            cell = identity(content, "study.measure")
-            cells.append(Cell(system, seed, training, sampling, cell))
+            cells.append(Cell(system, seed, training, sampling, _hash(content)))
     _require_different(cells)
     return Plan(experiment, tuple(cells), vocoder, classifier)
 
@@ -199,63 +182,21 @@ def _require_possible(
     """Says now what training or listening would say hours later."""
     try:
         training = _training(system, config)
-        resolved = _resolved(training)
-        if config["task"] == "diffusion":
-            sampling = settings(SamplingConfig, config, "sampling")
-            latent_diffusion.build(resolved).sampler(sampling)
-        else:
-            make_task(resolved)
         spec = AudioSpec.from_config(config["audio"])
         for other in filter(None, (*training.parts.values(), classifier, vocoder)):
             theirs = AudioSpec.from_config(other.config["audio"])
             spec.require_same(theirs, mine="the system", theirs=f"the {other.task}")
+        later = {group: config[group] for group in AFTERWARDS if group in config}
+        tasks.TABLE[config["task"]].configure(resolved(training) | later)
     except UserError as error:
         raise UserError(f"{system}: {error}") from error
 
 
-def _resolved(training: Training) -> dict[str, Any]:
-    """The config as `trained.resolve` will find it once the components are trained."""
-    parts = {name: _resolved(part) for name, part in training.parts.items()}
+def resolved(training: Training) -> dict[str, Any]:
+    """The config as `runs.resolve` will find it once the components are trained."""
+    parts = {name: resolved(part) for name, part in training.parts.items()}
     spec = AudioSpec.from_config(training.config["audio"])
     return training.config | {"audio": spec.to_dict(), "components": parts}
-
-
-def seconds(training: Training, runs: Path) -> float | None:
-    """What a finished training run took, all its sessions together."""
-    path = training.directory(runs) / FINISHED
-    if not path.is_file():
-        return None
-    return session.seconds(read_json(path)["sessions"])
-
-
-def expected_seconds(plan: Plan, runs: Path) -> tuple[float, list[str]]:
-    """Seconds that are left, and the components whose cost nobody knows.
-
-    A run costs what finished runs of its task cost a step, else what the spec says;
-    listening to one what it cost where it is done, and nothing before.
-    """
-    rates: dict[str, list[float]] = {}
-    for training in plan.trainings():
-        if taken := seconds(training, runs):
-            rates.setdefault(training.task, []).append(taken / training.steps)
-    total, unknown = 0.0, []
-    asked = {cell.training.id for cell in plan.cells}
-    for training in plan.trainings():
-        if training.finished(runs):
-            continue
-        if known := rates.get(training.task):
-            total += training.steps * sum(known) / len(known)
-        elif training.id in asked:
-            total += 60 * plan.experiment.minutes
-        else:
-            unknown.append(training.name)
-    heard = [
-        cell.directory(runs) / NUMBERS for cell in plan.cells if cell.measured(runs)
-    ]
-    if heard:
-        listening = [read_json(path)["seconds"]["listen"] for path in heard]
-        total += (len(plan.cells) - len(heard)) * sum(listening) / len(listening)
-    return total, unknown
 
 
 def shard_of(cells: Iterable[Cell], shard: tuple[int, int]) -> list[Cell]:
@@ -273,10 +214,10 @@ def shard_of(cells: Iterable[Cell], shard: tuple[int, int]) -> list[Cell]:
 
 def _component(name: str, source: str) -> Training:
     config = _plain(recipe.load(source))
-    if config["task"] != name:
+    if name not in config:
         raise UserError(
-            f"{name}: {source} is a recipe of task {config['task']!r}; give one of "
-            f"task {name!r}"
+            f"{name}: {source} is a recipe of task {config['task']!r}; give one that "
+            f"trains a part of this kind (its config has a group {name})"
         )
     return _training(f"{name} ({source})", config)
 
@@ -290,8 +231,12 @@ def _training(name: str, config: Mapping[str, Any]) -> Training:
     if "components" in plain:
         plain["components"] = {}
     content = _decisive(plain) | {"parts": {k: part.id for k, part in parts.items()}}
-    modules = ("training.run", f"training.tasks.{plain['task']}")
-    return Training(name, plain, parts, identity(content, *modules))
+    probe = {key: value for key, value in content.items() if key != "seed"}
+    return Training(name, plain, parts, _hash(content), _hash(probe))
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return short_hash(json.dumps(content, sort_keys=True))
 
 
 def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:

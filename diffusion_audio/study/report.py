@@ -14,6 +14,9 @@ from diffusion_audio.generation import Pipeline, load
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.nn.functional import count
 from diffusion_audio.outputs import record
+from diffusion_audio.progress import ProgressView
+from diffusion_audio.runs.session import PROVENANCE
+from diffusion_audio.runs.workdir import read_config, write_json
 from diffusion_audio.study.evidence import (
     PAGE,
     RESULTS,
@@ -34,9 +37,6 @@ from diffusion_audio.study.page import (
     render,
 )
 from diffusion_audio.study.run_data import open_run_data
-from diffusion_audio.training.progress import ProgressView
-from diffusion_audio.training.session import PROVENANCE
-from diffusion_audio.training.workdir import read_config, write_json
 
 SYSTEMS = {
     "real": ("Real clips", "the judge's ceiling"),
@@ -87,13 +87,13 @@ def write_report(
     config = read_config(model)
     if vocoder is not None:
         config["components"]["vocoder"] = {"run": str(vocoder)}
-    spec = pipeline.model.spec
+    spec = pipeline.system.spec
     judge = load_judge(classifier, spec) if classifier else None
     name = data or config["data"]["source"]
     if split is None:
         split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
     source = open_run_data(config, split, spec.sample_rate, data)
-    pipeline.model.require_vocoder()
+    pipeline.system.require_vocoder()
     if judge is not None:
         judge.require(source)
     out = Path(out)
@@ -165,7 +165,7 @@ def _summary(
         f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
         f"was trained for {config['train']['steps']} steps on "
         f"{config['data']['source']} and asked for {len(sounds.captions)} captions "
-        f"of a split it {known} ({sampling['solver'].upper()}, "
+        f"of a split it {known} ({sampling['solver']['name'].upper()}, "
         f"{sampling['steps']} steps, guidance {sampling['guidance']:g})."
     )
     if judged:

@@ -11,17 +11,18 @@ import numpy as np
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import MEASURES
 from diffusion_audio.evaluation.protocol import Protocol
-from diffusion_audio.study import spec as specs
-from diffusion_audio.study import statistics
-from diffusion_audio.study.plan import FINISHED, NUMBERS, Cell, Plan
-from diffusion_audio.study.spec import Better, Experiment
-from diffusion_audio.training import session
-from diffusion_audio.training.same_run import content_hash
-from diffusion_audio.training.workdir import (
+from diffusion_audio.runs import session
+from diffusion_audio.runs.same_run import content_hash
+from diffusion_audio.runs.workdir import (
     differences,
     read_json,
     write_json,
 )
+from diffusion_audio.study import identity, statistics
+from diffusion_audio.study import spec as specs
+from diffusion_audio.study.identity import FINISHED, NUMBERS
+from diffusion_audio.study.plan import Cell, Plan, Training
+from diffusion_audio.study.spec import Better, Experiment
 
 RESULTS = "results.json"
 DIGITS = 7  # of a stored value
@@ -49,7 +50,8 @@ class Results(NamedTuple):
         name: of the experiment.
         spec: what was asked; see `spec.describe`.
         protocols: of each metric.
-        tools: task -> identity of the run that all were heard with.
+        tools: task -> name of the run that all were heard with, as its directory has
+            it: hash of its config, and a mark where another was there before.
         runs: one record a system and seed, with what ``RECORD`` lists; ``values`` are
             by metric.
     """
@@ -103,22 +105,22 @@ class Results(NamedTuple):
         """What is known of a cell.
 
         Raises:
-            UserError: the cell is not among them, or was made by other code.
+            UserError: the cell is not among them, or was made of other recipes.
         """
+        found = []
         for record in self.runs:
-            if (record["run"], record["heard"]) == (cell.training.id, cell.id):
+            if (record["system"], record["seed"]) != (cell.system, cell.seed):
+                continue
+            ids = [record[name].partition("-")[0] for name in ("run", "heard")]
+            if ids == [cell.training.id, cell.id]:
                 return record
-        found = [
-            record["commit"].split(", ")[-1]
-            for record in self.runs
-            if (record["system"], record["seed"]) == (cell.system, cell.seed)
-        ]
+            found.append(record["commit"].split(", ")[-1])
         again = f"`diffusion-audio experiment run experiments/{self.name}`"
         if not found:
             raise UserError(f"{RESULTS} has no {cell.name}; make it anew by {again}")
         raise UserError(
-            f"{cell.name} of {RESULTS} was made by other code or versions: take the "
-            f"code of then by `git checkout {found[0]} -- diffusion_audio configs` "
+            f"{cell.name} of {RESULTS} was made of other recipes: take those "
+            f"of then by `git checkout {found[0]} -- diffusion_audio configs` "
             "(that of now by `git checkout HEAD -- diffusion_audio configs`), or make "
             f"new results by {again}"
         )
@@ -135,8 +137,10 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     records: list[dict[str, Any]] = []
     protocols: dict[str, Protocol] = {}
     for cell in plan.cells:
-        heard = read_json(cell.directory(runs) / NUMBERS)
-        trained = read_json(cell.training.directory(runs) / FINISHED)
+        place = identity.look_heard(plan, cell, runs)
+        heard = read_json(place.directory / NUMBERS)
+        run = identity.look(cell.training, runs).directory
+        trained = read_json(run / FINISHED)
         made_with = session.origin([*trained["sessions"], heard])
         for metric in experiment.metrics:
             protocol = Protocol.from_dict(heard["protocols"][metric])
@@ -146,10 +150,13 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 "system": cell.system,
                 "seed": cell.seed,
                 "task": cell.training.task,
-                "run": cell.training.id,
-                "heard": cell.id,
+                "run": _name(cell.training, runs),
+                "heard": place.directory.name.removeprefix("heard-"),
                 "overrides": dict(experiment.systems[cell.system]),
-                "parts": {k: part.id for k, part in cell.training.parts.items()},
+                "parts": {
+                    name: _name(part, runs)
+                    for name, part in cell.training.parts.items()
+                },
                 "sampling": cell.sampling,
                 "config_hash": content_hash(cell.training.config),
                 **{name: made_with[name] for name in ORIGIN},
@@ -158,12 +165,12 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                     "listen": round(heard["seconds"]["listen"], 1),
                 },
                 "values": {
-                    metric: [float(f"{x:.{DIGITS}g}") for x in heard["values"][metric]]
+                    metric: rounded(heard["values"][metric])
                     for metric in experiment.metrics
                 },
             }
         )
-    tools = {tool.task: tool.id for tool in plan.tools()}
+    tools = {tool.task: _name(tool, runs) for tool in plan.tools()}
     spec = specs.describe(experiment)
     results = Results(directory.name, spec, protocols, tools, records)
     write_json(
@@ -186,7 +193,18 @@ def require_runs(plan: Plan, runs: Path) -> None:
     Raises:
         UserError: naming those that are missing.
     """
-    missing = [cell.name for cell in plan.cells if not cell.measured(runs)]
+    places = {cell.name: identity.look_heard(plan, cell, runs) for cell in plan.cells}
+    require_none(
+        [name for name, place in places.items() if place.state != "done"], plan, runs
+    )
+
+
+def require_none(missing: list[str], plan: Plan, runs: Path) -> None:
+    """Refuses missing cells.
+
+    Raises:
+        UserError: naming them.
+    """
     if missing:
         shown = "; ".join(missing[:4]) + ("; ..." if len(missing) > 4 else "")
         raise UserError(
@@ -194,6 +212,17 @@ def require_runs(plan: Plan, runs: Path) -> None:
             f"({shown}): run `diffusion-audio experiment run`, or its other shards, "
             "first"
         )
+
+
+def rounded(values: list[float]) -> list[float]:
+    """Values as they are stored."""
+    return [float(f"{value:.{DIGITS}g}") for value in values]
+
+
+def _name(training: Training, runs: Path) -> str:
+    """The name of a run's directory, but for its task."""
+    directory = identity.look(training, runs).directory
+    return directory.name.removeprefix(f"{training.task}-")
 
 
 def read(directory: str | Path, experiment: Experiment | None = None) -> Results:

@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 from ml_collections import ConfigDict
 
+from diffusion_audio import recipe
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.measures import MEASURES
-from diffusion_audio.training import recipe
 
 Better = Literal["higher", "lower"]
 SPEC = "spec.py"
@@ -64,8 +64,8 @@ class Experiment:
             where not given.
         common: dotted overrides of every run, the baseline's too.
         components: name -> recipe of a network that is trained once and stood on,
-            such as ``{"vae": "configs/vae.py:tones"}``; a variant may override
-            ``components.vae`` by another recipe, or by ``""`` to do without.
+            such as ``{"autoencoder": "configs/vae.py:tones"}``; a variant may override
+            ``components.autoencoder`` by another recipe, or by ``""`` to do without.
         vocoder: recipe of the vocoder that all variants are heard through; ``""`` where
             the variants are vocoders themselves, heard as they copy real clips.
         classifier: recipe of the judge and embedding, trained on real clips only.

@@ -9,9 +9,11 @@ from diffusion_audio.data.source import drawn_evenly
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.copies import SYSTEMS, copy
 from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.generation.vocode import load_vocoder
+from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.nn.functional import count
 from diffusion_audio.outputs import record
+from diffusion_audio.progress import ProgressView
+from diffusion_audio.runs.workdir import read_config, write_json
 from diffusion_audio.study.evidence import (
     PAGE,
     RESULTS,
@@ -22,8 +24,6 @@ from diffusion_audio.study.evidence import (
 )
 from diffusion_audio.study.page import Clip, Example, Report, render
 from diffusion_audio.study.run_data import open_run_data
-from diffusion_audio.training.progress import ProgressView
-from diffusion_audio.training.workdir import read_config, write_json
 
 LONGEST = 4.0  # s, of a clip that is copied
 
@@ -60,7 +60,7 @@ def write_vocoder_report(
         UserError: the run is missing or no vocoder's.
     """
     started = time.monotonic()
-    vocoder, config = load_vocoder(model), read_config(model)
+    vocoder, config = load_voice(model), read_config(model)
     if "data" not in config:
         raise UserError(
             f"{model} is converted weights, not a run, and knows no data set to be "

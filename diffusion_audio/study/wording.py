@@ -5,10 +5,10 @@ from pathlib import Path
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.runs import session
 from diffusion_audio.storage import write_whole
 from diffusion_audio.study.results import Results
 from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
-from diffusion_audio.training import session
 
 BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
 END = "<!-- results: end -->"

@@ -10,11 +10,15 @@ from collections.abc import Iterable, Sequence
 import jax.numpy as jnp
 
 from diffusion_audio.aliases import Array
-from diffusion_audio.audio.mel import log_mel, mel_triangles, stft_magnitude
+from diffusion_audio.audio.mel import (
+    REFERENCE_FLOOR,
+    log_mel,
+    mel_triangles,
+    stft_magnitude,
+)
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.models.discriminators import Judgement
 
-FLOOR = 1e-5  # of the reference's mels
 TINY = 1e-7
 MEL_WINDOWS = tuple(2**power for power in range(5, 12))
 
@@ -96,20 +100,11 @@ def mel_scales(sample_rate: int) -> list[AudioSpec]:
             hop_length=window // 4,
             n_mels=window * 5 // 32,
             log="log10",
-            floor=FLOOR,
+            floor=REFERENCE_FLOOR,
             framing="centre",
         )
         for window in MEL_WINDOWS
     ]
-
-
-def full_band(spec: AudioSpec) -> AudioSpec:
-    """The reference's loss mel: up to half the sample rate, down to its floor.
-
-    The generator's input may end below in frequency or above in level, yet it must
-    sound right there too.
-    """
-    return dataclasses.replace(spec, fmax=None, floor=min(spec.floor, FLOOR))
 
 
 def _total(terms: Iterable[Array]) -> Array:

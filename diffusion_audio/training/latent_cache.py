@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from diffusion_audio.aliases import Array, Params
+from diffusion_audio.aliases import Params
+from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import same_run
-from diffusion_audio.training.latent_diffusion import build
+from diffusion_audio.runs import same_run
+from diffusion_audio.training.task import Task
 
 
 def latent_cache(
+    task: Task,
     config: Mapping[str, Any],
     directory: Path,
     source: Any,
@@ -27,12 +28,13 @@ def latent_cache(
     """The source with its audio replaced by the VAE's posterior moments.
 
     Args:
-        config: resolved, of a diffusion run.
+        task: says what is kept of a clip, by its ``encode``.
+        config: resolved, of its run.
         directory: of the cache; made where it is not there, and made again where it
             is damaged or of something else.
         source: of clips with audio.
         samples: length N of each clip.
-        frozen: loads the VAE; not called where the cache is there.
+        frozen: loads what encodes; not called where the cache is there.
 
     Raises:
         UserError: no clip is good, the cache cannot be written, or a link is in its
@@ -40,11 +42,12 @@ def latent_cache(
     """
     from diffusion_audio.data import latents
 
-    model = build(config)
-    vae = config["components"].get("vae", config.get("patches", {}))
+    assert task.encode is not None
+    spec = AudioSpec.from_config(config["audio"])
+    encoder = config["components"].get("autoencoder", config.get("autoencoder", {}))
     meta = {
-        "audio_spec": model.spec.hash,
-        "vae": vae.get("hash") or same_run.content_hash(vae),
+        "audio_spec": spec.hash,
+        "autoencoder": encoder.get("hash") or same_run.content_hash(encoder),
         "source": source.fingerprint(),
         "samples": samples,
     }
@@ -58,15 +61,12 @@ def latent_cache(
             shutil.rmtree(directory)
     params = frozen()
 
-    @jax.jit
-    def encode(audio: Array) -> Array:
-        return jnp.concatenate(model.encode(params, audio), axis=-1)
-
+    encode = jax.jit(task.encode)
     logging.info("encoding %d clips, once a run, into %s", len(source), directory)
     latents.write(
         directory,
         source,
-        lambda audio: np.asarray(encode(audio)),
+        lambda audio: np.asarray(encode(params, audio)),
         meta,
         samples=samples,
     )

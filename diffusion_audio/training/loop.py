@@ -10,23 +10,23 @@ import jax
 import numpy as np
 from absl import logging
 
-from diffusion_audio.aliases import Key, Metrics, Params
+from diffusion_audio.aliases import Key, Metrics, Params, State
 from diffusion_audio.errors import UserError
+from diffusion_audio.progress import MakeView, ProgressView, View
+from diffusion_audio.runs.checkpoint import Checkpoints
+from diffusion_audio.runs.metric_log import MetricLog
+from diffusion_audio.runs.session import Session
 from diffusion_audio.training import resume
-from diffusion_audio.training.checkpoint import Checkpoints
 from diffusion_audio.training.interruption import Interrupted as Interrupted
 from diffusion_audio.training.interruption import Stop, stop_signals
-from diffusion_audio.training.metric_log import MetricLog
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     compile_step,
     make_mesh,
     place_batch,
 )
-from diffusion_audio.training.progress import MakeView, ProgressView, View
 from diffusion_audio.training.resume import BatchStream as BatchStream
-from diffusion_audio.training.session import Session
-from diffusion_audio.training.task import State, Task
+from diffusion_audio.training.task import Task
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from diffusion_audio.aliases import Batch, Key, Metrics
+from diffusion_audio.aliases import Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.training.task import Mean, State
+from diffusion_audio.training.task import Mean
 
 MODES = ("jit", "pmap")
 SMALLEST_SPLIT = 2**14  # elements; smaller arrays are cheaper whole
@@ -121,7 +121,7 @@ def require_divisible(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
         )
 
 
-def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
+def place_batch(batch: dict[str, Any], mesh: Mesh) -> Batch:
     """This process's part of a batch, as part of the global one on the devices.
 
     Its ``index``, int32 [B], is each example's position in the global batch.
@@ -129,13 +129,12 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> Batch:
     Raises:
         UserError: the examples cannot be split evenly over the devices.
     """
-    local = len(next(iter(batch.values())))
+    local = len(jax.tree.leaves(batch)[0])
     require_divisible(local * jax.process_count(), mesh)
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    return {
-        name: jax.make_array_from_process_local_data(sharding, value)
-        for name, value in batch.items()
-    }
+    return jax.tree.map(
+        lambda value: jax.make_array_from_process_local_data(sharding, value), batch
+    )
 
 
 def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:

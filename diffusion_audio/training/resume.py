@@ -12,13 +12,13 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
-from diffusion_audio.aliases import Key, Params
+from diffusion_audio.aliases import Key, Params, State
 from diffusion_audio.errors import UserError
-from diffusion_audio.training.checkpoint import Checkpoints
-from diffusion_audio.training.metric_log import METRICS, read_metrics
+from diffusion_audio.runs.checkpoint import Checkpoints
+from diffusion_audio.runs.metric_log import METRICS, read_metrics
+from diffusion_audio.runs.session import PROVENANCE, Session
 from diffusion_audio.training.parallel import place_batch, replicate, state_shardings
-from diffusion_audio.training.session import PROVENANCE, Session
-from diffusion_audio.training.task import State, Task
+from diffusion_audio.training.task import Task
 
 
 class BatchStream(Protocol):

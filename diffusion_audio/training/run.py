@@ -7,38 +7,36 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from ml_collections import ConfigDict
 
+from diffusion_audio.aliases import State
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.text import as_texts
+from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.errors import UserError
-from diffusion_audio.storage import write_whole
-from diffusion_audio.training import labels, loop, same_run
+from diffusion_audio.progress import MakeView, ProgressView
+from diffusion_audio.runs import extras, same_run
+from diffusion_audio.runs.components import load_components
+from diffusion_audio.runs.lock import alone
+from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.runs.session import Session
+from diffusion_audio.runs.workdir import CONFIG, write_json
+from diffusion_audio.settings import settings
+from diffusion_audio.training import loop, tasks
 from diffusion_audio.training.latent_cache import latent_cache
-from diffusion_audio.training.lock import alone
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     make_mesh,
     require_divisible,
 )
-from diffusion_audio.training.progress import MakeView, ProgressView
-from diffusion_audio.training.session import Session
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import State
-from diffusion_audio.training.trained import (
-    DataConfig,
-    load_components,
-    make_task,
-    read_tokenizer,
-    resolve,
-)
-from diffusion_audio.training.vocoder_checks import check_scale
-from diffusion_audio.training.workdir import (
-    CONFIG,
-    TOKENIZER,
-    write_json,
-)
+from diffusion_audio.training.task import Data, Task
+
+# Settings of the data that a task may not use, and what they are.
+OF_SOME_TASKS = {
+    "labels": "what a classifier learns",
+    "mels": "what a vocoder hears",
+    "mel_axes": "the order of what a vocoder hears",
+    "cache_latents": "for what is trained on latents",
+}
 
 
 def train(
@@ -62,7 +60,6 @@ def train(
         UserError: anything a user can mend, in one line.
         Interrupted: a signal came; the state is saved.
     """
-    from diffusion_audio.data.open import open_source, parse
     from diffusion_audio.data.pipeline import batches
 
     workdir = Path(workdir)
@@ -73,45 +70,31 @@ def train(
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
     goes_on, newest = same_run.begun(workdir), same_run.weights_hash(workdir)
-    if goes_on:
-        _require_kept(workdir, resolved)
+    if goes_on and not (workdir / CONFIG).exists():
+        raise UserError(
+            f"{workdir} lacks {CONFIG}, which its saved steps were trained with; "
+            "restore it from a copy, or use another --workdir"
+        )
     same_run.require_same(workdir, resolved)
     session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
 
-    kind, place = parse(data.source)
-    both = kind == "folder" and workdir.exists() and os.path.exists(place)
-    if both and workdir.samefile(place):
-        raise UserError(
-            f"{workdir} is the folder of the clips, which a run would write among; "
-            "give another --workdir"
-        )
-    source = open_source(data.source, data.train_split, spec.sample_rate)
-    held = open_source(data.source, data.evaluation_split, spec.sample_rate)
-    tokenizer = _tokenizer(resolved, workdir if goes_on else None, source)
-    listened = resolved
-    if tokenizer is not None:
-        listened = _with_prompts(resolved, held)
-        prompts = listened["listen"]["prompts"]
-        # One too long is found now, not hours later.
-        for text in (*source.captions(), *held.captions(), *prompts):
-            tokenizer.encode([text])
-    task = make_task(listened, tokenizer)
+    recipe = tasks.TABLE[resolved["task"]]
+    configured = recipe.configure(resolved)
+    source, held = _open(data, spec, workdir)
+    kept = extras.Extras(workdir) if goes_on else None
+    task = recipe.make(configured, Data(source, held, kept))
+    _require_used(data, task, resolved["task"])
     if data.mels:
-        source, held = _with_mels(resolved["task"], data, spec, source, held)
+        source, held = _with_mels(data, spec, source, held)
     splits = {data.train_split: source, data.evaluation_split: held}
     record = same_run.require_same_data(
         workdir, data.source, splits, accept_changes=accept_changed_data
     )
     session.about["data"] = record.about()
-    options = {
+    options: dict[str, Any] = {
         "batch_size": data.batch_size,
         "samples": round(data.seconds * spec.sample_rate),
-        "tokenizer": tokenizer,
-        "labels": (
-            labels.settle(workdir if goes_on else None, resolved, source)
-            if resolved["task"] == "classifier"
-            else None
-        ),
+        "inputs": task.inputs,
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
@@ -128,13 +111,11 @@ def train(
             )
         write_json(workdir / CONFIG, resolved)
         record.write(workdir)
-        if tokenizer is not None:
-            write_whole(workdir / TOKENIZER, tokenizer.to_json())
-        if options["labels"] is not None:
-            labels.write(workdir, options["labels"])
+        extras.write(workdir, task.extras)
         session.clock.lap("data")
         if data.cache_latents:
             source = latent_cache(
+                task,
                 resolved,
                 workdir / "latents",
                 source,
@@ -152,7 +133,7 @@ def train(
             parallel,
             key=jax.random.key(resolved["seed"]),
             workdir=workdir,
-            frozen=lambda: load_components(resolved),
+            frozen=task.components or (lambda: load_components(resolved)),
             batches=batches(source, seed=resolved["seed"], **options),
             evaluation_batches=evaluation_batches,
             sample_rate=spec.sample_rate,
@@ -163,66 +144,38 @@ def train(
         )
 
 
-def _with_prompts(config: Mapping[str, Any], held: Any) -> dict[str, Any]:
-    """The config with prompts to listen to: its own, else captions held out."""
-    listen = config["listen"]
-    if prompts := listen.get("prompts"):
-        return {**config, "listen": {**listen, "prompts": as_texts(prompts)}}
-    captions = list(dict.fromkeys(filter(None, held.captions())))
-    last, count = len(captions) - 1, min(listen.get("captions", 0), len(captions))
-    chosen = [captions[i * last // max(1, count - 1)] for i in range(count)]
-    return {**config, "listen": {**listen, "prompts": chosen}}
-
-
-def _tokenizer(config: Mapping[str, Any], workdir: Path | None, source: Any) -> Any:
-    """The tokenizer of the run in a directory, else one trained on the captions."""
-    if "tokenizer" not in config:
-        return None
-    from diffusion_audio.data.tokenizer import Tokenizer
-
-    captions = source.captions()
-    empty = sum(not caption for caption in captions)
-    if empty == len(captions):
-        raise UserError(
-            f"{source.name} has no captions, and text to audio learns from them: write "
-            f"them into a metadata.csv (columns file_name, caption); `data check` says "
-            "what is read of a folder"
-        )
-    if empty:
-        logging.warning(
-            "%d of %d captions of %s are empty", empty, len(captions), source.name
-        )
-    if workdir is None:
-        return Tokenizer.train(captions, **config["tokenizer"])
-    return read_tokenizer(workdir)
-
-
-def _require_kept(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Refuses to make anew what the saved steps of a run were trained with."""
-    needed = {
-        CONFIG: True,
-        TOKENIZER: "tokenizer" in config,
-        labels.LABELS: config["task"] == "classifier",
-    }
-    for name, wanted in needed.items():
-        if wanted and not (workdir / name).exists():
+def _require_used(data: DataConfig, task: Task, name: str) -> None:
+    """Refuses settings of the data that the task takes no notice of."""
+    for setting, what in OF_SOME_TASKS.items():
+        if getattr(data, setting) and setting not in task.uses:
             raise UserError(
-                f"{workdir} lacks {name}, which its saved steps were trained with; "
-                "restore it from a copy, or use another --workdir"
+                f"config.data.{setting} is {what}, but this is a {name} run: leave it "
+                "empty"
             )
 
 
+def _open(data: DataConfig, spec: AudioSpec, workdir: Path) -> tuple[Any, Any]:
+    """The clips to train and to evaluate on."""
+    from diffusion_audio.data.open import open_source, parse
+
+    kind, place = parse(data.source)
+    both = kind == "folder" and workdir.exists() and os.path.exists(place)
+    if both and workdir.samefile(place):
+        raise UserError(
+            f"{workdir} is the folder of the clips, which a run would write among; "
+            "give another --workdir"
+        )
+    source = open_source(data.source, data.train_split, spec.sample_rate)
+    return source, open_source(data.source, data.evaluation_split, spec.sample_rate)
+
+
 def _with_mels(
-    task: str, data: DataConfig, spec: AudioSpec, source: Any, held: Any
+    data: DataConfig, spec: AudioSpec, source: Any, held: Any
 ) -> tuple[Any, Any]:
     """Both splits with the saved mels of their clips."""
     from diffusion_audio.data.mel_pairs import pair
+    from diffusion_audio.data.mel_scale import check_scale
 
-    if task != "vocoder":
-        raise UserError(
-            f"config.data.mels is what a vocoder hears, but this is a {task} run: "
-            "leave it empty"
-        )
     source, held = pair(
         (source, held),
         os.path.expanduser(data.mels),

@@ -1,43 +1,48 @@
 """What the training loop knows of a thing that can be trained.
 
-A task is three functions on a state. The state is a dict of arrays, so that it
-is compiled, sharded, donated and saved without knowing what is inside:
+A task is functions on a state. The state is a dict of arrays, so that it is compiled,
+sharded, donated and saved without knowing what is inside:
 
 ``step``    int32, number of updates done
-``params``  what the optimiser changes
+``params``  what the optimiser changes, by part
 ``opt``     the optimiser's own state
 ``ema``     averaged copies of parameters (may be empty)
 ``frozen``  what the task needs but never changes (a trained VAE, the latent scale)
+
+and what else a task carries from step to step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 
-from diffusion_audio.aliases import Batch, Key, Metrics, Params
-
-State = dict[str, Any]
+from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
+from diffusion_audio.data.source import Clip, Source
+from diffusion_audio.runs.metric_log import Evaluation
 
 Mean = Callable[[Any], Any]
 """Averages a tree over devices; the identity where the compiler does it."""
 
 
-class Evaluation(NamedTuple):
-    """What a task shows of itself between training steps.
+class Data(NamedTuple):
+    """What a task is made for, beside its settings.
 
     Attributes:
-        metrics: scalars by name, on data that training does not see.
-        audio: waveforms float32 [N] by name, at the task's sample rate.
-        pictures: mel pictures float32 [T, F] by name.
+        train: the clips to learn from.
+        held: the clips to evaluate on.
+        kept: the extras of the run that goes on (`runs.extras`); None for a new one.
     """
 
-    metrics: dict[str, float]
-    audio: dict[str, np.ndarray]
-    pictures: dict[str, np.ndarray]
+    train: Source
+    held: Source
+    kept: Mapping[str, str] | None = None
+
+
+def no_inputs(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Nothing of what clips say."""
+    del clips
+    return {}
 
 
 class Task(NamedTuple):
@@ -46,19 +51,31 @@ class Task(NamedTuple):
     Attributes:
         init: ``init(key, batch, frozen) -> state``. The batch is a real one, for
             what is measured from data (the latent scale); ``frozen`` holds the
-            trained parts by name. Without it they are initialised at random,
-            which is for shapes only (`jax.eval_shape`).
+            trained parts by name. Without it they are initialised at random, which is
+            for shapes only (`jax.eval_shape`).
         step: ``step(state, batch, key, mean) -> (state, metrics)``, pure. The
             key is the root key: a step derives its randomness from it, from the
-            step number and from ``batch["index"]`` (see `randomness`).
+            step number and from ``batch["index"]`` (see `diffusion.noise`).
             Gradients and metrics go through ``mean``.
         evaluate: ``evaluate(state, batches, key) -> Evaluation``; draws what it
             needs from a finite iterator of batches.
+        inputs: what a batch holds of its clips beside their audio, [B, ...] by name.
+        extras: text files that belong to what is trained, by name (`runs.extras`).
+        components: loads the trained parts that ``init`` takes; those of the config's
+            group ``components`` where None.
+        encode: ``encode(frozen, audio [B, N])``, what may be computed once of each clip
+            and stand in batches as ``moments`` in place of the audio; None for nothing.
+        uses: settings of ``config.data`` that not every task uses.
     """
 
     init: Callable[..., State]
     step: Callable[[State, Batch, Key, Mean], tuple[State, Metrics]]
     evaluate: Callable[[State, Iterator[Batch], Key], Evaluation]
+    inputs: Callable[[Sequence[Clip]], dict[str, Any]] = no_inputs
+    extras: Mapping[str, str] = {}
+    components: Callable[[], Params] | None = None
+    encode: Callable[[Params, Array], Array] | None = None
+    uses: tuple[str, ...] = ()
 
 
 def new_state(
@@ -72,16 +89,3 @@ def new_state(
         "ema": ema if ema is not None else {},
         "frozen": frozen if frozen is not None else {},
     }
-
-
-def apply_gradients(
-    optimizer: optax.GradientTransformation, grads: Params, opt: Any, params: Params
-) -> tuple[Params, Any]:
-    """One update of the optimiser.
-
-    Returns:
-        The new parameters and the new optimiser state.
-    """
-    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
-        updates, opt = optimizer.update(grads, opt, params)
-    return optax.apply_updates(params, updates), opt

@@ -7,11 +7,11 @@ from functools import partial
 import jax.numpy as jnp
 
 from diffusion_audio.aliases import Array, Metrics
+from diffusion_audio.audio.mel import full_band
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import multi_resolution_stft
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.training.gan_losses import (
-    full_band,
     mel_loss,
     multiscale_mel_loss,
     soft_mel_loss,

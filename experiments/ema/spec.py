@@ -13,5 +13,5 @@ experiment = Experiment(
         "0.995, no warm-up": {"ema.warmup": False},
     },
     common={"train.steps": 600, "listen.prompts": ()},
-    components={"vae": "configs/vae.py:tones"},
+    components={"autoencoder": "configs/vae.py:tones"},
 )

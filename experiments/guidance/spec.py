@@ -20,5 +20,5 @@ experiment = Experiment(
         if (dropout, scale) != (0.1, 3.0)
     },
     common={"train.steps": 600, "listen.prompts": ()},
-    components={"vae": "configs/vae.py:tones"},
+    components={"autoencoder": "configs/vae.py:tones"},
 )

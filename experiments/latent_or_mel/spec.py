@@ -8,18 +8,18 @@ experiment = Experiment(
     baseline="latents",
     variants={
         "mel, patches of 8": {
-            "components.vae": "",
-            "patches.size": 8,
-            "unet.in_channels": 64,
-            "unet.out_channels": 64,
+            "components.autoencoder": "",
+            "autoencoder.size": 8,
+            "denoiser.in_channels": 64,
+            "denoiser.out_channels": 64,
         },
         "mel, patches of 16": {
-            "components.vae": "",
-            "patches.size": 16,
-            "unet.in_channels": 256,
-            "unet.out_channels": 256,
+            "components.autoencoder": "",
+            "autoencoder.size": 16,
+            "denoiser.in_channels": 256,
+            "denoiser.out_channels": 256,
         },
     },
     common={"train.steps": 600, "listen.prompts": ()},
-    components={"vae": "configs/vae.py:tones"},
+    components={"autoencoder": "configs/vae.py:tones"},
 )

@@ -25,5 +25,5 @@ experiment = Experiment(
         },
     },
     common={"train.steps": 600, "listen.prompts": ()},
-    components={"vae": "configs/vae.py:tones"},
+    components={"autoencoder": "configs/vae.py:tones"},
 )

@@ -23,10 +23,10 @@ experiment = Experiment(
     # Sampling starts where predicted noise still says something of the data.
     common={
         "train.steps": 600,
-        "sampling.solver": "ddim",
+        "sampling.solver.name": "ddim",
         "sampling.steps": 50,
         "sampling.spacing": "leading",
         "listen.prompts": (),
     },
-    components={"vae": "configs/vae.py:tones"},
+    components={"autoencoder": "configs/vae.py:tones"},
 )

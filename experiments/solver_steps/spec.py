@@ -7,13 +7,13 @@ FAST = ("ddim", "dpmpp_2m", "dpmpp_3m", "unipc")
 # of the data is left, and methods that divide by alpha or take its slope there lose
 # their way; they start a little later, as those who published them do.
 OTHERS = {
-    "ddpm, 25": {"solver": "ddpm", "steps": 25},
-    "euler, 25": {"solver": "euler", "steps": 25},
-    "euler_ancestral, 25": {"solver": "euler_ancestral", "steps": 25},
-    "dpmpp_2m_sde, 25": {"solver": "dpmpp_2m_sde", "steps": 25},
-    "pndm, 24, leading": {"solver": "pndm", "steps": 24, "spacing": "leading"},
-    "heun, 13, leading": {"solver": "heun", "steps": 13, "spacing": "leading"},
-    "heun, 13, trailing": {"solver": "heun", "steps": 13},
+    "ddpm, 25": {"solver.name": "ddpm", "steps": 25},
+    "euler, 25": {"solver.name": "euler", "steps": 25},
+    "euler_ancestral, 25": {"solver.name": "euler_ancestral", "steps": 25},
+    "dpmpp_2m_sde, 25": {"solver.name": "dpmpp_2m_sde", "steps": 25},
+    "pndm, 24, leading": {"solver.name": "pndm", "steps": 24, "spacing": "leading"},
+    "heun, 13, leading": {"solver.name": "heun", "steps": 13, "spacing": "leading"},
+    "heun, 13, trailing": {"solver.name": "heun", "steps": 13},
 }
 
 experiment = Experiment(
@@ -21,7 +21,7 @@ experiment = Experiment(
     base="configs/diffusion.py:tones",
     baseline="ddim, 200",
     variants={
-        f"{solver}, {steps}": {"sampling.solver": solver, "sampling.steps": steps}
+        f"{solver}, {steps}": {"sampling.solver.name": solver, "sampling.steps": steps}
         for steps in (3, 5, 10, 25)
         for solver in FAST
     }
@@ -30,11 +30,11 @@ experiment = Experiment(
         for name, changes in OTHERS.items()
     },
     common={
-        "sampling.solver": "ddim",
+        "sampling.solver.name": "ddim",
         "sampling.steps": 200,
         "sampling.spacing": "trailing",
         "listen.prompts": (),
     },
-    components={"vae": "configs/vae.py:tones"},
+    components={"autoencoder": "configs/vae.py:tones"},
     examples=4,
 )

@@ -1,7 +1,7 @@
 """HiFi-GAN taken apart: its losses and discriminators, and what came after it."""
 
+from diffusion_audio.recipe import load
 from diffusion_audio.study.spec import Experiment, Published
-from diffusion_audio.training.recipe import load
 
 PAPER = "Kong et al. 2020, table 2 (V3, 500k steps, LJSpeech)"
 JUDGES = load("configs/vocoder.py:tones").discriminators.to_dict()
@@ -15,8 +15,8 @@ experiment = Experiment(
         "no MPD": {"discriminators": {"msd": JUDGES["msd"]}},
         "no MSD": {"discriminators": {"mpd": JUDGES["mpd"]}},
         "no MRF": {
-            "generator.resblock_kernels": (7,),
-            "generator.dilations": ((1, 3),),
+            "vocoder.resblock_kernels": (7,),
+            "vocoder.dilations": ((1, 3),),
         },
         "no feature matching": {"loss.features": 0.0},
         "no mel loss": {"loss.mel": 0.0},
@@ -25,11 +25,11 @@ experiment = Experiment(
         "multi-scale mel": {"loss.mel_distance": "multiscale", "loss.mel": 15.0},
         "STFT loss beside mel": {"loss.stft": 15.0},
         "STFT judge for MSD": {"discriminators": MODERN},
-        "Snake": {"generator.activation": "snakebeta", "generator.antialias": True},
+        "Snake": {"vocoder.activation": "snakebeta", "vocoder.antialias": True},
         "iSTFT head": {
-            "generator.rates": (16, 4),
-            "generator.kernels": (32, 8),
-            "generator.istft_n_fft": 16,
+            "vocoder.rates": (16, 4),
+            "vocoder.kernels": (32, 8),
+            "vocoder.istft_n_fft": 16,
         },
     },
     metrics={

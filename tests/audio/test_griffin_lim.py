@@ -161,6 +161,8 @@ def test_shapes_iterations_and_keys():
     for ref, first, last in zip(wave, start, made, strict=True):
         assert convergence(TONES, ref, last) < 0.7 * convergence(TONES, ref, first)
     np.testing.assert_array_equal(made, griffin_lim(TONES, mel, key))
+    other = griffin_lim(TONES, mel, jax.random.key(2), 0)
+    assert np.abs(other - start).max() > 0.01
     # A clip depends neither on its batch nor on its place there.
     alone = griffin_lim(TONES, mel[1:], key, 0)
     np.testing.assert_allclose(alone, start[1:], atol=1e-4)

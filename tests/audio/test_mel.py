@@ -1,6 +1,4 @@
 import dataclasses
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +20,11 @@ from diffusion_audio.errors import UserError
 ODD = AudioSpec(
     sample_rate=11025, n_fft=400, win_length=301, hop_length=110, n_mels=20,
     fmin=60, fmax=5000, mel_scale="htk", mel_norm="none", log="log10", floor=1e-4,
+    power_eps=1e-4,
 )  # fmt: skip
 SPECS = PRESETS | {"odd": ODD}
+# Compiled once for a spec: operation by operation the compiler starts ten times.
+compiled = jax.jit(log_mel, static_argnums=0)
 
 
 def recording(rate):
@@ -73,7 +74,7 @@ def librosa_log_mel(spec, wave):
 def test_equals_librosa(name, framing):
     spec = dataclasses.replace(SPECS[name], framing=framing)
     wave = recording(spec.sample_rate)
-    mel = log_mel(spec, wave)
+    mel = compiled(spec, wave)
     assert mel.shape == (spec.frames(len(wave)), spec.n_mels)
     assert mel.dtype == jnp.float32
     np.testing.assert_allclose(mel, librosa_log_mel(spec, wave), atol=1e-4, rtol=0)
@@ -87,9 +88,9 @@ def test_equals_librosa_over_100_db(name, framing):
     wave = tone(spec.sample_rate)
     expected = librosa_log_mel(spec, wave)
     with jax.enable_x64(True):
-        exact = log_mel(spec, wave.astype(np.float64))
+        exact = compiled(spec, wave.astype(np.float64))
         np.testing.assert_allclose(exact, expected, atol=1e-9, rtol=0)
-    rounded = np.asarray(log_mel(spec, wave))
+    rounded = np.asarray(compiled(spec, wave))
     decade = np.log(10) if spec.log == "ln" else 1
     loud = expected > expected.max(1, keepdims=True) - 3 * decade
     np.testing.assert_allclose(rounded[loud], expected[loud], atol=1e-4, rtol=0)
@@ -128,7 +129,7 @@ def test_batch_is_the_clips():
 @pytest.mark.parametrize("length", [5, 8, 12, 3])
 @pytest.mark.parametrize("hop", [1, 3, 4])
 def test_frames_are_sliding_windows(length, hop):
-    wave = jnp.arange(2 * 41).reshape(2, 41)
+    wave = np.arange(2 * 41).reshape(2, 41)
     expected = np.lib.stride_tricks.sliding_window_view(wave, length, 1)[:, ::hop]
     np.testing.assert_array_equal(frame(wave, length, hop), expected)
 
@@ -136,15 +137,16 @@ def test_frames_are_sliding_windows(length, hop):
 def test_gradient():
     # power_eps 0: the square root of an exact zero is the trap.
     spec = dataclasses.replace(PRESETS["audioldm_16k"], n_mels=16, floor=1e-3)
-    key = jax.random.key(0)
 
+    @jax.jit
     def loss(wave):
         return jnp.square(log_mel(spec, wave)).mean()
 
-    silent = jax.grad(loss)(jnp.zeros((1, 2000)))
-    np.testing.assert_array_equal(silent, 0)
-    half = 0.3 * jax.random.normal(key, (1, 4000)).at[:, 2000:].set(0)
-    gradient = jax.grad(loss)(half)
+    half = np.random.default_rng(0).normal(0, 0.3, (1, 4000)).astype(np.float32)
+    half[:, 2000:] = 0
+    slope_at = jax.jit(jax.grad(loss))
+    np.testing.assert_array_equal(slope_at(0 * half), 0)
+    gradient = slope_at(half)
     assert np.isfinite(gradient).all()
     with jax.enable_x64(True):
         wave = np.asarray(half, np.float64)
@@ -187,12 +189,3 @@ def test_bad_waves_and_bands():
     crowded = dataclasses.replace(spec, n_fft=512, win_length=512, n_mels=160)
     with pytest.raises(UserError, match="mel bands hold no Fourier bin"):
         log_mel(crowded, np.zeros(4096))
-
-
-def test_training_machines_need_no_audio_libraries():
-    code = (
-        "import sys, diffusion_audio.audio.mel, diffusion_audio.audio.griffin_lim,"
-        " diffusion_audio.evaluation.metrics\n"
-        "assert not {'librosa', 'soundfile', 'soxr', 'scipy'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -45,15 +45,17 @@ def parse(*argv):
 def test_options_that_are_off_in_a_recipe_can_be_turned_on():
     recipe = Path(__file__).parents[2] / "configs" / "diffusion.py"
     wanted = {
-        "eta": 0.5,
-        "churn": 1.0,
-        "variance": "beta",
-        "order": 3,
+        "solver.eta": 0.5,
+        "solver.churn": 1.0,
+        "solver.variance": "beta",
+        "solver.order": 3,
         "guidance_interval": (0.2, 5.0),
     }
     words = [f"--config.sampling.{key}={value}" for key, value in wanted.items()]
     _, values = parse(f"--config={recipe}:tones", *words)
-    assert {key: values.sampling[key] for key in wanted} == wanted
+    sampling = dict(values.sampling.solver) | values.sampling.to_dict()
+    found = {key: sampling[key.removeprefix("solver.")] for key in wanted}
+    assert found == wanted
 
 
 def test_a_file_of_ones_own_may_build_on_ours(tmp_path, monkeypatch):

@@ -191,7 +191,9 @@ def test_evaluate_replaces_no_file_of_another(call, tmp_path, capsys, name):
     calls = call(evaluate, "write_report", tmp_path / "out" / "report.html")
     (tmp_path / "run").mkdir()
     (tmp_path / "out").mkdir()
-    (tmp_path / "run" / "config.json").write_text('{"task": "diffusion", "audio": {}}')
+    (tmp_path / "run" / "config.json").write_text(
+        '{"task": "diffusion", "audio": {"sample_rate": 1}}'
+    )
     (tmp_path / "out" / name).write_text("mine")
     words = ["evaluate", f"--model={tmp_path / 'run'}"]
     assert main([*words, f"--out={tmp_path / 'out'}"]) == 2

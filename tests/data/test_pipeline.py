@@ -7,11 +7,9 @@ import pytest
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data import pipeline
 from diffusion_audio.data.source import Clip, fit
-from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.errors import UserError
 
 N = 16
-LABELS = {"kind": ("even", "odd"), "third": ("yes", "no")}
 
 
 class Numbers:
@@ -75,20 +73,21 @@ def clips_of(batches: list[dict[str, np.ndarray]]) -> list[int]:
 
 
 def test_shapes_types_and_what_is_asked_for() -> None:
-    tokenizer = Tokenizer.train(["clip 1"], size=300, max_tokens=6)
-    batch = next(make(tokenizer=tokenizer, labels=LABELS))
+    def inputs(clips: list[Clip]) -> dict[str, np.ndarray]:
+        odd = [clip["attributes"]["kind"] == "odd" for clip in clips]
+        said = [int(clip["caption"].removeprefix("clip ")) for clip in clips]
+        return {"odd": np.array(odd), "said": np.array(said, np.int32)}
+
+    batch = next(make(inputs=inputs))
     assert {k: (v.shape, v.dtype.name) for k, v in batch.items()} == {
         "audio": ((4, N), "float32"),
         "index": ((4,), "int32"),
-        "tokens": ((4, 6), "int32"),
-        "labels": ((4, 2), "int32"),
+        "odd": ((4,), "bool"),
+        "said": ((4,), "int32"),
     }
     clips = clips_of([batch])
-    np.testing.assert_array_equal(batch["labels"][:, 0], np.array(clips) % 2)
-    np.testing.assert_array_equal(batch["labels"][:, 1], -1)
-    np.testing.assert_array_equal(
-        batch["tokens"], tokenizer.encode([f"clip {i}" for i in clips])
-    )
+    np.testing.assert_array_equal(batch["said"], clips)
+    np.testing.assert_array_equal(batch["odd"], np.array(clips) % 2 == 1)
     assert set(next(make())) == {"audio", "index"}
 
 
@@ -219,12 +218,6 @@ def test_a_mistake_that_is_not_a_bad_file_is_not_skipped() -> None:
 def test_sizes_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make(**changes)
-
-
-def test_an_unknown_label_is_named() -> None:
-    labels = {"kind": ("even", "prime")}
-    with pytest.raises(UserError, match="kind 'odd', which is not among"):
-        next(make(labels=labels))
 
 
 @pytest.mark.parametrize(

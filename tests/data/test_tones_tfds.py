@@ -102,7 +102,8 @@ def test_preparing_and_training_look_where_tfds_is_told_to(tmp_path: Path) -> No
     program = """
 from diffusion_audio.data import tones
 from diffusion_audio.data.open import open_source, prepare
-tones.SPLITS = {"train": 1, "validation": 1, "held_out": 1}
+plan = tones.plan
+tones.plan = lambda split: plan(split)[:2]
 prepare("tones")
 print(len(open_source("tones", "held_out")))
 """
@@ -110,5 +111,5 @@ print(len(open_source("tones", "held_out")))
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True
     )
-    assert done.stdout == "24\n", done.stderr
+    assert done.stdout == "2\n", done.stderr
     assert (tmp_path / "tones").is_dir()

@@ -122,3 +122,15 @@ def test_keeping_needs_a_mask_that_fits():
     grid = log_grid(4)
     with pytest.raises(UserError, match="as many axes"):
         keeping(ddpm(grid), grid, jnp.zeros((4, 2)), jnp.zeros(2))
+
+
+def test_the_known_part_is_put_back_with_noise_of_its_own():
+    grid, known = log_grid(4), jnp.full((3, 2), 9.0)
+    keys = example_keys(KEY, jnp.arange(3))
+    solver = ddpm(grid)
+    held = keeping(solver, grid, known, jnp.ones((1, 2)))
+    x = normal(5, 3)
+    got, _ = held.step(gaussian(), x, solver.init(x), jnp.int32(1), keys)
+    eps = (got - grid.alpha[2] * known) / grid.sigma[2]
+    assert np.abs(eps - example_noise(keys, (2,))).min() > 1e-3
+    assert np.abs(eps).max() < 4

@@ -79,6 +79,7 @@ def test_ode_likelihood_within_its_error_bar(process, prediction):
     z = np.asarray(error / (found.trace_error + found.step_error + 1e-3))
     assert np.mean(np.abs(z) < stats.t(15).ppf(0.975)) > 0.85
     assert np.abs(z).max() < 6
+    assert np.sqrt(np.mean(z**2)) > 0.5  # nor is the error bar too long
     assert found.step_error.max() < 0.1
     assert 0 < found.trace_error.mean() < 0.3
     assert np.abs(error.mean()) < 0.05
@@ -120,3 +121,12 @@ def test_bound_is_above_the_exact_nll_and_close():
 def test_impossible_paths(options):
     with pytest.raises(UserError, match="an even number of steps and one probe"):
         ode_likelihood(lambda x, t: x, CHAIN, jnp.zeros((1, 2)), KEY, **options)
+
+
+def test_each_term_of_the_bound_has_noise_of_its_own():
+    """A network that says 0 of pure noise is as far off as that noise is long."""
+    chain = make_schedule("linear", 20)
+    x0 = jnp.zeros((2, 3))
+    found = variational_bound(lambda x, t: 0 * x, chain, x0, KEY)
+    lengths = found.terms[1:, 0] / found.terms[1:, 1]
+    assert np.log(lengths).std() > 0.3

@@ -7,9 +7,16 @@ import pytest
 
 from diffusion_audio.diffusion import reverse
 from diffusion_audio.diffusion.flow import RectifiedFlow
-from diffusion_audio.diffusion.loss import Objective, diffusion_loss, epsilon_loss
+from diffusion_audio.diffusion.loss import (
+    Objective,
+    averaged,
+    diffusion_loss,
+    epsilon_loss,
+    example_losses,
+)
 from diffusion_audio.diffusion.process import q_sample
 from diffusion_audio.diffusion.schedule import make_schedule
+from diffusion_audio.diffusion.weighting import make_weighting
 from diffusion_audio.errors import UserError
 
 S = make_schedule("linear", 100, beta_end=0.2)
@@ -191,3 +198,30 @@ def test_objectives_that_cannot_be():
     x = jnp.zeros((2, 3))
     with pytest.raises(UserError, match="twice the channels of the data, got 3"):
         diffusion_loss(lambda *a: x, {}, S, x, jnp.zeros(2, int), x, None, odd)
+
+
+def test_the_loss_of_a_flow_by_hand():
+    """Weighted, by what the paper weighs; the network is told thousandths."""
+    _, x0, _, eps, _ = in_jax(inputs())
+    t, flow = jnp.linspace(0.2, 0.8, B), RectifiedFlow()
+    objective = Objective("velocity", make_weighting("min_snr", gamma=1.5))
+
+    def network(params, xt, time, cond):
+        np.testing.assert_allclose(time, 1000 * t, rtol=1e-6)
+        return xt + cond[:, None]
+
+    losses = example_losses(network, {}, flow, x0, t, eps, 2 * t, objective)
+    u = np.asarray(t, np.float64)[:, None]
+    error = eps - x0 - ((1 - u) * x0 + u * eps + 2 * u)
+    # x_0 = x_t - t velocity, so an error of the velocity is t times one of x_0.
+    weight = np.minimum(((1 - u) / u) ** 2, 1.5) * u**2
+    expected = (weight * np.square(error)).mean(1)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+def test_weights_of_the_examples_count_in_the_mean():
+    losses, share = jnp.array([1.0, 2.0, 4.0]), jnp.array([0.1, 0.1, 0.9])
+    loss, metrics = averaged(losses, share, jnp.array([3.0, 0.5, 2.0]))
+    np.testing.assert_allclose(loss, (3 + 1 + 8) / 3)
+    np.testing.assert_allclose(metrics["loss_t1"], 4 * (3 + 1) / 3)
+    np.testing.assert_allclose(metrics["loss_t4"], 4 * 8 / 3)

@@ -80,11 +80,12 @@ def test_sigmoid_follows_the_paper():
     np.testing.assert_allclose(s.alpha_bars[:-1], gamma, rtol=1e-9)
 
 
-def test_karras_follows_the_paper():
+@pytest.mark.parametrize("rho", [7.0, 3.0])
+def test_karras_follows_the_paper(rho):
     # Karras et al. 2022, eq. 5, whose indices run from noise to data.
-    s, i = make_schedule("karras", 18), np.arange(18)
-    ends = 80 ** (1 / 7), 0.002 ** (1 / 7)
-    sigmas = (ends[0] + i / 17 * (ends[1] - ends[0])) ** 7
+    s, i = make_schedule("karras", 18, rho=rho), np.arange(18)
+    ends = 80 ** (1 / rho), 0.002 ** (1 / rho)
+    sigmas = (ends[0] + i / 17 * (ends[1] - ends[0])) ** rho
     ratio = np.sqrt((1 - s.alpha_bars) / s.alpha_bars)
     np.testing.assert_allclose(ratio[::-1], sigmas, rtol=1e-9)
 
@@ -123,6 +124,9 @@ def test_continuous_time(name, zero):
     between = s.log_snr(jnp.array([41.25]))
     ends = s.log_snr(jnp.array([41, 42]))
     np.testing.assert_allclose(between, ends @ np.array([0.75, 0.25]), rtol=1e-5)
+    level = jnp.array([41.25])
+    ratio = s.alpha(level) / s.sigma(level)
+    np.testing.assert_allclose(2 * np.log(ratio), between, rtol=1e-4, atol=1e-5)
     t = np.linspace(0, 99, 334)
     log_snr = s.log_snr(jnp.asarray(t, jnp.float32))
     np.testing.assert_allclose(s.time_of(np.asarray(log_snr)), t, atol=2e-3)

@@ -11,7 +11,7 @@ import scipy.stats
 
 from diffusion_audio.diffusion.editing import inverse
 from diffusion_audio.diffusion.flow import RectifiedFlow
-from diffusion_audio.diffusion.grid import Grid, make_grid
+from diffusion_audio.diffusion.grid import Grid, make_grid, tail
 from diffusion_audio.diffusion.noise import example_keys, example_noise
 from diffusion_audio.diffusion.prediction import PREDICTIONS, target
 from diffusion_audio.diffusion.sampling import sample
@@ -20,6 +20,7 @@ from diffusion_audio.diffusion.solvers import (
     SOLVERS,
     ddim,
     ddpm,
+    dpmpp_2m,
     euler,
     euler_ancestral,
     heun,
@@ -156,6 +157,15 @@ def test_the_same_in_every_frame_and_for_every_prediction(name):
         np.testing.assert_allclose(other, results[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n", "same"), [(14, True), (15, False)])
+def test_under_fifteen_steps_the_last_of_dpm_solver_is_of_first_order(n, same):
+    """Which is DDIM's, on the way to a level that still has noise."""
+    grid = log_grid(n)
+    states = sample(dpmpp_2m(grid), gaussian(), normal(0, 3), KEY, trajectory=True)
+    last = walk(ddim(tail(grid, 1)), gaussian(), states[-2])
+    assert np.allclose(last, states[-1], rtol=1e-4, atol=1e-5) == same
+
+
 def test_noise_of_eta_one_is_beta_tilde():
     solver = ddim(make_grid(S, 1000), eta=1.0)
     alpha_bar = S.alpha_bars
@@ -218,6 +228,16 @@ def test_clip_bounds_the_predicted_data(name):
     assert np.abs(clipped).max() <= 0.5 + 1e-6
 
 
+def test_noise_is_what_the_clipped_data_leave_of_the_state():
+    grid = make_grid(S, 2, spacing="trailing")
+    x = normal(0, 8)
+    solver = ddim(grid, "x0", clip=0.5)
+    got, _ = solver.step(lambda x, t: x, x, solver.init(x), jnp.int32(0), KEY)
+    x0 = np.clip(x, -0.5, 0.5)
+    eps = (x - grid.alpha[0] * x0) / grid.sigma[0]
+    np.testing.assert_allclose(got, grid.alpha[1] * x0 + grid.sigma[1] * eps, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -241,11 +261,12 @@ def test_denoiser_sees_the_timesteps(name, expected):
     assert seen == [[t, t] for t in expected]
 
 
-def test_churn_raises_the_noise_that_the_network_is_asked_at():
+@pytest.mark.parametrize(("make", "last"), [(euler, 3), (heun, 6)])
+def test_churn_raises_the_noise_that_the_network_is_asked_at(make, last):
     """EDM, algorithm 2: with a denoiser of no noise at all x_hat is all there is."""
     grid = log_grid(4)
     factor = 1 + 0.4 / 4
-    solver = euler(grid, churn=0.4, churn_range=(1.0, np.inf), churn_noise=2.0)
+    solver = make(grid, churn=0.4, churn_range=(1.0, np.inf), churn_noise=2.0)
     keys, x = example_keys(KEY, jnp.arange(3)), normal(0, 3)
     asked = []
 
@@ -253,7 +274,7 @@ def test_churn_raises_the_noise_that_the_network_is_asked_at():
         asked.append((x, t))
         return jnp.zeros_like(x)
 
-    for i in (0, 3):
+    for i in (0, last):
         solver.step(denoise, x, solver.init(x), jnp.int32(i), keys)
     (lifted, t), (same, t_last) = asked
     np.testing.assert_allclose(t, np.log(factor * 20.0), rtol=1e-6)

@@ -98,6 +98,8 @@ def test_importance_keeps_a_running_mean():
     np.testing.assert_allclose(state["square"], [(1 + 4 + 9 + 16) / 4, 0])
     state = times.update(state, times.observe(u, jnp.array([10.0, 0.0])))
     np.testing.assert_allclose(state["square"], [(4 * 7.5 + 100) / 5, 0])
+    state = times.update(state, times.observe(u, jnp.array([10.0, 0.0])))
+    np.testing.assert_allclose(state["square"], [(4 * 26 + 100) / 5, 0])
     # A bin that a batch does not touch stays as it is.
     after = times.update(state, times.observe(jnp.array([0.9, 0.8]), jnp.ones(2)))
     np.testing.assert_allclose(after["square"][0], state["square"][0])
@@ -116,3 +118,9 @@ def test_importance_keeps_a_running_mean():
 def test_impossible_times(options, message):
     with pytest.raises(UserError, match=message):
         make_times(batch_size=4, **options)
+
+
+def test_no_draw_comes_nearer_to_the_ends():
+    u, _ = draw("logit_normal", size=64, scale=1000.0)
+    assert u.min() == jnp.float32(EDGE)
+    assert u.max() == jnp.float32(1 - EDGE)

@@ -89,3 +89,16 @@ def test_finite_at_pure_noise(name):
 def test_impossible_weightings(options, message):
     with pytest.raises(UserError, match=message):
         make_weighting(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"name": "p2", "k": 2.0, "gamma": 0.5}, (2 + SNR) ** -0.5),
+        ({"name": "p2", "k": 2.0}, 1 / (2 + SNR)),
+        ({"name": "sigmoid", "bias": 1.5}, 1 / (1 + SNR * np.exp(-1.5))),
+    ],
+)
+def test_options_are_taken(options, expected):
+    weight = loss_weight(make_weighting(**options), "epsilon", *PRESERVING)
+    np.testing.assert_allclose(weight, expected, rtol=1e-5)

@@ -105,3 +105,12 @@ def test_what_has_no_distance_is_refused(a, b, message):
 def test_extrapolation_needs_clips():
     with pytest.raises(UserError, match="16 clips"):
         frechet_extrapolated(np.zeros((20, 2)), np.zeros((15, 2)))
+
+
+def test_extrapolation_draws_so_many_subsets_by_its_seed():
+    rng = np.random.default_rng(5)
+    reference, made = rng.normal(size=(60, 3)), rng.normal(size=(40, 3))
+    first = frechet_extrapolated(reference, made, points=4, seed=1)
+    assert first == frechet_extrapolated(reference, made, points=4, seed=1)
+    assert first != frechet_extrapolated(reference, made, points=4, seed=2)
+    assert first != frechet_extrapolated(reference, made, points=5, seed=1)

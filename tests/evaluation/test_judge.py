@@ -75,15 +75,18 @@ def test_the_number_of_classes_must_be_that_of_the_values(trained, tmp_path):
 def test_labels_that_do_not_fit_the_run(trained, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(trained / "run", copy)
-    path = copy / "labels.json"
+    path = copy / "extras" / "labels.json"
     labels = json.loads(path.read_text())
     for changed, message in (
-        ({"pitch": ["low", "mid"]}, "is of the attributes pitch, but"),
+        (
+            {"pitch": ["low", "mid"]},
+            rf"labels\.json of {copy} is of the attributes pitch",
+        ),
         (labels | {"pitch": ["low", "mid", "high"]}, "3 of pitch, 2 of loudness"),
     ):
         path.write_text(json.dumps(changed))
         with pytest.raises(UserError, match=message):
             load_judge(copy, SPEC)
     path.unlink()
-    with pytest.raises(UserError, match=r"lacks labels.json"):
+    with pytest.raises(UserError, match=r"run lacks extras/labels\.json"):
         load_judge(copy, SPEC)

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import librosa
@@ -106,6 +108,11 @@ def test_log_spectral_distance_equals_the_definition(pair):
     np.testing.assert_allclose(
         log_spectral_distance(noise, noise * 10, RATE), [2], rtol=1e-6
     )
+    # Silence is eps of magnitude, not of power: 24 decades below a power of one.
+    levels = np.log10(power(noise[0], 743, 160, 743)) + 24
+    expected = np.sqrt((levels**2).mean(0)).mean()
+    value = log_spectral_distance(noise, 0 * noise, RATE)
+    np.testing.assert_allclose(value, [expected], rtol=1e-9)
 
 
 def test_si_sdr_of_known_noise():
@@ -184,3 +191,20 @@ def test_band_errors_find_the_band():
     half = band_errors(noise, noise / 2, RATE)[0]
     np.testing.assert_allclose(half, 20 * np.log10(2), atol=0.3)
     assert band_errors(noise, noise, RATE).max() == 0
+
+
+def test_band_errors_equal_the_definition(pair):
+    """Of librosa's spectra, in windows of 46 ms: 743 samples, a quarter of it apart."""
+    floor = 1e-4 * 743 / 4
+    real, made = (
+        np.stack([np.sqrt(power(wave, 743, 185, 743)) for wave in waves]) + floor
+        for waves in pair
+    )  # [B, F, T]
+    error = np.abs(20 * np.log10(made / real))
+    hertz = np.arange(error.shape[1]) * RATE / 743
+    edges = [0, 500, 1000, 2000, 4000, 8000]
+    expected = [
+        error[:, (hertz >= low) & (hertz < high)].mean((1, 2))
+        for low, high in itertools.pairwise(edges)
+    ]
+    np.testing.assert_allclose(band_errors(*pair, RATE).T, expected, rtol=1e-3)

@@ -19,6 +19,8 @@ def test_kl_of_certain_answers_is_finite():
     sure = np.eye(3)
     np.testing.assert_allclose(kl_divergence(sure, sure), 0.0, atol=1e-5)
     np.testing.assert_allclose(kl_divergence(sure[:1], sure[1:2]), np.log(1e6))
+    even = np.full((1, 2), 0.5)  # eps is added to what is divided by, and nowhere else
+    np.testing.assert_allclose(kl_divergence(even, even), -np.log1p(2e-6), rtol=1e-6)
 
 
 def test_inception_score_reaches_its_bounds():
@@ -49,3 +51,15 @@ def test_pairs_and_splits_must_fit():
         kl_divergence(np.eye(3), np.eye(3)[:2])
     with pytest.raises(UserError, match="empty"):
         inception_score(np.eye(3), splits=4)
+
+
+def test_splits_are_shuffled_by_the_seed_and_each_has_its_own_marginal():
+    p = softmax(2 * np.random.default_rng(1).normal(size=(12, 4)), axis=-1)
+    parts = p[np.random.default_rng(7).permutation(12)].reshape(3, 4, 4)
+    scores = [
+        np.exp(entropy(part, part.mean(0)[None], axis=1).mean()) for part in parts
+    ]
+    got = inception_score(p, splits=3, seed=7)
+    assert got.value == pytest.approx(np.mean(scores))
+    assert got.std == pytest.approx(np.std(scores))
+    assert got.value != inception_score(p, splits=3, seed=8).value

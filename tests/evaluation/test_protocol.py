@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.protocol import Protocol, array_hash
+from diffusion_audio.evaluation.protocol import Protocol, array_hash, text_hash
 
 PROTOCOL = Protocol(
     metric="frechet",
@@ -60,3 +60,8 @@ def test_arrays_of_equal_bytes_differ():
     zeros = np.zeros(4, np.float32)
     assert array_hash(zeros) != array_hash(zeros.reshape(2, 2))
     assert array_hash(zeros) != array_hash(zeros.view(np.int32))
+
+
+def test_the_order_of_prompts_is_part_of_them():
+    assert text_hash(["a", "b"]) == text_hash(["a", "b"])
+    assert text_hash(["a", "b"]) != text_hash(["b", "a"])

@@ -14,7 +14,7 @@ import soundfile
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import files
 from diffusion_audio.generation.files import generate
-from diffusion_audio.training.sampler import SamplingConfig
+from diffusion_audio.systems.sampler import SamplingConfig
 
 
 class Silent:
@@ -35,7 +35,7 @@ def model(tmp_path, monkeypatch):
     """A run, whose sounds are their position as a constant."""
     path = tmp_path / "model"
     path.mkdir()
-    config = {"task": "diffusion", "audio": {}}
+    config = {"task": "diffusion", "audio": {"sample_rate": 8000}}
     config["components"] = {"vocoder": {"run": "v"}}
     (path / "config.json").write_text(json.dumps(config))
 
@@ -47,7 +47,7 @@ def model(tmp_path, monkeypatch):
     sampling = dataclasses.replace(SamplingConfig(), steps=3)
     pipeline = SimpleNamespace(
         batches=batches,
-        model=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
+        system=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
         drawing=lambda *changes: sampling,
         seconds=1.0,
         step=7,

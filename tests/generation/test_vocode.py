@@ -10,7 +10,10 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.mel_range import log_floor
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.generation.vocode import load_vocoder, resynthesize
+from diffusion_audio.generation.vocode import (
+    load_voice,
+    resynthesize,
+)
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.pretrained import folder
 from tests.networks import random_params
@@ -34,9 +37,9 @@ LENGTHS = (999, 4001, 40)  # the last is shorter than a window
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights")
     params = random_params(build_hifigan(CFG))
-    generator = dataclasses.asdict(CFG)
-    config = {"task": "vocoder", "audio": SPEC.to_dict(), "generator": generator}
-    folder.write(path, config, {"generator": params})
+    vocoder = {"name": "hifigan", **dataclasses.asdict(CFG)}
+    config = {"task": "vocoder", "audio": SPEC.to_dict(), "vocoder": vocoder}
+    folder.write(path, config, {"vocoder": params})
     return path, params
 
 
@@ -48,7 +51,7 @@ def clips():
 
 def test_windows_of_many_clips_are_each_clip_at_once(weights, clips):
     path, params = weights
-    vocoder = load_vocoder(path)
+    vocoder = load_voice(path)
     blocks = ((i, np.array_split(clip, 5)) for i, clip in enumerate(clips))
     made = {
         i: np.concatenate(list(waves))
@@ -65,7 +68,7 @@ def test_windows_of_many_clips_are_each_clip_at_once(weights, clips):
 
 def test_windows_of_mels_are_the_mel_at_once(weights, clips):
     path, params = weights
-    vocoder = load_vocoder(path)
+    vocoder = load_voice(path)
     rng = np.random.default_rng(1)
     mels = [rng.normal(-4, 2, (n, 5)).astype(np.float32) for n in (300, 7, 131)]
     mixed = {"a": mels[0], "wave": clips[0], "b": mels[1], "c": mels[2]}
@@ -86,6 +89,8 @@ def test_windows_of_mels_are_the_mel_at_once(weights, clips):
 
 
 def test_a_run_of_another_task_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"task": "vae", "audio": {}}')
+    (tmp_path / "config.json").write_text(
+        '{"task": "vae", "audio": {"sample_rate": 8000}}'
+    )
     with pytest.raises(UserError, match="of task 'vae'; give a vocoder's run"):
-        load_vocoder(tmp_path)
+        load_voice(tmp_path)

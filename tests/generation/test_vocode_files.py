@@ -11,7 +11,7 @@ from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import vocode_files
-from diffusion_audio.generation.vocode import load_vocoder
+from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.generation.vocode_files import vocode
 from tests.generation.test_vocode import LENGTHS, SPEC, clips, weights
 
@@ -33,13 +33,13 @@ def folder(tmp_path, clips, monkeypatch):
 @pytest.fixture(scope="module")
 def vocoder(weights):
     """Loaded once: what it compiles serves all tests, as their windows are alike."""
-    return load_vocoder(weights[0])
+    return load_voice(weights[0])
 
 
 @pytest.fixture
 def run(vocoder, weights, capsysbinary, monkeypatch):
     """Runs the verb; gives its exit code, and what it printed and said by line."""
-    monkeypatch.setattr(vocode_files, "load_vocoder", lambda model: vocoder)
+    monkeypatch.setattr(vocode_files, "load_voice", lambda model: vocoder)
 
     def call(*words):
         options = (f"--model={weights[0]}", "--seconds=0.05")

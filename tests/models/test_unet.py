@@ -64,9 +64,14 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     ("cfg", "expected"),
     [
-        pytest.param(audioldm(128, contexts=(None, 768, 1024)), 346.94, id="audioldm2"),
         pytest.param(audioldm(128, vector_dim=512), 185.04, id="audioldm-s"),
-        pytest.param(SD15, 859.52, id="sd-1.5"),
+        pytest.param(SD15, 859.52, id="sd-1.5", marks=slow),
+        pytest.param(
+            audioldm(128, contexts=(None, 768, 1024)),
+            346.94,
+            id="audioldm2",
+            marks=slow,
+        ),
         pytest.param(
             audioldm(128, contexts=(None, 1024)), 265.53, id="16k-t5", marks=slow
         ),
@@ -92,7 +97,7 @@ def test_published_parameter_counts_in_millions(cfg, expected):
     assert round(total / 1e6, 2) == expected
 
 
-@pytest.mark.parametrize("size", [(6, 4), (7, 5), (1, 1), (9, 2)])
+@pytest.mark.parametrize("size", [(7, 5), (1, 2)])
 def test_any_height_and_width_come_back(size):
     net = build_unet(
         tiny(channels=(4, 8, 8), attention=(False, True, False), heads=(1, 2, 2))

@@ -18,3 +18,9 @@ def test_integers_and_floats_agree_and_halves_lie_between():
     whole = timestep_embedding(jnp.asarray([4]), 8)
     np.testing.assert_array_equal(whole, timestep_embedding(jnp.asarray([4.0]), 8))
     assert not np.allclose(whole, timestep_embedding(jnp.asarray([4.5]), 8))
+
+
+def test_the_longest_period_is_an_option():
+    got = timestep_embedding(jnp.asarray([3.0]), 4, max_period=100.0)
+    expected = [np.cos(3.0), np.cos(0.3), np.sin(3.0), np.sin(0.3)]
+    np.testing.assert_allclose(got[0], expected, rtol=1e-5)

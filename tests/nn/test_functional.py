@@ -86,6 +86,27 @@ def test_abstract_parameters_have_the_shapes_of_real_ones():
     real, abstract = TOWER.init(jax.random.key(0)), abstract_params(TOWER)
     assert jax.tree.map(jnp.shape, real) == jax.tree.map(jnp.shape, abstract)
     assert count(real) == count(abstract) == 11 * 20 + 8 + 6
+    abstract.clear()  # is the caller's own
+    assert abstract_params(TOWER)
+
+
+def test_shapes_are_known_without_making_the_module_again():
+    class Halves(nnx.Module):
+        """Noise and constants, of two types."""
+
+        def __init__(self, rngs):
+            made.append(self)
+            for name, std in (("noise", {"std": 2.0}), ("ones", {})):
+                value = jnp.ones((2, 3), jnp.bfloat16)
+                setattr(self, name, nnx.Param(value, **std))
+
+    made: list[Halves] = []
+    network = functional(Halves)
+    assert len(made) == 1
+    known = abstract_params(network)
+    assert len(made) == 1
+    assert known == jax.eval_shape(network.init, jax.random.key(0))
+    assert abstract_params(network._replace(shapes=None)) == known
 
 
 def test_a_missing_parameter_is_named():

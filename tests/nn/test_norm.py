@@ -67,3 +67,13 @@ def test_statistics_are_float32_under_bfloat16(make):
     assert out.dtype == jnp.bfloat16
     exact = make(jnp.float32).apply(params, x.astype(jnp.float32))
     np.testing.assert_allclose(np.asarray(out, np.float32), exact, atol=0.02)
+
+
+def test_epsilon_is_a_hundred_thousandth_unless_told():
+    """Of inputs so small that it counts."""
+    x = 3e-3 * normal(2, 5, 3, 12)
+    plain = functional(lambda rngs: GroupNorm(12, 3, dtype=jnp.float32))
+    for network, groups in ((plain, 3), (layer(jnp.float32), 0)):
+        params = random_params(network)
+        expected = reference(x, params, groups, 1e-5)
+        np.testing.assert_allclose(network.apply(params, x), expected, atol=1e-5)

@@ -5,6 +5,7 @@ import pytest
 
 from diffusion_audio.nn.functional import functional
 from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
+from tests.models import reference
 from tests.networks import normal, random_params
 
 F32 = jnp.float32
@@ -66,3 +67,18 @@ def test_upsampling_repeats_and_crops():
     np.testing.assert_array_equal(network.apply(params, x), doubled)
     cropped = network.apply(params, x, like=jnp.zeros((1, 5, 4, 9)))
     np.testing.assert_array_equal(cropped, doubled[:, :5, :4])
+
+
+@pytest.mark.parametrize("scale_shift", [False, True])
+@pytest.mark.parametrize("time", [None, 6])
+def test_block_equals_the_definition(time, scale_shift):
+    network = functional(
+        lambda rngs: ResnetBlock(
+            4, 6, groups=2, epsilon=0.5, time=time, scale_shift=scale_shift,
+            dtype=F32, rngs=rngs,
+        )
+    )  # fmt: skip
+    params, x = random_params(network), normal(2, 3, 5, 4)
+    told = () if time is None else (normal(2, 6),)
+    expected = reference.resnet(x, params, 2, 0.5, *told, scale_shift=scale_shift)
+    np.testing.assert_allclose(network.apply(params, x, *told), expected, atol=1e-5)

@@ -6,6 +6,7 @@ from scipy.special import erf
 
 from diffusion_audio.nn.functional import functional
 from diffusion_audio.nn.transformer import GEGLU, PictureTransformer, TextBlock
+from tests.models import reference
 from tests.networks import normal, random_params
 
 F32 = jnp.float32
@@ -79,3 +80,15 @@ def test_text_block_does_not_read_masked_tokens():
     spoilt = np.where(np.asarray(mask)[:, :, None], x, 100)
     out, other = network.apply(params, x, mask), network.apply(params, spoilt, mask)
     np.testing.assert_array_equal(out[:, :3], other[:, :3])
+
+
+@pytest.mark.parametrize("width", [None, 6])
+def test_stack_equals_the_definition(width):
+    """Of a picture so faint that the epsilon of the first norm counts."""
+    network = stack(width, depth=2)
+    params, x = random_params(network), 2e-3 * normal(2, 3, 4, 8)
+    mask = jnp.asarray([[True, False, True, False, True], [False, True] * 2 + [True]])
+    context = () if width is None else (normal(2, 5, 6), mask)
+    expected = reference.picture_transformer(x, params, 2, 2, *context)
+    got = network.apply(params, x, *context)
+    np.testing.assert_allclose(got, expected, atol=1e-4)

@@ -11,7 +11,6 @@ import pytest
 
 from diffusion_audio.models.discriminators import MPDConfig, MSDConfig
 from diffusion_audio.models.hifigan import HiFiGANConfig
-from diffusion_audio.training.tasks import vocoder
 from tests.parity.hifigan_torch import (
     GeneratorV3,
     Judges,
@@ -20,6 +19,7 @@ from tests.parity.hifigan_torch import (
     log_mel,
     update,
 )
+from tests.tasks import make_task
 
 pytestmark = [
     pytest.mark.parity,
@@ -48,6 +48,7 @@ MSD = {
     "groups": (1, 4, 1),
 }
 CONFIG = {
+    "task": "vocoder",
     "audio": {
         "sample_rate": RATE,
         "n_fft": N_FFT,
@@ -58,7 +59,7 @@ CONFIG = {
         "power_eps": 1e-9,
     },
     "data": {"seconds": 64 * HOP / RATE},
-    "generator": GENERATOR,
+    "vocoder": {"name": "hifigan", **GENERATOR},
     "discriminators": {"mpd": MPD, "msd": MSD},
     "loss": {},
     "optimizer": {
@@ -91,12 +92,12 @@ def test_a_whole_update():
             generator, generator.ups, 2, lambda b: b.convs, lambda b: ()
         )
         return jax.tree.map(
-            np.copy, {"generator": ours, "discriminators": judges.params()}
+            np.copy, {"vocoder": ours, "discriminators": judges.params()}
         )
 
     rng = np.random.default_rng(0)
     wave = (0.1 * rng.standard_normal((2, 64 * HOP))).astype(np.float32)
-    task = vocoder.make(CONFIG)
+    task = make_task(CONFIG)
     state = task.init(jax.random.key(0), {"audio": wave})
     before = theirs()
     assert jax.tree.structure(before) == jax.tree.structure(state["params"])

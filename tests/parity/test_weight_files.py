@@ -10,7 +10,7 @@ import pytest
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.convert import convert
 from diffusion_audio.models.discriminators import MPDConfig, MSDConfig
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.pretrained import (
     folder,
     hifigan,
@@ -44,8 +44,8 @@ MEL = np.random.default_rng(0).normal(size=(2, 7, 64)).astype(np.float32)
 
 def heard(source, audio, **how):
     found = published.read(source, audio, **how)
-    cfg = HiFiGANConfig(**found.config["generator"])
-    return build_hifigan(cfg).apply(found.params["generator"], MEL), cfg
+    cfg = folder.generator_config(found.config)
+    return build_hifigan(cfg).apply(found.params["vocoder"], MEL), cfg
 
 
 @pytest.mark.parametrize("weight_norm", [False, True])
@@ -217,7 +217,7 @@ def test_weights_of_other_widths(tmp_path, dtype, safe):
     else:
         torch.save(state, tmp_path / "a.pt")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    found = published.read(tmp_path, cut="end").params["generator"]
+    found = published.read(tmp_path, cut="end").params["vocoder"]
     expected = state["module.conv_post.weight_v"].float().numpy().transpose(2, 1, 0)
     np.testing.assert_array_equal(found["conv_post"]["v"], expected)
 

@@ -14,12 +14,15 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
 from diffusion_audio.pretrained import folder, hifigan, hifigan_config
-from diffusion_audio.training import run
-from diffusion_audio.training.checkpoint import Checkpoints
-from diffusion_audio.training.trained import load_components, make_task, resolve
-from diffusion_audio.training.workdir import CONFIG, write_json
+from diffusion_audio.runs.checkpoint import Checkpoints
+from diffusion_audio.runs.components import load_components
+from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.runs.workdir import CONFIG, write_json
+from diffusion_audio.systems import vocoders
+from diffusion_audio.systems.table import build
 from tests.networks import random_params
 from tests.recipes import tiny
+from tests.tasks import make_task
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = dict(np.load(GOLDEN / "expected.npz"))
@@ -95,6 +98,19 @@ def test_discriminators_there_and_back():
     assert_same(hifigan.import_discriminators(JUDGES, arrays, "it"), params)
 
 
+def test_the_spectral_pair_belongs_to_the_kernel_in_both_layouts():
+    """u W v is one number, whatever the order in which W is laid out."""
+    params = random_params(build_discriminators({"msd": JUDGES["msd"]}))
+    theirs = hifigan.export_discriminators(params)
+    u, v, kernel = (
+        theirs[f"msd.discriminators.0.convs.1.weight_{name}"]
+        for name in ("u", "v", "orig")
+    )
+    ours = params["msd"]["parts"]["0"]["convs"]["1"]
+    expected = ours["spectral_v"] @ ours["kernel"].reshape(-1, 4) @ ours["spectral_u"]
+    assert u @ kernel.reshape(4, -1) @ v == pytest.approx(expected, rel=1e-5)
+
+
 def test_discriminators_each_wrapped_by_itself_beside_their_optimisers():
     params = random_params(build_discriminators(JUDGES))
     arrays = {
@@ -168,10 +184,9 @@ def test_a_run_stands_on_converted_weights(vocoder, tmp_path):
     }
     resolved = resolve(config)
     part = resolved["components"]["vocoder"]
-    assert part["generator"]["weight_norm"] is False
     frozen = load_components(resolved)["vocoder"]
-    like = build_hifigan(run.settings(HiFiGANConfig, part, "generator"))
-    assert like.apply(frozen, np.zeros((1, 3, 4), "f4")).shape == (1, 6)
+    made = build(vocoders.TABLE, part["vocoder"], "config.vocoder")
+    assert made.inference.apply(frozen, np.zeros((1, 3, 4), "f4")).shape == (1, 6)
     config["audio"] = config["audio"] | {"fmin": 20.0}
     with pytest.raises(UserError, match=r"use different audio specs.*fmin"):
         resolve(config)
@@ -194,17 +209,17 @@ def test_our_run_for_other_programs_and_back(tmp_path):
     assert main(["convert", str(work), f"--out={out}"]) == 0
     config = json.loads((out / "config.json").read_text())
     _, generator = folder.read_generator(out, config)
-    assert_same(generator, state["ema"]["generator"])
+    assert_same(generator, state["ema"]["vocoder"])
     judges = folder.read_discriminators(out, config)
     assert_same(judges, state["params"]["discriminators"])
     for start in (work, out):  # to go on with it takes both, to stand on it the first
         config = tiny("vocoder", "tones")
         config.components.vocoder = str(start)
         resolved = resolve(config)
-        frozen = load_components(resolved)
-        begun = make_task(resolved).init(jax.random.key(1), {}, frozen)
+        task = make_task(resolved)
+        begun = task.init(jax.random.key(1), {}, task.components())
         assert_same(begun["params"]["discriminators"], judges)
-        assert set(load_components(resolved | {"task": "vae"})) == {"vocoder"}
+        assert set(load_components(resolved)) == {"vocoder"}
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_a_speecht5_folder_needs_the_audio_that_it_does_not_say(tmp_path):
         published.read(tmp_path, "hifigan_22k")
     found = published.read(tmp_path, "audioldm_16k,fmax=7600")
     assert found.config["audio"] == PRESETS["audioldm_16k"].to_dict() | {"fmax": 7600.0}
-    jax.tree.map(np.testing.assert_array_equal, found.params["generator"], params)
+    jax.tree.map(np.testing.assert_array_equal, found.params["vocoder"], params)
 
 
 @pytest.mark.parametrize(

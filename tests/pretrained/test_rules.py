@@ -52,6 +52,17 @@ def test_there_and_back_is_exact():
             lambda f: f.update({"0.weight": np.zeros((2, 3))}),
             r"0\.weight is \[2, 3\], which cannot be our \[5, 2, 3\]",
         ),
+        *(
+            (
+                lambda f, bad=bad: f.update({"0.bias": np.array([0.0, bad, 1.0])}),
+                r"no weight: 0\.bias has values that are no finite float32",
+            )
+            for bad in (np.nan, np.inf, 1e300)
+        ),
+        (
+            lambda f: f.update({"0.bias": np.zeros(3, np.int8)}),
+            r"no weight: 0\.bias is of int8, not floating point",
+        ),
         (
             lambda f: f.clear(),
             r"lacks 0\.weight, 0\.bias, net\.1\.weight, net\.1\.bias",

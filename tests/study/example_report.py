@@ -151,7 +151,7 @@ def make_report(examples=12, caption=None, samples=16384):
             dirty="",
             device="AMD EPYC 7B13, 2 cores (cpu:0)",
             configs={
-                "vae": "3f2a9c01d4e7",
+                "autoencoder": "3f2a9c01d4e7",
                 "vocoder": "b81c22de90af",
                 "diffusion": "77d0e1f2a3b4",
             },

@@ -49,7 +49,7 @@ def make_results(systems=("cosine", "linear", "scaled linear"), seeds=3):
                     "run": f"{seed:012x}",
                     "heard": f"{seed:012x}",
                     "overrides": {"schedule.name": system},
-                    "parts": {"vae": "abcdef012345"},
+                    "parts": {"autoencoder": "abcdef012345"},
                     "sampling": {"steps": 50},
                     "config_hash": "0" * 12,
                     "commit": "f" * 40,
@@ -70,7 +70,7 @@ def make_results(systems=("cosine", "linear", "scaled linear"), seeds=3):
         "split": "held_out",
         "base": "configs/diffusion.py:tones",
         "common": {"train.steps": 600},
-        "components": {"vae": "configs/vae.py:tones"},
+        "components": {"autoencoder": "configs/vae.py:tones"},
     }
     protocols = {metric: protocol(metric) for metric in METRICS}
     tools = {"classifier": "2" * 12, "vocoder": "3" * 12}

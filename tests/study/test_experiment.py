@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from diffusion_audio.cli.main import main
-from diffusion_audio.study import execute, plan, spec, wording
+from diffusion_audio.study import execute, identity, plan, spec, wording
 from diffusion_audio.study.results import read
 from tests.study import tiny_experiment
-from tests.study.stand_ins import SAMPLES, hear, train
+from tests.study.stand_ins import SAMPLES, hear, probe, train
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute.run, "train", stopped_train)
         patch.setattr(execute, "hear", stopped_hear)
+        patch.setattr(identity, "of_training", probe)
         words = ["experiment", "run", str(directory), f"--runs={runs}"]
         codes = [main(words) for _ in range(3)]
         assert codes == [130, 130, 0]
@@ -177,7 +178,12 @@ def test_every_number_of_the_table_is_explained(made, capsys):
     assert output.count("protocol  ") == 9
     # Three systems and two baselines, of two seeds and three metrics each.
     assert output.count("    run       diffusion-") == 5 * 2 * 3
-    inputs = ("recipe    ", "data.cache_latents = False", "vae = ", "  classifier ")
+    inputs = (
+        "recipe    ",
+        "data.cache_latents = False",
+        "autoencoder = ",
+        "  classifier ",
+    )
     assert [output.count(text) for text in inputs] == [9, 9, 9, 9]
 
 

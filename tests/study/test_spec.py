@@ -28,14 +28,17 @@ def test_the_difference_is_the_ablation():
     made = spec.configs(
         changed(
             common={"train.steps": 7},
-            components={"vae": "configs/vae.py:tones"},
-            variants={"a": {"sampling.guidance": 5}, "b": {"components.vae": ""}},
+            components={"autoencoder": "configs/vae.py:tones"},
+            variants={
+                "a": {"sampling.guidance": 5},
+                "b": {"components.autoencoder": ""},
+            },
         )
     )
     assert list(made) == ["0.1", "a", "b"]
     assert {config.train.steps for config in made.values()} == {7}
     assert [c.sampling.guidance for c in made.values()] == [3.0, 5.0, 3.0]
-    assert [c.components.vae for c in made.values()] == [
+    assert [c.components.autoencoder for c in made.values()] == [
         "configs/vae.py:tones",
         "configs/vae.py:tones",
         "",
@@ -99,7 +102,7 @@ def test_a_group_is_replaced_as_a_whole():
         ({"x": {"train.steps": "many"}}, "variant x: .*train.steps is [0-9]+"),
         (
             {"x": {"sampling": 3}},
-            "is a group, not a value; set sampling\\..*sampling.eta",
+            "is a group, not a value; set sampling\\..*sampling.steps",
         ),
         ({"x": {"seed": 3}}, "seed is set by the experiment's seeds"),
         ({"x": {"train.steps.more": 3}}, "is a value"),

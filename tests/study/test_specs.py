@@ -64,11 +64,11 @@ def test_a_variant_that_decides_no_number_is_refused(monkeypatch):
     ("fields", "message"),
     [
         (
-            {"variants": {"x": {"sampling.solver": "dpmpp2m"}}},
+            {"variants": {"x": {"sampling.solver.name": "dpmpp2m"}}},
             "x: unknown solver .*did you mean 'dpmpp_2m'",
         ),
         ({"variants": {"x": {"loss.weighting.name": "minsnr"}}}, "x: unknown"),
-        ({"variants": {"x": {"unet.in_channels": 7}}}, "x: the UNet takes 7 channels"),
+        ({"variants": {"x": {"denoiser.in_channels": 7}}}, "x: the denoiser takes 7"),
         ({"variants": {"x": {"audio.preset": "audioldm_16k"}}}, "x: .*the vae"),
         (
             {"metrics": {"adherence/pitch": "higher"}, "classifier": "deaf.py"},

@@ -177,3 +177,30 @@ def test_equal_systems_under_shares_of_right_and_wrong(share):
 def test_what_cannot_be_compared_is_refused(base, variant, message):
     with pytest.raises(UserError, match=message):
         s.compare(base, {"x": variant}, "higher")
+
+
+def test_the_summary_of_one_number_a_run_is_students_interval():
+    values = np.random.default_rng(8).normal(3.0, 1.0, (5, 1))
+    got = s.summary(values)
+    error = stats.sem(values[:, 0])
+    expected = stats.t.interval(0.95, 4, values.mean(), error)
+    assert got.value == pytest.approx(values.mean())
+    assert (got.low, got.high) == pytest.approx(expected)
+
+
+def test_the_effect_is_hedges_g_of_the_seeds():
+    """Of means over prompts, with the correction for few."""
+    table = np.random.default_rng(9).normal(1.0, 1.0, (4, 6))
+    means = table.mean(1)
+    expected = means.mean() / means.std(ddof=1) * (1 - 3 / (4 * 3 - 1))
+    contrast = s.compare(np.zeros((4, 6)), {"x": table}, "higher")["x"]
+    assert contrast.effect == pytest.approx(expected)
+
+
+def test_what_nothing_explains_is_left_when_seeds_and_prompts_are_taken_off():
+    """Of a sum of a seed's and a prompt's part nothing; of a checkerboard all."""
+    rng = np.random.default_rng(10)
+    seeds, prompts = rng.normal(size=(4, 1)), rng.normal(size=6)
+    assert s.spread_of(seeds + prompts).rest == pytest.approx(0.0, abs=1e-12)
+    board = np.where(np.add.outer(range(4), range(6)) % 2, 1.0, -1.0)
+    assert s.spread_of(5 + board).rest == pytest.approx(np.sqrt(24 / 15))

@@ -9,10 +9,10 @@ import pytest
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import Reference
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.pretrained import folder
+from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.study import measure, plan, spec
-from diffusion_audio.training.run import resolve
 from tests.networks import random_params
 from tests.recipes import recipe
 from tests.study import tiny_experiment
@@ -68,10 +68,10 @@ def test_who_is_heard_through_whom_must_be_clear(directory, monkeypatch):
 
 def test_a_vocoder_is_heard_by_its_copies(tmp_path):
     config = resolve(recipe("vocoder"))
-    config["generator"]["channels"] = 8
-    cfg = HiFiGANConfig(**config["generator"])
+    config["vocoder"]["channels"] = 8
+    cfg = folder.generator_config(config)
     params = random_params(build_hifigan(cfg))
-    folder.write(tmp_path, config, {"generator": params})
+    folder.write(tmp_path, config, {"vocoder": params})
     audio = np.random.default_rng(0).uniform(-0.1, 0.1, (3, 16_384)).astype("f4")
     names = dict.fromkeys(Reference._fields)
     voice = measure._copying(tmp_path, 1.024)

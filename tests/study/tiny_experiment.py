@@ -16,13 +16,13 @@ experiment = Experiment(
     common={{
         "listen.prompts": (),
         "data.cache_latents": False,
-        "tokenizer.max_tokens": 96,
+        "conditioners.text.max_tokens": 96,
     }},
     variants={{
         "no dropout": {{"loss.condition_dropout": 0.0}},
         "guided": {{"sampling.guidance": 5.0}},
     }},
-    components={{"vae": "{root}/vae.py"}},
+    components={{"autoencoder": "{root}/vae.py"}},
     vocoder="{root}/vocoder.py",
     classifier="{root}/classifier.py",
     metrics={{"adherence": "higher", "kernel": "lower", "mel_l1": "lower"}},

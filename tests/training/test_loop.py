@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import checkpoint, loop
-from diffusion_audio.training.metric_log import read_metrics
+from diffusion_audio.runs import checkpoint
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.session import Session, sessions
+from diffusion_audio.training import loop
 from diffusion_audio.training.parallel import ParallelConfig
-from diffusion_audio.training.session import Session, sessions
 from tests.training import toy
 
 ONE = ParallelConfig(data=1)
@@ -335,7 +336,7 @@ def test_a_save_that_fails_is_said_and_tried_again(
 
 
 def test_nothing_is_on_record_as_saved_before_it_is_sealed(tmp_path, monkeypatch):
-    from diffusion_audio.training import manifest
+    from diffusion_audio.runs import manifest
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -349,7 +350,7 @@ def test_nothing_is_on_record_as_saved_before_it_is_sealed(tmp_path, monkeypatch
 
 
 def test_provenance_on_a_full_disk_is_survived(tmp_path, monkeypatch, caplog):
-    from diffusion_audio.training import session
+    from diffusion_audio.runs import session
 
     def full(path, value):
         raise OSError(errno.ENOSPC, "No space left on device")

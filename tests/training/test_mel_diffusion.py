@@ -6,9 +6,10 @@ import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import load
+from diffusion_audio.runs.checkpoint import Checkpoints
+from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.systems.system import build
 from diffusion_audio.training import run
-from diffusion_audio.training.latent_diffusion import build
-from diffusion_audio.training.trained import read_run, resolve
 from tests.recipes import folder_of_audio, tiny
 
 
@@ -16,10 +17,11 @@ from tests.recipes import folder_of_audio, tiny
 def test_a_run_without_a_vae(tmp_path):
     config = tiny("diffusion", folder_of_audio(tmp_path / "audio"), steps=1)
     config.data.cache_latents = True
-    config.patches.size = 2  # 4 channels, as the tiny UNet has
+    config.autoencoder.size = 2  # 4 channels, as the tiny UNet has
     config.listen.prompts = ()
     run.train(config, tmp_path / "run")
-    assert set(read_run(tmp_path / "run").state["frozen"]) == {"latent_scale"}
+    saved = Checkpoints(tmp_path / "run" / "checkpoints").saved(1)
+    assert set(saved["frozen"]) == {"latent_scale"}
     pipeline = load(tmp_path / "run")
     (mels,) = pipeline.batches(["a tone"], np.asarray, key=jax.random.key(0), steps=2)
     assert mels.shape == (1, 32, 64)
@@ -28,6 +30,6 @@ def test_a_run_without_a_vae(tmp_path):
 
 def test_channels_must_be_those_of_the_patches():
     config = tiny("diffusion", "tones")
-    config.patches.size = 4
-    with pytest.raises(UserError, match="patches without a VAE have 16"):
+    config.autoencoder.size = 4
+    with pytest.raises(UserError, match="the latents have 16"):
         build(resolve(config))

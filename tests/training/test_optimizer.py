@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
-from diffusion_audio.training.task import apply_gradients
+from diffusion_audio.training.update import apply_gradients
 
 
 @pytest.mark.parametrize("biases", [False, True])

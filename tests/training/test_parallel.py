@@ -75,7 +75,7 @@ def test_fsdp_splits_the_longest_divisible_axis():
         (lambda: parallel.make_mesh(ParallelConfig(data=3, fsdp=2)), "does not fit 4"),
         (
             lambda: parallel.place_batch(
-                {"x": np.zeros((6, 1))}, parallel.make_mesh(ParallelConfig(data=4))
+                {"index": np.zeros(6)}, parallel.make_mesh(ParallelConfig(data=4))
             ),
             "6 examples cannot be split over 4 devices",
         ),

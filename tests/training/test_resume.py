@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.training import manifest
-from diffusion_audio.training.checkpoint import Checkpoints
-from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.session import sessions
+from diffusion_audio.runs import manifest
+from diffusion_audio.runs.checkpoint import Checkpoints
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.session import sessions
 from tests.training.test_loop import run, same
 
 
@@ -83,15 +83,15 @@ def test_a_fresh_start_that_fails_moves_nothing(workdir):
 
 def test_what_a_file_browser_leaves_is_no_damage(workdir):
     (workdir / "checkpoints/steps/12/.DS_Store").touch()
-    (workdir / "checkpoints/steps/12/state/.nfs0001").touch()
+    (workdir / "checkpoints/steps/12/params/.nfs0001").touch()
     assert good(workdir) == 12
-    (workdir / "checkpoints/steps/12/state/more").touch()
+    (workdir / "checkpoints/steps/12/params/more").touch()
     assert good(workdir) == 8
 
 
 def test_a_file_that_cannot_be_read_is_damage(workdir, monkeypatch, caplog):
     def broken(path):
-        if "12/state" in str(path):
+        if "12/params" in str(path):
             raise OSError(errno.EIO, "Input/output error")
         return sha256(path)
 
@@ -144,7 +144,7 @@ def test_a_damaged_manifest_falls_back_and_its_step_is_kept(workdir, kind, caplo
         assert good(workdir) == 12
 
 
-@pytest.mark.parametrize("name", ["data", "state", "_CHECKPOINT_METADATA"])
+@pytest.mark.parametrize("name", ["data", "params", "_CHECKPOINT_METADATA"])
 def test_a_step_without_one_of_its_parts_is_passed_over(workdir, name):
     path = workdir / "checkpoints/steps/12" / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -11,17 +11,19 @@ import soundfile
 
 from configs.vocoder import fine_tune
 from diffusion_audio.audio.files import AudioFileError, read
-from diffusion_audio.audio.mel import log_mel
+from diffusion_audio.audio.mel import full_band, log_mel
 from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.data.mel_pairs import pair
+from diffusion_audio.data.mel_scale import check_scale
 from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.hifigan import build_hifigan
+from diffusion_audio.pretrained.folder import generator_config
+from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.study.vocoder_report import write_vocoder_report
-from diffusion_audio.training import gan_losses, run, vocoder_checks
-from diffusion_audio.training.metric_log import read_metrics
-from diffusion_audio.training.tasks import vocoder
+from diffusion_audio.training import gan_losses, run
 from tests.recipes import folder_of_audio, tiny
+from tests.tasks import make_task
 from tests.training.tasks.test_vocoder import CONFIG, KEY, batch, identity
 from tests.training.tasks.test_vocoder import SPEC as TINY
 
@@ -39,7 +41,7 @@ def tuned(root: Path):
     config.data.mels = str(root / "mels")
     config.discriminators = {}
     config.loss.update(features=0.0, adversarial=0.0)
-    config.generator.update(resblock_kernels=(3,), dilations=((1,),))
+    config.vocoder.update(resblock_kernels=(3,), dilations=((1,),))
     return config
 
 
@@ -122,15 +124,15 @@ def test_mels_of_another_hop_are_refused_before_training(root, tmp_path):
 def test_a_saved_mel_is_what_the_generator_hears():
     """And the recording is what it is to become, in training and in evaluations."""
     judged = {"loss": {"features": 0, "adversarial": 0}, "discriminators": {}}
-    task = vocoder.make(CONFIG | judged)
+    task = make_task(CONFIG | judged)
     wave = batch()["audio"]
     saved = np.random.default_rng(9).uniform(-8, 1, (4, 16, 6)).astype(np.float32)
     heard = {"audio": wave, "mel": saved}
     before = jax.jit(task.init)(KEY, heard)
     _, metrics = jax.jit(task.step, static_argnums=3)(before, heard, KEY, identity)
-    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
-    fake = jax.jit(generator.apply)(before["params"]["generator"], saved)
-    expected = gan_losses.mel_loss(gan_losses.full_band(TINY), wave, fake)
+    generator = build_hifigan(generator_config(CONFIG))
+    fake = jax.jit(generator.apply)(before["params"]["vocoder"], saved)
+    expected = gan_losses.mel_loss(full_band(TINY), wave, fake)
     np.testing.assert_allclose(metrics["mel"], expected, rtol=1e-5)
 
     result = task.evaluate(before, iter([heard]), KEY)
@@ -170,10 +172,10 @@ class Pairs:
     ],
 )
 def test_mels_of_another_scale_are_warned_of(caplog, edit, said):
-    vocoder_checks.check_scale(TINY, Pairs(edit, bad=(0, 3)))
+    check_scale(TINY, Pairs(edit, bad=(0, 3)))
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert len(warnings) == bool(said)
     assert said in "".join(warnings)
     caplog.clear()
-    vocoder_checks.check_scale(TINY, Pairs(edit, bad=range(12)))
+    check_scale(TINY, Pairs(edit, bad=range(12)))
     assert not caplog.records

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from diffusion_audio.diffusion.noise import example_keys, example_noise
+from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
+from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.training import ema
-from diffusion_audio.training.descent import descend
-from diffusion_audio.training.randomness import step_key
-from diffusion_audio.training.task import Evaluation, Task, new_state
+from diffusion_audio.training.task import Task
+from diffusion_audio.training.update import UpdateRule, accumulated
 
 WIDTH = 8
 AVERAGE = ema.EMAConfig(decay=0.9)
@@ -17,18 +17,16 @@ AVERAGE = ema.EMAConfig(decay=0.9)
 
 def task(parts: int = 1) -> Task:
     """Regression of noisy sums; Adam and an average."""
-    optimizer = optax.adam(1e-2)
+    rule = UpdateRule(optax.adam(1e-2), AVERAGE, parts)
 
     def init(key, batch, frozen=None):
         params = {"w": jax.random.normal(key, (WIDTH,))}
         frozen = (frozen or {"part": jnp.ones(3)}) | {"scale": jnp.std(batch["x"])}
-        return new_state(
-            params, optimizer.init(params), ema.start(AVERAGE, params), frozen
-        )
+        return rule.start(params, frozen)
 
-    def loss(params, frozen, batch, key, step):
-        keys = example_keys(step_key(key, "noise", step), batch["index"])
-        x = batch["x"] / frozen["scale"] + 0.1 * example_noise(keys, (WIDTH,))
+    def loss(params, state, batch, key):
+        keys = example_keys(step_key(key, "noise", state["step"]), batch["index"])
+        x = batch["x"] / state["frozen"]["scale"] + 0.1 * example_noise(keys, (WIDTH,))
         error = jnp.square(x @ params["w"] - batch["x"].sum(axis=1)).mean()
         return error, {"loss": error}
 
@@ -38,7 +36,13 @@ def task(parts: int = 1) -> Task:
         error = jnp.mean(jnp.square(x @ state["ema"]["w"] - x.sum(axis=1)))
         return Evaluation({"error": float(error)}, {}, {})
 
-    return Task(init, descend(loss, optimizer, AVERAGE, parts), evaluate)
+    def step(state, batch, key, mean):
+        gradient = accumulated(jax.grad(loss, has_aux=True), parts)
+        grads, metrics = mean(gradient(state["params"], state, batch, key))
+        norm = optax.tree.norm(grads)
+        return rule.update(state, grads), metrics | {"grad_norm": norm}
+
+    return Task(init, step, evaluate)
 
 
 class Stream:

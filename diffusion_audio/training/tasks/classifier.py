@@ -6,7 +6,8 @@ alone what an attribute may rest on: level, pitch and shape in time.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,20 +16,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
+from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
 from diffusion_audio.audio.mel import log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.diffusion.noise import example_keys, example_noise
-from diffusion_audio.errors import UserError
-from diffusion_audio.models.classifier import ClassifierConfig, build_classifier
-from diffusion_audio.nn.functional import Network
+from diffusion_audio.data.source import Clip
+from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
+from diffusion_audio.errors import unknown
+from diffusion_audio.runs.metric_log import Evaluation
+from diffusion_audio.settings import settings
+from diffusion_audio.systems.classifier import (
+    Classifier,
+    Labels,
+    build,
+    check_labels,
+    encode_labels,
+    read_labels,
+    write_labels,
+)
 from diffusion_audio.training import ema
-from diffusion_audio.training.descent import descend
-from diffusion_audio.training.loop import TrainConfig
-from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
-from diffusion_audio.training.randomness import step_key
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import Evaluation, State, Task, new_state
+from diffusion_audio.training.task import Data, Mean, Task
+from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,100 +58,116 @@ class AugmentConfig:
     jitter: float = 0.4
 
 
-def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
-    """The task of a config; ``config.data.labels`` names the attributes.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classification:
+    """What does not change while a run trains. Made by `configure`.
 
-    Batches hold ``audio`` [B, N] and ``labels`` int32 [B, A]. The loss is the sum
-    of the attributes' cross-entropies.
+    Attributes:
+        classifier: what is trained.
+        augment: how far training clips are changed.
+        rule: how gradients change it.
     """
-    del tokenizer
-    spec, network = parts(config)
-    names = tuple(config["data"]["labels"])
-    cfg = settings(AugmentConfig, config, "augment")
-    train = settings(TrainConfig, config, "train")
-    average = settings(ema.EMAConfig, config, "ema")
-    optimizer = make_optimizer(
-        settings(OptimizerConfig, config, "optimizer"), train.steps
-    )
 
-    def init(key: Key, batch: Batch, frozen: Params | None = None) -> State:
-        del batch, frozen
-        params = network.init(key)
-        return new_state(params, optimizer.init(params), ema.start(average, params))
-
-    def loss(
-        params: Params, frozen: Params, batch: Batch, key: Key, step: Array
-    ) -> tuple[Array, Metrics]:
-        del frozen
-        keys = example_keys(step_key(key, "augmentation", step), batch["index"])
-        mel = augmented_mel(cfg, spec, batch["audio"], keys)
-        return _loss(network.apply(params, mel), batch["labels"])
-
-    hear = classifier(config)
-
-    def evaluate(state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
-        del key
-        params = ema.best(state["ema"], state["params"])
-        right = []
-        for batch in islice(batches, 8):
-            logits = hear(params, batch["audio"])
-            heard = np.stack([np.argmax(score, axis=1) for score in logits], axis=1)
-            right.append(heard == batch["labels"])
-        table = np.concatenate(right)  # [n, A]
-        metrics = {
-            f"accuracy/{n}": float(table[:, i].mean()) for i, n in enumerate(names)
-        }
-        metrics["accuracy/all"] = float(table.all(axis=1).mean())
-        return Evaluation(metrics, {}, {})
-
-    step = descend(loss, optimizer, average, train.accumulate)
-    return Task(init, step, evaluate)
+    classifier: Classifier
+    augment: AugmentConfig
+    rule: UpdateRule
 
 
-def parts(config: Mapping[str, Any]) -> tuple[AudioSpec, Network]:
-    """The mel pictures that a configured classifier sees, and its network.
+def configure(config: Mapping[str, Any]) -> Classification:
+    """The settings of a config; ``config.data.labels`` names the attributes."""
+    augment = settings(AugmentConfig, config, "augment")
+    return Classification(build(config), augment, update_rule(config))
+
+
+def init(
+    task: Classification, key: Key, batch: Batch, frozen: Params | None = None
+) -> State:
+    """The state before the first update."""
+    del batch, frozen
+    return task.rule.start({"classifier": task.classifier.network.init(key)})
+
+
+def step(
+    task: Classification, state: State, batch: Batch, key: Key, mean: Mean
+) -> tuple[State, Metrics]:
+    """One update; see `training.task.Task`."""
+    gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
+    grads, metrics = mean(gradient(state["params"], state, batch, key))
+    return task.rule.update(state, grads), metrics | {
+        "grad_norm": optax.tree.norm(grads)
+    }
+
+
+def loss(
+    task: Classification, params: Params, state: State, batch: Batch, key: Key
+) -> tuple[Array, Metrics]:
+    """The sum of the attributes' cross-entropies on augmented clips.
+
+    Batches hold ``audio`` [B, N] and ``labels`` int32 [B, A].
+    """
+    spec, network = task.classifier.spec, task.classifier.network
+    keys = example_keys(step_key(key, "augmentation", state["step"]), batch["index"])
+    mel = augmented_mel(task.augment, spec, batch["audio"], keys)
+    return cross_entropies(network.apply(params["classifier"], mel), batch["labels"])
+
+
+@partial(jax.jit, static_argnums=0)
+def classify(task: Classification, params: Params, audio: Array) -> Array:
+    """The most probable classes [B, A] of waveforms [B, N]."""
+    logits = task.classifier.logits(params["classifier"], audio)
+    return jnp.stack([jnp.argmax(score, axis=1) for score in logits], axis=1)
+
+
+def evaluate(
+    task: Classification, state: State, batches: Iterator[Batch], key: Key
+) -> Evaluation:
+    """The share of clips whose attributes are right, each and all."""
+    del key
+    params = ema.best(state["ema"], state["params"])
+    right = [
+        np.asarray(classify(task, params, batch["audio"]) == batch["labels"])
+        for batch in islice(batches, 8)
+    ]
+    table = np.concatenate(right)  # [n, A]
+    names = task.classifier.names
+    metrics = {f"accuracy/{n}": float(table[:, i].mean()) for i, n in enumerate(names)}
+    metrics["accuracy/all"] = float(table.all(axis=1).mean())
+    return Evaluation(metrics, {}, {})
+
+
+def make(task: Classification, data: Data) -> Task:
+    """The task of some settings and data.
 
     Raises:
-        UserError: ``config.data.labels`` and ``config.classifier.classes`` do not
-            name the same number of attributes.
+        UserError: the clips do not have an attribute, or another number of values of
+            it than the classifier has classes.
     """
-    cfg = settings(ClassifierConfig, config, "classifier")
-    names = tuple(config["data"]["labels"])
-    if len(names) != len(cfg.classes):
-        raise UserError(
-            f"config.classifier.classes has {len(cfg.classes)} numbers for the "
-            f"{len(names)} attributes of config.data.labels ({', '.join(names)}); "
-            "give one number of classes an attribute"
-        )
-    return AudioSpec.from_config(config["audio"]), build_classifier(cfg)
+    labels = _labels(task.classifier, data)
+
+    def inputs(clips: Sequence[Clip]) -> dict[str, Any]:
+        return {"labels": encode_labels([clip["attributes"] for clip in clips], labels)}
+
+    return Task(
+        partial(init, task),
+        partial(step, task),
+        partial(evaluate, task),
+        inputs=inputs,
+        extras=write_labels(labels),
+        uses=("labels",),
+    )
 
 
-def classifier(
-    config: Mapping[str, Any],
-) -> Callable[[Params, Array], tuple[Array, ...]]:
-    """A trained classifier's ears: ``hear(params, audio [B, N]) -> logits [B, K]``.
-
-    One array of logits an attribute, in the order of ``config.data.labels``.
-    """
-    spec, network = parts(config)
-
-    @jax.jit
-    def hear(params: Params, audio: Array) -> tuple[Array, ...]:
-        return network.apply(params, normalize(spec, log_mel(spec, audio)))
-
-    return hear
-
-
-def embedder(config: Mapping[str, Any]) -> Callable[[Params, Array], Array]:
-    """What a trained classifier hears: ``embed(params, audio [B, N]) -> [B, D]``."""
-    spec, network = parts(config)
-
-    @jax.jit
-    def embed(params: Params, audio: Array) -> Array:
-        mel = normalize(spec, log_mel(spec, audio))
-        return network.apply(params, mel, method="embed")
-
-    return embed
+def _labels(classifier: Classifier, data: Data) -> Labels:
+    """The classes of the run that goes on, else those of the data."""
+    if data.kept is not None:
+        return read_labels(classifier, data.kept)
+    known = data.train.attributes
+    for name in classifier.names:
+        if name not in known:
+            raise unknown(f"attribute of {data.train.name}", name, known)
+    labels = {name: tuple(known[name]) for name in classifier.names}
+    check_labels(classifier, labels, data.train.name)
+    return labels
 
 
 def augmented_mel(
@@ -186,7 +209,7 @@ def _smooth(mel: Array, axis: int) -> Array:
     return 0.25 * before + 0.5 * mel + 0.25 * after
 
 
-def _loss(logits: tuple[Array, ...], labels: Array) -> tuple[Array, Metrics]:
+def cross_entropies(logits: tuple[Array, ...], labels: Array) -> tuple[Array, Metrics]:
     """Mean over clips of the summed cross-entropies, and the share all right.
 
     A label of -1, an attribute that the clip lacks, teaches nothing and is right.
@@ -202,7 +225,7 @@ def _loss(logits: tuple[Array, ...], labels: Array) -> tuple[Array, Metrics]:
         )
         for i, score in enumerate(logits)
     ]
-    heard = jnp.stack([jnp.argmax(score, axis=1) for score in logits], axis=1)
+    said = jnp.stack([jnp.argmax(score, axis=1) for score in logits], axis=1)
     total = jnp.mean(sum(losses, jnp.zeros(len(labels))))
-    right = jnp.all((heard == labels) | ~known, axis=1).astype(jnp.float32)
+    right = jnp.all((said == labels) | ~known, axis=1).astype(jnp.float32)
     return total, {"loss": total, "accuracy/all": jnp.mean(right)}

@@ -1,38 +1,40 @@
-"""Training a KL-VAE on mel pictures: reconstruction and a weighted KL.
+"""Training an autoencoder of mel pictures: reconstruction and a weighted KL.
 
 Without the perceptual and adversarial terms of AudioLDM's own recipe.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
+from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
 from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.diffusion.noise import example_keys, example_noise
-from diffusion_audio.errors import unknown
-from diffusion_audio.models.vae import VAEConfig, build_vae, kl, sample_moments
+from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
+from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.models.vae import kl, sample_moments
+from diffusion_audio.nn.functional import Network
+from diffusion_audio.runs.metric_log import Evaluation
+from diffusion_audio.settings import settings
+from diffusion_audio.systems import autoencoders
+from diffusion_audio.systems.table import build
 from diffusion_audio.training import ema
-from diffusion_audio.training.descent import descend
-from diffusion_audio.training.loop import TrainConfig
-from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
-from diffusion_audio.training.randomness import step_key
-from diffusion_audio.training.segments import check_latents
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import Evaluation, State, Task, new_state
+from diffusion_audio.training.task import Data, Mean, Task
+from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
 DISTANCES = ("l1", "l2")
 
 
 @dataclasses.dataclass(frozen=True)
 class VAELossConfig:
-    """Weights of the VAE loss, in the units of `make`.
+    """Weights of the VAE loss, in the units of `loss`.
 
     Attributes:
         distance: of the reconstruction, ``l1`` or ``l2``.
@@ -48,76 +50,112 @@ class VAELossConfig:
             raise unknown("reconstruction distance", self.distance, DISTANCES)
 
 
-def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
-    """The VAE task of a config.
+@dataclasses.dataclass(frozen=True, eq=False)
+class VAE:
+    """What does not change while a run trains. Made by `configure`.
 
-    Groups: audio, data, vae, loss, optimizer, ema, train. The loss is the sum over a
-    picture's elements of their distance plus ``kl_weight`` times the KL summed over the
-    latent, both divided by the number of elements of the picture.
+    Attributes:
+        spec: the mel contract.
+        network: of the autoencoder.
+        weights: of the loss.
+        rule: how gradients change it.
+    """
+
+    spec: AudioSpec
+    network: Network
+    weights: VAELossConfig
+    rule: UpdateRule
+
+
+def configure(config: Mapping[str, Any]) -> VAE:
+    """The settings of a config: groups audio, data, autoencoder, loss, optimizer, ema.
 
     Raises:
-        UserError: segments do not fit the VAE.
+        UserError: segments do not fit the autoencoder, or it has nothing to train.
     """
-    del tokenizer
     spec = AudioSpec.from_config(config["audio"])
-    vae_cfg = settings(VAEConfig, config, "vae")
-    check_latents(spec, vae_cfg, config["data"]["seconds"])
-    network = build_vae(vae_cfg)
-    cfg = settings(VAELossConfig, config, "loss")
-    train = settings(TrainConfig, config, "train")
-    average = settings(ema.EMAConfig, config, "ema")
-    optimizer = make_optimizer(
-        settings(OptimizerConfig, config, "optimizer"), train.steps
-    )
-
-    def init(key: Key, batch: Batch, frozen: Params | None = None) -> State:
-        del batch, frozen
-        params = network.init(key)
-        return new_state(params, optimizer.init(params), ema.start(average, params))
-
-    def loss(
-        params: Params, frozen: Params, batch: Batch, key: Key, step: Array
-    ) -> tuple[Array, Metrics]:
-        del frozen
-        mel = normalize(spec, log_mel(spec, batch["audio"]))[..., None]  # [B, T, F, 1]
-        moments = network.apply(params, mel, method="encode")
-        keys = example_keys(step_key(key, "posterior", step), batch["index"])
-        noise = example_noise(keys, moments.mean.shape[1:])
-        rebuilt = network.apply(params, sample_moments(moments, noise), method="decode")
-        error = rebuilt - mel
-        distance = jnp.abs(error) if cfg.distance == "l1" else jnp.square(error)
-        reconstruction = jnp.mean(distance)
-        divergence = jnp.mean(kl(moments)) / mel[0].size
-        total = reconstruction + cfg.kl_weight * divergence
-        return total, {
-            "loss": total,
-            "reconstruction": reconstruction,
-            "kl": divergence,
-            "latent_std": jnp.std(moments.mean),
-        }
-
-    @jax.jit
-    def rebuild(params: Params, audio: Array) -> tuple[Array, Array]:
-        mel = log_mel(spec, audio)
-        moments = network.apply(
-            params, normalize(spec, mel)[..., None], method="encode"
+    part = build(autoencoders.TABLE, config["autoencoder"], "config.autoencoder")
+    if not part.trained:
+        raise UserError(
+            f"config.autoencoder is {config['autoencoder']['name']!r}, which has "
+            "nothing to train; name another"
         )
-        rebuilt = network.apply(params, moments.mean, method="decode")[..., 0]
-        return mel, denormalize(spec, rebuilt)
+    part.check(spec, config["data"]["seconds"])
+    weights = settings(VAELossConfig, config, "loss")
+    return VAE(spec, part.network, weights, update_rule(config))
 
-    def evaluate(state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
-        del key
-        params = ema.best(state["ema"], state["params"])
-        errors: list[float] = []
-        pictures: dict[str, np.ndarray] = {}
-        for batch in islice(batches, 4):
-            mel, rebuilt = rebuild(params, batch["audio"])
-            errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
-            if not pictures:
-                for i in range(min(4, len(mel))):
-                    pair = np.concatenate([mel[i], rebuilt[i]], axis=0)
-                    pictures[f"real_and_rebuilt/{i}"] = pair
-        return Evaluation({"mel_l1": float(np.mean(errors))}, {}, pictures)
 
-    step = descend(loss, optimizer, average, train.accumulate)
-    return Task(init, step, evaluate)
+def init(task: VAE, key: Key, batch: Batch, frozen: Params | None = None) -> State:
+    """The state before the first update."""
+    del batch, frozen
+    return task.rule.start({"autoencoder": task.network.init(key)})
+
+
+def step(
+    task: VAE, state: State, batch: Batch, key: Key, mean: Mean
+) -> tuple[State, Metrics]:
+    """One update; see `training.task.Task`."""
+    gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
+    grads, metrics = mean(gradient(state["params"], state, batch, key))
+    return task.rule.update(state, grads), metrics | {
+        "grad_norm": optax.tree.norm(grads)
+    }
+
+
+def loss(
+    task: VAE, params: Params, state: State, batch: Batch, key: Key
+) -> tuple[Array, Metrics]:
+    """The reconstruction's distance plus the weighted KL, a mean over examples.
+
+    The distance summed over a picture's elements plus ``kl_weight`` times the KL summed
+    over the latent, both divided by the number of elements of the picture.
+    """
+    apply, params = task.network.apply, params["autoencoder"]
+    mel = normalize(task.spec, log_mel(task.spec, batch["audio"]))[..., None]
+    moments = apply(params, mel, method="encode")  # of [B, T, F, 1]
+    keys = example_keys(step_key(key, "posterior", state["step"]), batch["index"])
+    noise = example_noise(keys, moments.mean.shape[1:])
+    rebuilt = apply(params, sample_moments(moments, noise), method="decode")
+    error = rebuilt - mel
+    l1 = task.weights.distance == "l1"
+    reconstruction = jnp.mean(jnp.abs(error) if l1 else jnp.square(error))
+    divergence = jnp.mean(kl(moments)) / mel[0].size
+    total = reconstruction + task.weights.kl_weight * divergence
+    return total, {
+        "loss": total,
+        "reconstruction": reconstruction,
+        "kl": divergence,
+        "latent_std": jnp.std(moments.mean),
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def rebuild(task: VAE, params: Params, audio: Array) -> tuple[Array, Array]:
+    """Log-mels [B, T, F] of waveforms, and what the autoencoder makes of them."""
+    apply, params = task.network.apply, params["autoencoder"]
+    mel = log_mel(task.spec, audio)
+    moments = apply(params, normalize(task.spec, mel)[..., None], method="encode")
+    rebuilt = apply(params, moments.mean, method="decode")[..., 0]
+    return mel, denormalize(task.spec, rebuilt)
+
+
+def evaluate(task: VAE, state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
+    """The mean absolute error of log-mels, and some pictures."""
+    del key
+    params = ema.best(state["ema"], state["params"])
+    errors: list[float] = []
+    pictures: dict[str, np.ndarray] = {}
+    for batch in islice(batches, 4):
+        mel, rebuilt = rebuild(task, params, batch["audio"])
+        errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
+        if not pictures:
+            for i in range(min(4, len(mel))):
+                pair = np.concatenate([mel[i], rebuilt[i]], axis=0)
+                pictures[f"real_and_rebuilt/{i}"] = pair
+    return Evaluation({"mel_l1": float(np.mean(errors))}, {}, pictures)
+
+
+def make(task: VAE, data: Data) -> Task:
+    """The task of some settings."""
+    del data
+    return Task(partial(init, task), partial(step, task), partial(evaluate, task))

@@ -1,27 +1,33 @@
-"""Training a HiFi-GAN vocoder: generator and discriminators in one compiled step.
+"""Training a vocoder: generator and discriminators in one compiled step.
 
 The generator runs once a step: the discriminators learn from its output, then judge
 it anew, and the gradient they give goes back through that same run.
 """
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params
+from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
 from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
-from diffusion_audio.models.vae import VAEConfig, build_vae
-from diffusion_audio.nn.conv1d import refresh_spectral, unfold
+from diffusion_audio.nn.conv1d import refresh_spectral
+from diffusion_audio.nn.functional import Network
+from diffusion_audio.runs.metric_log import Evaluation
+from diffusion_audio.settings import settings
+from diffusion_audio.systems import autoencoders, vocoders
+from diffusion_audio.systems.autoencoders import Autoencoder
+from diffusion_audio.systems.table import build
+from diffusion_audio.systems.vocoders import Vocoder
 from diffusion_audio.training import ema
 from diffusion_audio.training.gan_losses import (
     adversarial_loss,
@@ -29,51 +35,77 @@ from diffusion_audio.training.gan_losses import (
     feature_loss,
 )
 from diffusion_audio.training.loop import TrainConfig
-from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
-from diffusion_audio.training.segments import check_latents
-from diffusion_audio.training.settings import settings
-from diffusion_audio.training.task import (
-    Evaluation,
-    Mean,
-    State,
-    Task,
-    apply_gradients,
-    new_state,
-)
+from diffusion_audio.training.task import Data, Mean, Task, new_state
+from diffusion_audio.training.update import UpdateRule, apply_gradients, update_rule
 from diffusion_audio.training.vocoder_checks import (
     adopted,
     check,
     check_heard,
     check_start,
+    load_start,
 )
 from diffusion_audio.training.vocoder_loss import VocoderLossConfig, weighted
 
 
-def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
-    """The vocoder task of a config.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Vocoding:
+    """What does not change while a run trains. Made by `configure`.
 
-    Its groups: audio, data, generator, discriminators, loss, optimizer, ema, train; and
+    Attributes:
+        config: resolved.
+        spec: the mel contract.
+        vocoder: the generator.
+        discriminators: waveforms [B, N] -> judgements.
+        weights: of the generator's losses.
+        distances: those of them that compare waveforms, by name.
+        rule: how gradients change both.
+        autoencoder: through which the generator hears mels, or None.
+    """
+
+    config: Mapping[str, Any]
+    spec: AudioSpec
+    vocoder: Vocoder
+    discriminators: Network
+    weights: VocoderLossConfig
+    distances: Mapping[str, Callable[[Array, Array], Array]]
+    rule: UpdateRule
+    autoencoder: Autoencoder | None
+
+
+class Judged(NamedTuple):
+    """What an update of the discriminators leaves, and what they say of a fake.
+
+    Attributes:
+        params: of the discriminators.
+        opt: their optimiser's state.
+        towards_real: gradient of the adversarial and feature losses with respect to
+            the fake [B, N].
+        metrics: of both.
+    """
+
+    params: Params
+    opt: Any
+    towards_real: Array
+    metrics: Metrics
+
+
+def configure(config: Mapping[str, Any]) -> Vocoding:
+    """The settings of a resolved config.
+
+    Its groups: audio, data, vocoder, discriminators, loss, optimizer, ema, train; and
     components, where generator and discriminators start from a trained ``vocoder``, or
-    the generator hears mels as a trained ``vae`` reconstructs them. Where a batch has a
-    ``mel`` [B, T, F] that is what it hears, in training and in evaluations; losses and
-    errors compare with the recording all the same.
+    the generator hears mels as a trained ``autoencoder`` reconstructs them. Where a
+    batch has a ``mel`` [B, T, F] that is what it hears, in training and in evaluations;
+    losses and errors compare with the recording all the same.
 
     Raises:
         UserError: mel bands, rates or segments do not fit the AudioSpec.
     """
-    del tokenizer
     spec = AudioSpec.from_config(config["audio"])
-    generator_cfg = settings(HiFiGANConfig, config, "generator")
-    generator = build_hifigan(generator_cfg)
-    discriminators = build_discriminators(config["discriminators"])
+    vocoder = build(vocoders.TABLE, config["vocoder"], "config.vocoder")
     weights = settings(VocoderLossConfig, config, "loss")
-    distances = weights.distances(spec)
-    train = settings(TrainConfig, config, "train")
-    average = settings(ema.EMAConfig, config, "ema")
-    optimizer = make_optimizer(
-        settings(OptimizerConfig, config, "optimizer"), train.steps
-    )
-    check(spec, generator_cfg, train, config["data"]["seconds"])
+    seconds = config["data"]["seconds"]
+    check(spec, vocoder, settings(TrainConfig, config, "train"), seconds)
     check_heard(config)
     if weights.judged and not config["discriminators"]:
         raise UserError(
@@ -81,159 +113,185 @@ def make(config: Mapping[str, Any], tokenizer: object = None) -> Task:
             "be 0; or give config.discriminators.mpd, msd or mrd"
         )
     parts = config.get("components", {})
-    vae = None
-    if "vae" in parts:
-        vae_cfg = settings(VAEConfig, parts["vae"], "vae")
-        vae = build_vae(vae_cfg)
-        check_latents(spec, vae_cfg, config["data"]["seconds"])
+    autoencoder = None
+    if "autoencoder" in parts:
+        group = parts["autoencoder"]["autoencoder"]
+        autoencoder = build(autoencoders.TABLE, group, "config.autoencoder")
+        autoencoder.check(spec, seconds)
     if "vocoder" in parts:
-        check_start(
-            generator_cfg, settings(HiFiGANConfig, parts["vocoder"], "generator")
+        check_start(config["vocoder"], parts["vocoder"]["vocoder"])
+    return Vocoding(
+        config=config,
+        spec=spec,
+        vocoder=vocoder,
+        discriminators=build_discriminators(config["discriminators"]),
+        weights=weights,
+        distances=weights.distances(spec),
+        rule=update_rule(config),
+        autoencoder=autoencoder,
+    )
+
+
+def init(task: Vocoding, key: Key, batch: Batch, frozen: Params | None = None) -> State:
+    """The state before the first update, from trained parts where there are any."""
+    del batch
+    frozen = frozen or {}
+    keys = jax.random.split(key, 3)
+    params = {
+        "vocoder": task.vocoder.network.init(keys[0]),
+        "discriminators": task.discriminators.init(keys[1]),
+    }
+    if "vocoder" in frozen:
+        params["vocoder"] = task.vocoder.unfold(frozen["vocoder"], params["vocoder"])
+        params["discriminators"] = adopted(
+            frozen.get("discriminators", {}), params["discriminators"]
         )
+    kept = {}
+    if task.autoencoder is not None:
+        fresh = task.autoencoder.network.init
+        kept["autoencoder"] = frozen.get("autoencoder") or fresh(keys[2])
+    opt = {name: task.rule.optimizer.init(part) for name, part in params.items()}
+    average = ema.start(task.rule.average, {"vocoder": params["vocoder"]})
+    return new_state(params, opt, average, kept)
 
-    def init(key: Key, batch: Batch, frozen: Params | None = None) -> State:
-        del batch
-        frozen = frozen or {}
-        keys = jax.random.split(key, 3)
-        params = {
-            "generator": generator.init(keys[0]),
-            "discriminators": discriminators.init(keys[1]),
-        }
-        if "vocoder" in frozen:
-            params["generator"] = unfold(frozen["vocoder"], params["generator"])
-            params["discriminators"] = adopted(
-                frozen.get("discriminators", {}), params["discriminators"]
-            )
-        kept = {}
-        if vae is not None:
-            kept["vae"] = frozen["vae"] if frozen else vae.init(keys[2])
-        opt = {name: optimizer.init(part) for name, part in params.items()}
-        start = ema.start(average, {"generator": params["generator"]})
-        return new_state(params, opt, start, kept)
 
-    def picture(frozen: Params, batch: Batch) -> Array:
-        """The log-mels [B, T, F] that the generator hears."""
-        if "mel" in batch:  # saved, as another model predicted them
-            return batch["mel"]
-        mel = log_mel(spec, batch["audio"])
-        if vae is None:
-            return mel
-        moments = vae.apply(
-            frozen["vae"], normalize(spec, mel)[..., None], method="encode"
-        )
-        rebuilt = vae.apply(frozen["vae"], moments.mean, method="decode")
-        return denormalize(spec, rebuilt[..., 0])
+def heard(task: Vocoding, frozen: Params, batch: Batch) -> Array:
+    """The log-mels [B, T, F] that the generator is given."""
+    if "mel" in batch:  # saved, as another model predicted them
+        return batch["mel"]
+    mel = log_mel(task.spec, batch["audio"])
+    if task.autoencoder is None:
+        return mel
+    apply, params = task.autoencoder.network.apply, frozen["autoencoder"]
+    moments = apply(params, normalize(task.spec, mel)[..., None], method="encode")
+    rebuilt = apply(params, moments.mean, method="decode")
+    return denormalize(task.spec, rebuilt[..., 0])
 
-    def contest(
-        judges: Params, opt: Any, wave: Array, fake: Array, mean: Mean
-    ) -> tuple[Params, Any, Array, Metrics]:
-        """Updates the discriminators on a fake, and asks them what is wrong with it.
 
-        Returns:
-            Their parameters and optimiser state, the gradient of the adversarial and
-            feature losses with respect to the fake, and metrics.
-        """
-        judges = refresh_spectral(judges)
+def step(
+    task: Vocoding, state: State, batch: Batch, key: Key, mean: Mean
+) -> tuple[State, Metrics]:
+    """One update of both; see `training.task.Task`."""
+    del key
+    wave, params, opt = batch["audio"], state["params"], state["opt"]
+    mel = heard(task, state["frozen"], batch)
+    fake, pull = jax.vjp(
+        lambda params: task.vocoder.network.apply(params, mel), params["vocoder"]
+    )
+    judged = judge(task, state, wave, fake, mean)
+    wanted, metrics = judged.towards_real, judged.metrics
+    for name, distance in task.distances.items():
+        metrics[name], towards = jax.value_and_grad(distance, argnums=1)(wave, fake)
+        wanted = wanted + getattr(task.weights, name) * towards
+    (grads,) = pull(wanted)
+    metrics["loss"] = weighted(task.weights, metrics)
+    grads, metrics = mean((grads, metrics))
+    metrics["grad_norm"] = optax.tree.norm(grads)
+    trained, trained_opt = apply_gradients(
+        task.rule.optimizer, grads, opt["vocoder"], params["vocoder"]
+    )
+    average = ema.update(
+        task.rule.average, state["ema"], {"vocoder": trained}, state["step"]
+    )
+    return state | {
+        "step": state["step"] + 1,
+        "params": {"vocoder": trained, "discriminators": judged.params},
+        "opt": {"vocoder": trained_opt, "discriminators": judged.opt},
+        "ema": average,
+    }, metrics
 
-        def deception(judges: Params) -> Array:
-            # Real and fake side by side, so that one run hears both and every
-            # device keeps its own examples.
-            pairs = jnp.stack([wave, fake], axis=1).reshape(-1, wave.shape[1])
-            both = discriminators.apply(judges, pairs)
-            real_judged, fake_judged = (
-                jax.tree.map(lambda x, i=i: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
-                for i in (0, 1)
-            )
-            return discriminator_loss(real_judged, fake_judged)
 
-        loss, grads = jax.value_and_grad(deception)(judges)
-        loss, grads = mean((loss, grads))
-        judges, opt = apply_gradients(optimizer, grads, opt, judges)
+def judge(task: Vocoding, state: State, wave: Array, fake: Array, mean: Mean) -> Judged:
+    """The discriminators' update and what they then say, once they have started."""
+    params = state["params"]["discriminators"]
+    opt = state["opt"]["discriminators"]
+    if not task.weights.judged:
+        return Judged(params, opt, jnp.zeros_like(fake), {})
+    update = partial(update_discriminators, task, mean=mean)
+    if not task.weights.discriminator_start:
+        return update(params, opt, wave, fake)
 
-        def shortfall(fake: Array) -> tuple[Array, Metrics]:
-            judged = discriminators.apply(judges, fake)
-            metrics = {}
-            if weights.adversarial:
-                metrics["adversarial"] = adversarial_loss(judged)
-            if weights.features:
-                real_judged = discriminators.apply(judges, wave)
-                metrics["features"] = feature_loss(real_judged, judged)
-            return weighted(weights, metrics), metrics
-
-        towards_real, metrics = jax.grad(shortfall, has_aux=True)(fake)
-        metrics |= {"discriminator": loss, "grad_norm_d": optax.tree.norm(grads)}
-        return judges, opt, towards_real, metrics
-
-    def no_contest(
-        judges: Params, opt: Any, wave: Array, fake: Array
-    ) -> tuple[Params, Any, Array, Metrics]:
-        heard = (judges, opt, wave, fake)
-        shapes = jax.eval_shape(partial(contest, mean=lambda tree: tree), *heard)[3]
+    def not_yet(params: Params, opt: Any, wave: Array, fake: Array) -> Judged:
+        alone = partial(update_discriminators, task, mean=lambda tree: tree)
+        shapes = jax.eval_shape(alone, params, opt, wave, fake).metrics
         nothing = {name: jnp.zeros(()) for name in shapes}
-        return judges, opt, jnp.zeros_like(fake), nothing
+        return Judged(params, opt, jnp.zeros_like(fake), nothing)
 
-    def step(state: State, batch: Batch, key: Key, mean: Mean) -> tuple[State, Metrics]:
-        del key
-        wave, params, opt = batch["audio"], state["params"], state["opt"]
-        mel = picture(state["frozen"], batch)
-        fake, pull = jax.vjp(
-            lambda params: generator.apply(params, mel), params["generator"]
+    started = state["step"] >= task.weights.discriminator_start
+    return jax.lax.cond(started, update, not_yet, params, opt, wave, fake)
+
+
+def update_discriminators(
+    task: Vocoding, params: Params, opt: Any, wave: Array, fake: Array, mean: Mean
+) -> Judged:
+    """Updates the discriminators on real and fake, and asks them of the fake again."""
+    params, apply = refresh_spectral(params), task.discriminators.apply
+
+    def loss(params: Params) -> Array:
+        # Real and fake side by side, so that one run hears both and every
+        # device keeps its own examples.
+        pairs = jnp.stack([wave, fake], axis=1).reshape(-1, wave.shape[1])
+        both = apply(params, pairs)
+        real_judged, fake_judged = (
+            jax.tree.map(lambda x, i=i: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
+            for i in (0, 1)
         )
-        judges, judges_opt = params["discriminators"], opt["discriminators"]
-        wanted, metrics = jnp.zeros_like(fake), {}
-        if weights.judged:
-            heard = (judges, judges_opt, wave, fake)
-            judged = partial(contest, mean=mean)
-            if weights.discriminator_start:
-                started = state["step"] >= weights.discriminator_start
-                judges, judges_opt, wanted, metrics = jax.lax.cond(
-                    started, judged, no_contest, *heard
-                )
-            else:
-                judges, judges_opt, wanted, metrics = judged(*heard)
-        for name, distance in distances.items():
-            metrics[name], towards = jax.value_and_grad(distance, argnums=1)(wave, fake)
-            wanted = wanted + getattr(weights, name) * towards
-        (grads,) = pull(wanted)
-        metrics["loss"] = weighted(weights, metrics)
-        grads, metrics = mean((grads, metrics))
-        metrics["grad_norm"] = optax.tree.norm(grads)
-        trained, trained_opt = apply_gradients(
-            optimizer, grads, opt["generator"], params["generator"]
-        )
-        params = {"generator": trained, "discriminators": judges}
-        new = {
-            "step": state["step"] + 1,
-            "params": params,
-            "opt": {"generator": trained_opt, "discriminators": judges_opt},
-            "ema": ema.update(
-                average, state["ema"], {"generator": trained}, state["step"]
-            ),
-        }
-        return state | new, metrics
+        return discriminator_loss(real_judged, fake_judged)
 
-    @jax.jit
-    def vocode(
-        params: Params, frozen: Params, batch: Batch
-    ) -> tuple[Array, Array, Array]:
-        fake = generator.apply(params, picture(frozen, batch))
-        return fake, log_mel(spec, batch["audio"]), log_mel(spec, fake)
+    value, grads = mean(jax.value_and_grad(loss)(params))
+    params, opt = apply_gradients(task.rule.optimizer, grads, opt, params)
 
-    def evaluate(state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
-        del key
-        params = ema.best(state["ema"], state["params"])["generator"]
-        errors: list[float] = []
-        audio: dict[str, np.ndarray] = {}
-        pictures: dict[str, np.ndarray] = {}
-        for batch in islice(batches, 4):
-            fake, mel, fake_mel = vocode(params, state["frozen"], batch)
-            errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
-            if not audio:
-                for i in range(min(4, len(mel))):
-                    audio[f"real/{i}"] = np.asarray(batch["audio"][i])
-                    audio[f"vocoded/{i}"] = np.asarray(fake[i])
-                    pair = np.concatenate([mel[i], fake_mel[i]], axis=0)
-                    pictures[f"real_and_vocoded/{i}"] = pair
-        return Evaluation({"mel_l1": float(np.mean(errors))}, audio, pictures)
+    def generator_loss(fake: Array) -> tuple[Array, Metrics]:
+        judged = apply(params, fake)
+        terms = {}
+        if task.weights.adversarial:
+            terms["adversarial"] = adversarial_loss(judged)
+        if task.weights.features:
+            terms["features"] = feature_loss(apply(params, wave), judged)
+        return weighted(task.weights, terms), terms
 
-    return Task(init, step, evaluate)
+    towards_real, metrics = jax.grad(generator_loss, has_aux=True)(fake)
+    metrics |= {"discriminator": value, "grad_norm_d": optax.tree.norm(grads)}
+    return Judged(params, opt, towards_real, metrics)
+
+
+@partial(jax.jit, static_argnums=0)
+def vocode(
+    task: Vocoding, params: Params, frozen: Params, batch: Batch
+) -> tuple[Array, Array, Array]:
+    """Waveforms [B, N] of what is heard, and the log-mels of recording and waveform."""
+    fake = task.vocoder.network.apply(params["vocoder"], heard(task, frozen, batch))
+    return fake, log_mel(task.spec, batch["audio"]), log_mel(task.spec, fake)
+
+
+def evaluate(
+    task: Vocoding, state: State, batches: Iterator[Batch], key: Key
+) -> Evaluation:
+    """The mean absolute error of log-mels; some clips to hear, and their pictures."""
+    del key
+    params = ema.best(state["ema"], state["params"])
+    errors: list[float] = []
+    audio: dict[str, np.ndarray] = {}
+    pictures: dict[str, np.ndarray] = {}
+    for batch in islice(batches, 4):
+        fake, mel, fake_mel = vocode(task, params, state["frozen"], batch)
+        errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
+        if not audio:
+            for i in range(min(4, len(mel))):
+                audio[f"real/{i}"] = np.asarray(batch["audio"][i])
+                audio[f"vocoded/{i}"] = np.asarray(fake[i])
+                pair = np.concatenate([mel[i], fake_mel[i]], axis=0)
+                pictures[f"real_and_vocoded/{i}"] = pair
+    return Evaluation({"mel_l1": float(np.mean(errors))}, audio, pictures)
+
+
+def make(task: Vocoding, data: Data) -> Task:
+    """The task of some settings."""
+    del data
+    return Task(
+        partial(init, task),
+        partial(step, task),
+        partial(evaluate, task),
+        components=partial(load_start, task.config),
+        uses=("mels", "mel_axes"),
+    )

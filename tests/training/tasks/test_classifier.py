@@ -8,16 +8,17 @@ from diffusion_audio.audio.mel import log_mel, normalize
 from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.data.tones import ATTRIBUTES, plan, synthesize
 from diffusion_audio.errors import UserError
+from diffusion_audio.systems.classifier import build
 from diffusion_audio.training.tasks.classifier import (
     AugmentConfig,
-    _loss,
     augmented_mel,
-    classifier,
-    make,
+    cross_entropies,
 )
+from tests.tasks import Clips, make_task
 
 SPEC = PRESETS["tones_16k"]
 KEY = jax.random.key(1)
+TONES = Clips(attributes=ATTRIBUTES)
 OFF = AugmentConfig(shift=0.0, gain=0.0, noise=0.0, blur=0.0, jitter=0.0)
 
 
@@ -109,7 +110,7 @@ def test_a_shift_brings_in_silence_not_the_other_end():
 @pytest.fixture(scope="module")
 def trained():
     """A task, 16 clips, the state after 20 steps on them, the metrics."""
-    task = make(small_config())
+    task = make_task(small_config(), TONES)
     batch = clips("train", 16)
     state = jax.jit(task.init)(KEY, batch)
     step = jax.jit(task.step, static_argnums=3)
@@ -132,7 +133,8 @@ def test_the_evaluation_counts_what_the_ears_hear(trained):
     task, batch, state, _ = trained
     shown = task.evaluate(state, iter([batch, batch]), KEY).metrics
     assert list(shown) == [f"accuracy/{name}" for name in [*ATTRIBUTES, "all"]]
-    logits = classifier(small_config())(state["ema"], batch["audio"])
+    ears = build(small_config())
+    logits = ears.logits(state["ema"]["classifier"], batch["audio"])
     assert [score.shape for score in logits] == [(16, k) for k in (6, 8, 4, 3, 2)]
     right = np.stack([np.argmax(score, axis=1) for score in logits], axis=1)
     right = right == batch["labels"]
@@ -142,9 +144,9 @@ def test_the_evaluation_counts_what_the_ears_hear(trained):
 
 def test_a_clip_without_an_attribute_teaches_nothing_of_it():
     scores = (jnp.asarray([[0.0, 3.0], [5.0, -5.0]]), jnp.asarray([[1.0, 0.0]] * 2))
-    one, _ = _loss(scores, jnp.asarray([[1, 0], [-1, 0]]))
+    one, _ = cross_entropies(scores, jnp.asarray([[1, 0], [-1, 0]]))
     other = (scores[0].at[1].set(jnp.asarray([-9.0, 9.0])), scores[1])
-    same, metrics = _loss(other, jnp.asarray([[1, 0], [-1, 0]]))
+    same, metrics = cross_entropies(other, jnp.asarray([[1, 0], [-1, 0]]))
     assert float(one) == float(same)
     assert float(metrics["accuracy/all"]) == 1.0
 
@@ -153,13 +155,13 @@ def test_labels_and_classes_must_agree():
     config = small_config()
     config["data"] = config["data"] | {"labels": ("pitch",)}
     with pytest.raises(UserError, match=r"5 numbers for the 1 attributes .*\(pitch\)"):
-        make(config)
+        make_task(config, TONES)
 
 
 @pytest.mark.slow
 def test_it_learns_to_hear_the_tones():
     """On combinations it never saw, above 97 % for every attribute."""
-    task = make(get_config("tones").to_dict())
+    task = make_task(get_config("tones").to_dict(), TONES)
     train = clips("train", 3024)
     step = jax.jit(task.step, static_argnums=3)
     order = np.random.default_rng(0).permuted(np.tile(np.arange(3024), (5, 1)), axis=1)

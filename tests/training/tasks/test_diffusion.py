@@ -7,13 +7,16 @@ import pytest
 
 from configs.objectives import PRESETS
 from diffusion_audio.cli.config import load
-from diffusion_audio.data.tokenizer import Tokenizer
 from diffusion_audio.errors import UserError
+from diffusion_audio.models.condition import Condition
 from diffusion_audio.nn.functional import Network
-from diffusion_audio.training import latent_diffusion, parallel
+from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.systems.conditioners import text
+from diffusion_audio.systems.denoisers import unet
+from diffusion_audio.training import parallel
 from diffusion_audio.training.parallel import ParallelConfig
-from diffusion_audio.training.run import make_task, resolve
 from tests.recipes import CONFIGS, tiny
+from tests.tasks import make_task
 
 SHAPE = (2, 2, 4)  # of a latent [H, W, C]
 
@@ -31,7 +34,7 @@ def stub_unet(cfg):
 
     def apply(params, z, t, condition):
         time = t.astype(jnp.float32) / 1000
-        extra = jnp.stack([time, condition], axis=-1)[:, None, None]
+        extra = jnp.stack([time, condition.vector[:, 0]], axis=-1)[:, None, None]
         extra = jnp.broadcast_to(extra, (*z.shape[:-1], 2))
         h = jnp.tanh(jnp.concatenate([z, extra], axis=-1) @ params["w0"])
         return h @ params["w1"]
@@ -41,7 +44,8 @@ def stub_unet(cfg):
 
 def stub_text(cfg):
     def apply(params, tokens):
-        return params["w"] * tokens.astype(jnp.float32).mean(axis=1)
+        mean = tokens.astype(jnp.float32).mean(axis=1, keepdims=True)
+        return Condition(vector=params["w"] * mean)
 
     return Network(lambda key: {"w": jnp.ones(())}, apply)
 
@@ -49,8 +53,8 @@ def stub_text(cfg):
 @pytest.fixture
 def stubs(monkeypatch):
     """Networks that compile in no time: what is tested is around them."""
-    monkeypatch.setattr(latent_diffusion, "build_unet", stub_unet)
-    monkeypatch.setattr(latent_diffusion, "build_text", stub_text)
+    monkeypatch.setattr(unet, "build_unet", stub_unet)
+    monkeypatch.setattr(text, "build_text", stub_text)
 
 
 def config(presets="tones,epsilon", **changes):
@@ -60,12 +64,12 @@ def config(presets="tones,epsilon", **changes):
     for group in ("schedule", "loss", "likelihood"):
         setattr(made, group, ablated[group])
     if made.loss.learned_variance:
-        made.unet.out_channels = 8
+        made.denoiser.out_channels = 8
     made.data.batch_size = 8
     for name, value in changes.items():
         setattr(made.loss, name, value)
     resolved = resolve(made)
-    resolved["components"] = {"vae": resolve(tiny("vae", "tones"))}
+    resolved["components"] = {"autoencoder": resolve(tiny("vae", "tones"))}
     return resolved
 
 
@@ -73,20 +77,15 @@ def batch():
     rng = np.random.default_rng(0)
     return {
         "moments": rng.normal(size=(8, *SHAPE[:2], 8)).astype(np.float32),
-        "tokens": rng.integers(0, 9, (8, 32)).astype(np.int32),
+        "prompt": {"text": {"tokens": rng.integers(0, 9, (8, 32)).astype(np.int32)}},
         "index": np.arange(8, dtype=np.int32),
     }
 
 
-def task(settings):
-    tokenizer = Tokenizer.train(["a tone"], size=300, max_tokens=32)
-    return make_task(settings, tokenizer)
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_makes_a_step(preset, stubs):
-    made, key = task(config(f"tones,epsilon,{preset}")), jax.random.key(0)
-    state = jax.eval_shape(made.init, key, batch(), {"vae": {}})
+    made, key = make_task(config(f"tones,epsilon,{preset}")), jax.random.key(0)
+    state = jax.eval_shape(made.init, key, batch(), {"autoencoder": {}})
 
     def step(state, batch, key):
         return made.step(state, batch, key, lambda tree: tree)
@@ -103,10 +102,10 @@ def train(layout, parts=1):
     """Eight steps whose times are drawn by importance from the second or so."""
     settings = config(times={"name": "importance", "bins": 4, "memory": 2})
     settings["train"]["accumulate"] = parts
-    made, key = task(settings), jax.random.key(0)
+    made, key = make_task(settings), jax.random.key(0)
     mesh = parallel.make_mesh(layout)
     placed = parallel.place_batch(batch(), mesh)
-    state = jax.jit(made.init)(key, batch(), {"vae": {}})
+    state = jax.jit(made.init)(key, batch(), {"autoencoder": {}})
     shardings = parallel.state_shardings(state, mesh)
     state = jax.device_put(state, shardings)
     step = parallel.compile_step(made.step, mesh, layout.mode)
@@ -118,8 +117,8 @@ def train(layout, parts=1):
 @pytest.fixture(scope="module")
 def reference():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latent_diffusion, "build_unet", stub_unet)
-        patch.setattr(latent_diffusion, "build_text", stub_text)
+        patch.setattr(unet, "build_unet", stub_unet)
+        patch.setattr(text, "build_text", stub_text)
         return train(ParallelConfig(data=1))
 
 
@@ -147,17 +146,17 @@ def test_an_evaluation_measures_likelihood(stubs):
         config("tones,epsilon,learned_variance,likelihood"),
         jax.random.key(0),
     )
-    settings["listen"]["prompts"] = []
+    settings["listen"] = {}
     settings["schedule"]["steps"] = 20
     settings["likelihood"]["ode_steps"] = 4
-    made = task(settings)
-    state = jax.jit(made.init)(key, batch(), {"vae": {}})
+    made = make_task(settings)
+    state = jax.jit(made.init)(key, batch(), {"autoencoder": {}})
     found = made.evaluate(state, iter([batch()]), key).metrics
     assert set(found) == {"loss", "bound_bits", "ode_bits", "ode_bits_error"}
     assert all(np.isfinite(value) for value in found.values())
     settings = config("tones,flow,likelihood")
     with pytest.raises(UserError, match="rectified_flow has none"):
-        task(settings)
+        make_task(settings)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,7 @@ def test_an_evaluation_measures_likelihood(stubs):
         ({"loss": {"prediction": "w"}}, "unknown prediction 'w'"),
         ({"loss": {"weighting": {"name": "min_sn"}}}, "did you mean 'min_snr'"),
         ({"loss": {"times": {"name": "strat"}}}, "unknown time sampling"),
-        ({"loss": {"learned_variance": True}}, "config.unet.out_channels=8"),
+        ({"loss": {"learned_variance": True}}, "config.denoiser.out_channels=8"),
         ({"loss": {"condition_dropout": 1.0}}, "condition_dropout must lie"),
         ({"schedule": {"name": "rectified_flow"}}, "epsilon says nothing"),
         ({"schedule": {"name": "cosine", "beta_end": 0.1}}, "unknown option"),
@@ -176,4 +175,4 @@ def test_an_evaluation_measures_likelihood(stubs):
 )
 def test_settings_that_do_not_fit(change, message, stubs):
     with pytest.raises(UserError, match=message):
-        task(config() | change)
+        make_task(config() | change)

@@ -8,18 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffusion_audio.audio.mel import denormalize, log_mel, normalize
+from diffusion_audio.audio.mel import denormalize, full_band, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.models.vae import VAEConfig, build_vae
 from diffusion_audio.nn.conv1d import fold, refresh_spectral
+from diffusion_audio.pretrained.folder import generator_config
 from diffusion_audio.training import gan_losses, parallel, vocoder_loss
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
-from diffusion_audio.training.task import apply_gradients
 from diffusion_audio.training.tasks import vocoder
+from diffusion_audio.training.update import apply_gradients
 from tests.networks import random_params
+from tests.tasks import make_task
 
 CONFIG = {
     "audio": {
@@ -31,7 +33,9 @@ CONFIG = {
         "fmax": 300.0,
     },
     "data": {"seconds": 0.128},
-    "generator": {
+    "task": "vocoder",
+    "vocoder": {
+        "name": "hifigan",
         "n_mels": 6,
         "channels": 8,
         "rates": (4, 2),
@@ -57,9 +61,8 @@ CONFIG = {
 }
 SPEC = AudioSpec.from_config(CONFIG["audio"])
 KEY = jax.random.key(0)
-
-
-VAE = {"channels": (8, 8), "latent": 2, "groups": 4, "blocks": 1}
+VAE = {"name": "vae", "channels": (8, 8), "latent": 2, "groups": 4, "blocks": 1}
+WIDE = {"name": "hifigan", "n_mels": 6, "channels": 16}
 
 
 def changed(**groups):
@@ -71,7 +74,8 @@ def changed(**groups):
 
 def batch(step=0, examples=4):
     rng = np.random.default_rng(step)
-    return {"audio": rng.uniform(-0.5, 0.5, (examples, 128)).astype(np.float32)}
+    audio = rng.uniform(-0.5, 0.5, (examples, 128)).astype(np.float32)
+    return {"audio": audio, "index": np.arange(examples, dtype=np.int32)}
 
 
 def identity(tree):
@@ -81,7 +85,7 @@ def identity(tree):
 @pytest.fixture(scope="module")
 def states():
     """The states and metrics around the last step without and the first with D."""
-    task = vocoder.make(CONFIG)
+    task = make_task(CONFIG)
     step = jax.jit(task.step, static_argnums=3)
     state = jax.jit(task.init)(KEY, batch())
     states, metrics = [state], []
@@ -112,13 +116,13 @@ def test_a_step_is_the_papers_two_updates(states):
     """D on a detached fake, then G through the updated D, each written naively."""
     (_, before, after), (_, metrics) = states
     wave = batch(1)["audio"]
-    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    generator = build_hifigan(generator_config(CONFIG))
     judges = build_discriminators(CONFIG["discriminators"])
     optimizer = make_optimizer(OptimizerConfig(**CONFIG["optimizer"]), 10)
 
     @jax.jit
     def naive(params, opt):
-        g, d = params["generator"], refresh_spectral(params["discriminators"])
+        g, d = params["vocoder"], refresh_spectral(params["discriminators"])
         mel = log_mel(SPEC, wave)
 
         def d_loss(d):
@@ -141,8 +145,8 @@ def test_a_step_is_the_papers_two_updates(states):
             )
 
         loss, grads = jax.value_and_grad(g_loss)(g)
-        g, _ = apply_gradients(optimizer, grads, opt["generator"], g)
-        return loss, {"generator": g, "discriminators": d}
+        g, _ = apply_gradients(optimizer, grads, opt["vocoder"], g)
+        return loss, {"vocoder": g, "discriminators": d}
 
     loss, expected = naive(before["params"], before["opt"])
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
@@ -165,25 +169,25 @@ def test_the_optimiser_leaves_u_and_v_to_the_power_iteration(states):
 
 def test_the_average_is_of_the_generator_alone(states):
     (_, before, after), _ = states
-    assert set(after["ema"]) == {"generator"}
+    assert set(after["ema"]) == {"vocoder"}
     jax.tree.map(
         lambda old, new, params: np.testing.assert_allclose(
             new, 0.9 * old + 0.1 * params, atol=1e-6
         ),
         before["ema"],
         after["ema"],
-        {"generator": after["params"]["generator"]},
+        {"vocoder": after["params"]["vocoder"]},
     )
 
 
 def test_evaluation_measures_and_shows_the_averaged_generator(states):
     state = states[0][2]
-    task = vocoder.make(CONFIG)
+    task = make_task(CONFIG)
     result = task.evaluate(state, iter([batch(5), batch(6, examples=2)]), KEY)
-    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    generator = build_hifigan(generator_config(CONFIG))
     wave = batch(5)["audio"]
     mel = log_mel(SPEC, wave)
-    fake = jax.jit(generator.apply)(state["ema"]["generator"], mel)
+    fake = jax.jit(generator.apply)(state["ema"]["vocoder"], mel)
     np.testing.assert_allclose(result.audio["vocoded/3"], fake[3], atol=1e-5)
     assert result.pictures["real_and_vocoded/0"].shape == (32, 6)
     first = float(gan_losses.mel_loss(SPEC, wave, fake))
@@ -196,7 +200,7 @@ def test_evaluation_measures_and_shows_the_averaged_generator(states):
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_four_devices_make_the_same_step(states, mode):
     (_, before, after), (_, metrics) = states
-    task = vocoder.make(CONFIG)
+    task = make_task(CONFIG)
     mesh = parallel.make_mesh(parallel.ParallelConfig(mode=mode, data=4))
     step = parallel.compile_step(task.step, mesh, mode)
     state = jax.device_put(
@@ -213,13 +217,16 @@ def test_four_devices_make_the_same_step(states, mode):
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"generator": {"n_mels": 7}}, "n_mels is 7, but the audio spec has 6"),
-        ({"audio": {"hop_length": 16}}, "multiply to 8, but .* hop_length is 16"),
+        (
+            {"vocoder": {"n_mels": 7}},
+            r"7 mel bands \(n_mels\), but the audio spec has 6",
+        ),
+        ({"audio": {"hop_length": 16}}, "makes 8 samples of .* hop_length is 16"),
         ({"audio": {"framing": "centre"}}, "framing 'hifigan', not 'centre'"),
         ({"data": {"seconds": 0.13}}, r"130 samples, not a multiple .* to 0\.128"),
         ({"train": {"accumulate": 2}}, "accumulate must be 1, not 2"),
         ({"discriminators": {"mdr": {}}}, "unknown discriminator 'mdr'; did you mean"),
-        ({"generator": {"chanels": 8}}, "unknown key in config.generator 'chanels'"),
+        ({"vocoder": {"chanels": 8}}, "unknown key in config.vocoder 'chanels'"),
         ({"loss": {"mel_weight": 8}}, "unknown key in config.loss 'mel_weight'"),
         (
             {"loss": {"mel": 0, "features": 0, "adversarial": 0}},
@@ -227,16 +234,22 @@ def test_four_devices_make_the_same_step(states, mode):
         ),
         ({"loss": {"mel": 0}}, "nothing would be trained before .*start 1"),
         (
-            {"components": {"vae": {"vae": VAE}}, "data": {"seconds": 0.136}},
+            {
+                "components": {"autoencoder": {"autoencoder": VAE}},
+                "data": {"seconds": 0.136},
+            },
             "17 mel fr",
         ),
         (
-            {"components": {"vocoder": {"generator": {"n_mels": 6, "channels": 16}}}},
+            {"components": {"vocoder": {"vocoder": WIDE}}},
             "channels: 8 != 16",
         ),
         (
-            {"components": {"vae": {"vae": VAE}}, "data": {"mels": "predicted"}},
-            r"saved mels \(config.data.mels\) or those that a VAE rebuilds",
+            {
+                "components": {"autoencoder": {"autoencoder": VAE}},
+                "data": {"mels": "predicted"},
+            },
+            r"saved mels \(config.data.mels\) or those that an autoencoder rebuilds",
         ),
         (
             {"data": {"mels": "predicted", "mel_axes": "fft"}},
@@ -247,12 +260,12 @@ def test_four_devices_make_the_same_step(states, mode):
 )
 def test_settings_that_contradict_each_other_are_refused(groups, message):
     with pytest.raises(UserError, match=message):
-        vocoder.make(changed(**groups))
+        make_task(changed(**groups))
 
 
 def test_without_discriminators_their_losses_must_be_off():
     with pytest.raises(UserError, match="there are no discriminators"):
-        vocoder.make(CONFIG | {"discriminators": {}})
+        make_task(CONFIG | {"discriminators": {}})
 
 
 @pytest.mark.parametrize(
@@ -280,7 +293,7 @@ def test_a_loss_of_weight_zero_is_not_computed(monkeypatch, weights, functions, 
         module = vocoder if hasattr(vocoder, name) else vocoder_loss
         monkeypatch.setattr(module, name, never)
     monkeypatch.setattr(vocoder_loss, "multi_resolution_stft", never)
-    task = vocoder.make(changed(loss=weights | {"discriminator_start": 0}))
+    task = make_task(changed(loss=weights | {"discriminator_start": 0}))
     state = jax.eval_shape(task.init, KEY, batch())
     step = partial(task.step, mean=identity)
     _, metrics = jax.eval_shape(step, state, batch(), KEY)  # traced, not compiled
@@ -289,11 +302,11 @@ def test_a_loss_of_weight_zero_is_not_computed(monkeypatch, weights, functions, 
 
 OPTIONS = {
     "snake and mrd": {
-        "generator": {"activation": "snakebeta", "antialias": True},
+        "vocoder": {"activation": "snakebeta", "antialias": True},
         "discriminators": {"mrd": {"windows": (64, 32), "channels": 2}},
     },
     "istft and multiscale": {
-        "generator": {"rates": (2,), "kernels": (4,), "istft_n_fft": 16},
+        "vocoder": {"rates": (2,), "kernels": (4,), "istft_n_fft": 16},
         "loss": {"mel_distance": "multiscale", "mel": 15.0, "discriminator_start": 0},
         "data": {"seconds": 1.2},
     },
@@ -311,7 +324,7 @@ def test_every_option_trains(name):
     config = changed(loss={"discriminator_start": 0})
     for group, values in OPTIONS[name].items():
         config[group] |= values
-    task = vocoder.make(config)
+    task = make_task(config)
     samples = round(1000 * config["data"]["seconds"])
     audio = {"audio": np.resize(batch()["audio"], (2, samples))}
     state = jax.jit(task.init)(KEY, audio)
@@ -319,8 +332,8 @@ def test_every_option_trains(name):
     assert all(np.isfinite(value) for value in metrics.values())
     jax.tree.map(
         lambda a, b: np.testing.assert_array_less(0, np.abs(a - b).max()),
-        state["params"]["generator"],
-        new["params"]["generator"],
+        state["params"]["vocoder"],
+        new["params"]["vocoder"],
     )
     kinds = set(config["discriminators"])
     assert set(new["params"]["discriminators"]) == kinds
@@ -328,14 +341,14 @@ def test_every_option_trains(name):
 
 def test_a_start_from_folded_weights_is_the_same_generator(states):
     state = states[0][0]
-    folded = fold(state["params"]["generator"])
-    config = changed(components={"vocoder": {"generator": CONFIG["generator"]}})
-    started = vocoder.make(config).init(jax.random.key(7), batch(), {"vocoder": folded})
-    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
+    folded = fold(state["params"]["vocoder"])
+    config = changed(components={"vocoder": {"vocoder": CONFIG["vocoder"]}})
+    started = make_task(config).init(jax.random.key(7), batch(), {"vocoder": folded})
+    generator = build_hifigan(generator_config(CONFIG))
     mel = log_mel(SPEC, batch()["audio"])
     np.testing.assert_allclose(
-        generator.apply(started["params"]["generator"], mel),
-        generator.apply(state["params"]["generator"], mel),
+        generator.apply(started["params"]["vocoder"], mel),
+        generator.apply(state["params"]["vocoder"], mel),
         atol=1e-6,
     )
     assert started["frozen"] == {}
@@ -345,9 +358,9 @@ def test_only_discriminators_of_our_shape_go_on(states, caplog):
     """Those of another kind or size start anew, and a line says so."""
     known = states[0][2]["params"]["discriminators"]
     smaller = {"periods": (2,), "channels": (2, 2)}
-    groups = {"components": {"vocoder": {"generator": CONFIG["generator"]}}}
-    task = vocoder.make(changed(**groups, discriminators={"mpd": smaller}))
-    generator = fold(states[0][0]["params"]["generator"])
+    groups = {"components": {"vocoder": {"vocoder": CONFIG["vocoder"]}}}
+    task = make_task(changed(**groups, discriminators={"mpd": smaller}))
+    generator = fold(states[0][0]["params"]["vocoder"])
     frozen = {"vocoder": generator, "discriminators": known}
     begun = task.init(jax.random.key(7), batch(), frozen)["params"]["discriminators"]
     jax.tree.map(np.testing.assert_array_equal, begun["msd"], known["msd"])
@@ -357,22 +370,22 @@ def test_only_discriminators_of_our_shape_go_on(states, caplog):
 
 def test_fine_tuning_hears_mels_as_the_vae_rebuilds_them():
     config = changed(
-        components={"vae": {"vae": VAE}},
+        components={"autoencoder": {"autoencoder": VAE}},
         loss={"features": 0, "adversarial": 0},
         audio={"value_low": -10.0, "value_high": 2.0},
     )
-    vae = build_vae(VAEConfig(**VAE))
+    vae = build_vae(VAEConfig(channels=(8, 8), latent=2, groups=4, blocks=1))
     params = random_params(vae)
-    task = vocoder.make(config)
-    before = task.init(KEY, batch(), {"vae": params})
+    task = make_task(config)
+    before = task.init(KEY, batch(), {"autoencoder": params})
     _, metrics = jax.jit(task.step, static_argnums=3)(before, batch(), KEY, identity)
-    jax.tree.map(np.testing.assert_array_equal, before["frozen"]["vae"], params)
+    jax.tree.map(np.testing.assert_array_equal, before["frozen"]["autoencoder"], params)
     spec = AudioSpec.from_config(config["audio"])
     wave = batch()["audio"]
     mel = normalize(spec, log_mel(spec, wave))[..., None]
     mean = vae.apply(params, mel, method="encode").mean
     rebuilt = denormalize(spec, vae.apply(params, mean, method="decode")[..., 0])
-    generator = build_hifigan(HiFiGANConfig(**CONFIG["generator"]))
-    fake = generator.apply(before["params"]["generator"], rebuilt)
-    expected = gan_losses.mel_loss(gan_losses.full_band(spec), wave, fake)
+    generator = build_hifigan(generator_config(CONFIG))
+    fake = generator.apply(before["params"]["vocoder"], rebuilt)
+    expected = gan_losses.mel_loss(full_band(spec), wave, fake)
     np.testing.assert_allclose(metrics["mel"], expected, rtol=1e-5)

@@ -1,0 +1,1 @@
+"""Run directories: what a run keeps of itself, and reading it without the trainer."""

@@ -1,0 +1,186 @@
+"""What a run writes down: `metrics.jsonl` and TensorBoard events."""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from diffusion_audio.storage import write_whole
+
+METRICS = "metrics.jsonl"
+PEAK = 1.0  # TensorBoard plays float audio of this full scale
+
+
+class Evaluation(NamedTuple):
+    """What a task shows of itself between training steps.
+
+    Attributes:
+        metrics: scalars by name, on data that training does not see.
+        audio: waveforms float32 [N] by name, at the task's sample rate.
+        pictures: mel pictures float32 [T, F] by name.
+    """
+
+    metrics: dict[str, float]
+    audio: dict[str, np.ndarray]
+    pictures: dict[str, np.ndarray]
+
+
+class MetricLog:
+    """Writes scalars, pictures and audio of one run.
+
+    Each row of ``metrics.jsonl`` is ``{"step": int, "split": "train" | "eval",
+    name: value, ...}``. What cannot be written, as on a full disk, is said once and
+    left out: no run ends because of it.
+
+    Args:
+        workdir: the run's directory.
+        sample_rate: of the audio, in Hz.
+        step: the step a run goes on from; rows beyond it, of work that was lost
+            with a crash, are taken out so that no step appears twice. Lines that are
+            no rows go to ``metrics.jsonl.damaged``.
+    """
+
+    def __init__(self, workdir: Path, sample_rate: int, step: int = 0) -> None:
+        self._sample_rate = sample_rate
+        self._path = workdir / METRICS
+        # Here, for those who write: tensorboardX imports PyTorch where there is one,
+        # seconds of processor time, and who reads a run's metrics imports this file.
+        from diffusion_audio.runs.tensorboard import Events
+
+        lines = _read(self._path)
+        _warn(self._path, lines)
+        kept = [line for line in lines.rows if line.row["step"] <= step]
+        rows = [line.row for line in kept]
+        self.evaluated = {row["step"] for row in rows if row["split"] == "eval"}
+        if damaged := b"".join(text + b"\n" for _, text in lines.damaged):
+            with self._path.with_suffix(".jsonl.damaged").open("ab") as file:
+                file.write(damaged)
+        if damaged or lines.torn or len(kept) < len(lines.rows):
+            write_whole(self._path, b"".join(line.text + b"\n" for line in kept))
+        self._file = self._path.open("ab", buffering=0)
+        self._events = Events(workdir / "tensorboard", purge_step=step + 1)
+        self._failed: set[str] = set()
+
+    def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Writes one row."""
+        row = {"step": step, "split": split} | {k: float(v) for k, v in values.items()}
+        self._try(METRICS, self._append, f"{json.dumps(row)}\n".encode())
+        for name, value in values.items():
+            if math.isfinite(value):  # TensorBoard would warn of each other one
+                self._show(self._events.scalar, f"{split}/{name}", float(value), step)
+
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Writes an evaluation: its scalars as a row, its media to TensorBoard."""
+        for name, wave in evaluation.audio.items():
+            clipped = np.clip(wave, -PEAK, PEAK)
+            self._show(self._events.audio, name, clipped, step, self._sample_rate)
+        for name, mel in evaluation.pictures.items():
+            low, high = float(mel.min()), float(mel.max())
+            picture = (mel - low) / max(high - low, 1e-6)
+            self._show(self._events.image, name, picture.T[::-1], step)
+        self.scalars(step, "eval", evaluation.metrics)
+        self._show(self._events.flush)
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        self._file.close()
+        self._show(self._events.close)
+
+    def _append(self, line: bytes) -> None:
+        """Writes a line, or nothing of it."""
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError("no space for a whole line")
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), end)
+            raise
+
+    def _show(self, write: Callable[..., None], *inputs: Any) -> None:
+        if not self._try("TensorBoard events", write, *inputs):
+            with contextlib.suppress(OSError):  # the file ends in part of an event
+                self._events.close()
+
+    def _try(self, what: str, write: Callable[..., None], *inputs: Any) -> bool:
+        """Whether something could be written; says once that it could not."""
+        try:
+            write(*inputs)
+        except OSError as error:
+            if what not in self._failed:
+                self._failed.add(what)
+                logging.warning(
+                    "cannot write %s in %s (%s); training goes on without",
+                    what,
+                    self._path.parent,
+                    error.strerror or error,
+                )
+            return False
+        return True
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The rows of a run's ``metrics.jsonl``.
+
+    Lines that are no rows are named in a warning; a torn last one, as a killed process
+    leaves it, is left out.
+    """
+    lines = _read(workdir / METRICS)
+    _warn(workdir / METRICS, lines)
+    return [line.row for line in lines.rows]
+
+
+class _Row(NamedTuple):
+    text: bytes
+    row: dict[str, Any]
+
+
+class _Lines(NamedTuple):
+    """A file's rows, its other lines by number, and whether its last one is torn."""
+
+    rows: list[_Row]
+    damaged: list[tuple[int, bytes]]
+    torn: bool
+
+
+def _read(path: Path) -> _Lines:
+    *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    rows: list[_Row] = []
+    damaged: list[tuple[int, bytes]] = []
+    for number, text in enumerate([*lines, last], 1):
+        row = _row(text)
+        if row is not None:
+            rows.append(_Row(text, row))
+        elif text.strip() and number <= len(lines):
+            damaged.append((number, text))
+    return _Lines(rows, damaged, bool(last))
+
+
+def _row(text: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("split"), str):
+        return None
+    return row if type(row.get("step")) is int else None
+
+
+def _warn(path: Path, lines: _Lines) -> None:
+    if lines.damaged:
+        numbers = [str(number) for number, _ in lines.damaged]
+        more = ", ..." if len(numbers) > 5 else ""
+        logging.warning(
+            "%s: line %s%s no row of metrics; the other rows are used, and training on "
+            "puts such lines into %s.damaged",
+            path,
+            ", ".join(numbers[:5]) + more,
+            " is" if len(numbers) == 1 else " are",
+            path.name,
+        )

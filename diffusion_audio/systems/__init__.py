@@ -1,0 +1,4 @@
+"""Systems of parts: conditioners, a denoiser, an autoencoder, a vocoder; and one whole.
+
+Each kind of part is a package with a table (`table.Table`) and one entry a file.
+"""

@@ -1,0 +1,11 @@
+"""Patches of the mel picture itself, in the place of a trained autoencoder."""
+
+from diffusion_audio.models.patches import PatchesConfig as Config
+from diffusion_audio.models.patches import build_patches
+from diffusion_audio.systems.autoencoders import Autoencoder
+
+
+def build(cfg: Config) -> Autoencoder:
+    """The patches of a config."""
+    factors = (cfg.size, cfg.size)
+    return Autoencoder(build_patches(cfg), cfg.size**2, factors, trained=False)

@@ -1,0 +1,53 @@
+"""Conditioners: from prompts to arrays on the host, and from these to a condition."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from diffusion_audio.nn.functional import Network
+from diffusion_audio.systems.table import Entry, Table, of_module
+
+Arrays = dict[str, np.ndarray]
+"""What a tokenizer makes of prompts, by name, [B, ...] each."""
+
+
+class Tokenizer(Protocol):
+    """The part of a conditioner that works on text, on the host."""
+
+    def arrays(self, prompts: Sequence[str]) -> Arrays:
+        """Arrays [B, ...] of B prompts, of the same shapes whatever they say.
+
+        Raises:
+            UserError: a prompt is too long, or no text.
+        """
+        ...
+
+    def null(self) -> Arrays:
+        """Arrays [1, ...] of no prompt: what guidance compares with."""
+        ...
+
+    def files(self) -> dict[str, str]:
+        """All that it has learned, as text files by name, to be kept in a run."""
+        ...
+
+
+class Conditioner(NamedTuple):
+    """A conditioner.
+
+    Attributes:
+        network: ``apply(params, arrays) -> models.condition.Condition``; what it makes
+            of the null arrays is the null condition.
+        learn: the tokenizer of a new run, from the captions that it is trained on; one
+            that is published takes no notice of them.
+        read: the tokenizer of a run, from the ``files`` that it keeps.
+        trained: whether its parameters are trained with the denoiser's, or frozen.
+    """
+
+    network: Network
+    learn: Callable[[Sequence[str]], Tokenizer]
+    read: Callable[[Mapping[str, str]], Tokenizer]
+    trained: bool = True
+
+
+TABLE: Table[Entry[Conditioner]] = Table("conditioner", __name__, of_module)

@@ -1,0 +1,14 @@
+"""What a report says of the runs that its numbers rest on."""
+
+import json
+
+from diffusion_audio.runs.resolve import COMPONENTS
+from diffusion_audio.study.evidence import curves
+
+
+def test_every_run_that_a_model_stands_on_has_its_curves(tmp_path):
+    row = {"step": 3, "split": "train", "loss": 1.0, "kl": 0.5, "mel": 0.2}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    names = (*COMPONENTS, "classifier", "diffusion")
+    found = curves(dict.fromkeys(names, tmp_path))
+    assert [run.metrics for run in found] == [("kl",), ("mel",), ("loss",), ("loss",)]
