@@ -19,6 +19,8 @@ from diffusion_audio.study.report import write_report
 from diffusion_audio.training import run
 from tests.recipes import folder_of_audio, tiny
 
+pytestmark = pytest.mark.slow  # tests/outside does the same in the fast ones, of toys
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
@@ -180,7 +182,6 @@ def test_the_batch_size_changes_no_sound(pipeline):
         pipeline(prompts, batch_size=0, **options)
 
 
-@pytest.mark.slow
 def test_report_of_a_set_without_attributes(runs, tmp_path):
     run.train(tiny("vocoder", f"folder:{runs / 'audio'}", steps=1), tmp_path / "other")
     options = {"captions": 2, "examples": 1, "batch_size": 1}
@@ -265,7 +266,6 @@ def test_a_mistake_takes_no_work_directory(runs, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_wherever_its_data_and_parts_lie(tmp_path, caplog):
     """Content decides: a moved set, a deleted VAE, a copied run; not fewer clips."""
     source = folder_of_audio(tmp_path / "audio")

@@ -61,7 +61,6 @@ def runs(tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
 def test_they_are_trained_stopped_and_gone_on_with(runs):
     flags = [f"--config.components.vocoder={runs}/vocoder"]
     train("toy_diffusion", runs / "parts", "--config.train.steps=2", *flags)
@@ -75,7 +74,6 @@ def test_they_are_trained_stopped_and_gone_on_with(runs):
     assert set(record["sessions"][0]["parts"]) == {"toy_parts.py"}
 
 
-@pytest.mark.slow
 def test_they_are_generated_with_and_evaluated(runs, tmp_path):
     run("generate", f"--model={runs}/whole", "a tone", f"--out={tmp_path}/gen")
     (path,) = (tmp_path / "gen").glob("*.wav")
