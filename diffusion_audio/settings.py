@@ -30,9 +30,18 @@ def settings(cls: type[T], config: Mapping[str, Any], group: str) -> T:
     Raises:
         UserError: the group is missing or has a key that ``cls`` does not know.
     """
+    return of_group(cls, require_group(config, group), f"config.{group}")
+
+
+def require_group(config: Mapping[str, Any], group: str) -> Any:
+    """A group of a config.
+
+    Raises:
+        UserError: it is missing.
+    """
     if group not in config:
         raise UserError(f"the config has no group {group!r}; see configs/ for examples")
-    return of_group(cls, config[group], f"config.{group}")
+    return config[group]
 
 
 def of_group(cls: type[T], values: Mapping[str, Any], where: str) -> T:

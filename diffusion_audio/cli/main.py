@@ -86,6 +86,9 @@ def _common(words: list[str]) -> tuple[list[str], list[str], bool]:
     """What any verb takes: other words, files of parts, whether to show tracebacks."""
     end = words.index("--") if "--" in words else len(words)
     options, rest = words[:end], words[end:]
+    while "--parts" in options[:-1]:  # its value may stand apart, as of any flag
+        at = options.index("--parts")
+        options[at : at + 2] = [f"--parts={options[at + 1]}"]
     parts = [word for word in options if word.startswith("--parts=")]
     left = [word for word in options if word not in (*parts, "--debug")]
     return [*left, *rest], parts, "--debug" in options

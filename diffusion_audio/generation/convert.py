@@ -82,6 +82,11 @@ def _of_run(source: Path) -> tuple[dict[str, Any], dict[str, Params]]:
     """A folder's config and parameters, of a vocoder's run."""
     trained = read_config(source)
     require_part(trained, source, "vocoder", "only what trained one converts:")
+    if (kind := trained["vocoder"].get("name")) != "hifigan":
+        raise UserError(
+            f"{source} trained a vocoder {kind!r}: only a 'hifigan' has a form that "
+            "other programs read; a run can stand on the directory itself"
+        )
     config = {name: trained[name] for name in ("task", "audio", "vocoder")}
     config["origin"] = {"run": str(source)}
     part = build(vocoders.TABLE, trained["vocoder"], f"{source}: config.vocoder")

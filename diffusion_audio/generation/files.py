@@ -85,6 +85,8 @@ def generate(
         duration=duration,
         batch_size=batch_size,
     )
+    if not pipeline.tokenizers.parts:
+        logging.warning("%s has no conditioner: prompts change nothing", model)
     _say_what_is_empty(prompts)
     config = read_config(model)
     made_by = provenance() | {

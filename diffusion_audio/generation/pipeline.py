@@ -273,7 +273,7 @@ def load(
     if vocoder is not None:
         spec = AudioSpec.from_dict(config["audio"])
         part = component("vocoder", str(vocoder), spec, str(run_dir))
-        config["components"]["vocoder"] = part
+        config.setdefault("components", {})["vocoder"] = part
     system = build(config)
     params, frozen = system.shapes()
     if vocoder is not None:

@@ -10,7 +10,7 @@ from diffusion_audio.study.evidence import PAGE, RESULTS
 from diffusion_audio.study.report import write_report
 from diffusion_audio.study.vocoder_report import write_vocoder_report
 
-TASKS = ("diffusion", "vocoder")
+TRAINED = ("denoiser", "vocoder")  # what a config has a group of
 
 
 def evaluate(
@@ -40,18 +40,20 @@ def evaluate(
     Raises:
         UserError: a run is missing or does not fit.
     """
-    task = read_config(model).get("task")
-    if task not in TASKS:
+    config = read_config(model)
+    # Not by the name of its task, which may be of one's own.
+    trained = [name for name in TRAINED if name in config]
+    if not trained:
         raise UserError(
-            f"{model} is a run of task {task!r}; evaluate needs one of task "
-            f"{' or '.join(map(repr, TASKS))}"
+            f"{model} is a run of task {config['task']!r}; evaluate needs one that "
+            f"trained a {' or '.join(TRAINED)}"
         )
     require_writable(
         [Path(out) / RESULTS, Path(out) / PAGE],
         inputs=[path for path in (model, classifier, vocoder) if path is not None],
         overwrite=overwrite,
     )
-    if task == "diffusion":
+    if trained[0] == "denoiser":
         return write_report(
             model,
             out,

@@ -86,7 +86,7 @@ def write_report(
     pipeline = load(model, vocoder)
     config = read_config(model)
     if vocoder is not None:
-        config["components"]["vocoder"] = {"run": str(vocoder)}
+        config.setdefault("components", {})["vocoder"] = {"run": str(vocoder)}
     spec = pipeline.system.spec
     judge = load_judge(classifier, spec) if classifier else None
     name = data or config["data"]["source"]

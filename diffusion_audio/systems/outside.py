@@ -10,7 +10,7 @@ from pathlib import Path
 from diffusion_audio.errors import UserError
 from diffusion_audio.recipe import execute
 
-_read: dict[str, str] = {}
+_read: dict[Path, str] = {}
 
 
 def read(path: str | Path) -> None:
@@ -29,9 +29,13 @@ def read(path: str | Path) -> None:
         raise
     except Exception as error:  # whatever it is, it is the file's
         raise UserError(f"--parts={path}: {type(error).__name__}: {error}") from error
-    _read[path.name] = digest
+    _read[path.resolve()] = digest
 
 
 def record() -> dict[str, str]:
-    """Short hash of each file that was read, by its name."""
-    return dict(_read)
+    """Short hash of each file that was read, by its name; of one name, all of them."""
+    found: dict[str, str] = {}
+    for path, digest in _read.items():
+        before = found.get(path.name)
+        found[path.name] = digest if before is None else f"{before}, {digest}"
+    return found

@@ -25,7 +25,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.condition import Condition
 from diffusion_audio.models.vae import Moments, sample_moments
 from diffusion_audio.nn.functional import abstract_params
-from diffusion_audio.settings import settings
+from diffusion_audio.settings import require_group, settings
 from diffusion_audio.systems import autoencoders, denoisers, vocoders
 from diffusion_audio.systems.autoencoders import Autoencoder
 from diffusion_audio.systems.conditioning import (
@@ -220,10 +220,10 @@ def build(config: Mapping[str, Any]) -> System:
     Raises:
         UserError: settings are impossible or do not fit together.
     """
-    parts = config["components"]
+    parts = config.get("components", {})
     autoencoder = build_part(
         autoencoders.TABLE,
-        parts.get("autoencoder", config)["autoencoder"],
+        parts.get("autoencoder", config).get("autoencoder"),
         "config.autoencoder",
     )
     if autoencoder.trained and "autoencoder" not in parts:
@@ -231,9 +231,9 @@ def build(config: Mapping[str, Any]) -> System:
             "config.autoencoder is one that is trained first: give its run with "
             "--config.components.autoencoder=RUN_DIR"
         )
-    denoiser = build_part(denoisers.TABLE, config["denoiser"], "config.denoiser")
+    denoiser = build_part(denoisers.TABLE, config.get("denoiser"), "config.denoiser")
     objective = settings(DiffusionLossConfig, config, "loss").objective()
-    process = make_process(**config["schedule"])
+    process = make_process(**require_group(config, "schedule"))
     objective.check(process)
     _check_channels(denoiser, autoencoder, objective)
     vocoder = None

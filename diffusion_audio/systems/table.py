@@ -81,7 +81,7 @@ def of_module(module: Any) -> Entry[Any]:
     return Entry(module.Config, module.build)
 
 
-def build(table: Table[Entry[Part]], values: Mapping[str, Any], where: str) -> Part:
+def build(table: Table[Entry[Part]], values: Any, where: str) -> Part:
     """The part that a group of a config names.
 
     Args:
@@ -98,7 +98,7 @@ def build(table: Table[Entry[Part]], values: Mapping[str, Any], where: str) -> P
 
 
 def configured(
-    table: Table[Entry[Part]], values: Mapping[str, Any], where: str
+    table: Table[Entry[Part]], values: Any, where: str
 ) -> tuple[Entry[Part], Any]:
     """The entry that a group of a config names, and its settings; see `build`."""
     if not isinstance(values, Mapping) or "name" not in values:

@@ -44,7 +44,8 @@ def latent_cache(
 
     assert task.encode is not None
     spec = AudioSpec.from_config(config["audio"])
-    encoder = config["components"].get("autoencoder", config.get("autoencoder", {}))
+    parts = config.get("components", {})
+    encoder = parts.get("autoencoder", config.get("autoencoder", {}))
     meta = {
         "audio_spec": spec.hash,
         "autoencoder": encoder.get("hash") or same_run.content_hash(encoder),

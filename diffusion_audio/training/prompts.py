@@ -61,8 +61,8 @@ def settle(conditioning: Conditioning, listen: ListenConfig, data: Data) -> Prom
         UserError: there are no captions to learn from, one is too long, or what the run
             kept of its tokenizers is gone or damaged.
     """
-    if not conditioning.parts:
-        return Prompts()
+    if not conditioning.parts:  # all prompts sound alike, and are heard all the same
+        return Prompts(count=len(_listened(listen, data.held)))
     captions = data.train.captions()
     _require_captions(captions, data.train.name)
     if data.kept is None:

@@ -74,13 +74,17 @@ def test_they_are_trained_stopped_and_gone_on_with(runs):
     assert set(record["sessions"][0]["parts"]) == {"toy_parts.py"}
 
 
-def test_they_are_generated_with_and_evaluated(runs, tmp_path):
+def test_they_are_generated_with_and_evaluated(runs, tmp_path, capsys):
+    flags = [f"--config.components.vocoder={runs}/vocoder"]
     run("generate", f"--model={runs}/whole", "a tone", f"--out={tmp_path}/gen")
     (path,) = (tmp_path / "gen").glob("*.wav")
     assert soundfile.info(path).frames == 16384
     run("vocode", f"--model={runs}/vocoder", path, tmp_path / "copy.wav")
     assert (tmp_path / "copy.wav").exists()
-    for name in ("vocoder", "whole"):
+    assert main(["convert", f"{runs}/vocoder", f"--out={tmp_path}/weights", PARTS]) == 2
+    assert "trained a vocoder 'toy'" in capsys.readouterr().err
+    train("toy_diffusion", runs / "averages", "--config.task=averages", *flags)
+    for name in ("vocoder", "whole", "averages"):
         out = tmp_path / f"{name}-page"
         run("evaluate", f"--model={runs}/{name}", f"--out={out}", "--captions=2")
         assert (out / "report.html").exists()
@@ -118,10 +122,11 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, capsys, text, line):
     path = tmp_path / "toy.py"
     if text is not None:
         path.write_text(text)
-    assert main(["doctor", f"--parts={path}"]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert line in err
+    for flag in ([f"--parts={path}"], ["--parts", str(path)]):
+        assert main(["doctor", *flag]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert line in err
 
 
 def test_the_environment_names_files_too(tmp_path, monkeypatch, capsys):
@@ -150,3 +155,9 @@ def test_what_was_read_is_on_record(tmp_path, monkeypatch):
     outside.read(path)
     assert denoisers.TABLE["mine"] == Entry(int, float)
     assert set(outside.record()) == {"mine.py"}
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "mine.py"
+    other.write_text("")
+    alone = outside.record()["mine.py"]
+    outside.read(other)
+    assert outside.record()["mine.py"].startswith(f"{alone}, ")

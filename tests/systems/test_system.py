@@ -10,6 +10,8 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.vae import Moments
 from diffusion_audio.settings import Choice
 from diffusion_audio.systems.sampler import SamplingConfig
+from diffusion_audio.systems.system import build
+from tests.recipes import recipe
 from tests.toy_system import FROZEN, NOTHING, PARAMS, SPEC, TOKENIZERS, toy_system
 
 KEY = jax.random.key(0)
@@ -109,3 +111,21 @@ def test_latents_cover_the_samples():
 def test_without_a_vocoder_one_is_asked_for():
     with pytest.raises(UserError, match=r"--vocoder=RUN_DIR"):
         toy_system(vocoder=False).require_vocoder()
+
+
+@pytest.mark.parametrize(
+    ("group", "line"),
+    [
+        ("denoiser", r"config\.denoiser names no denoiser"),
+        ("autoencoder", r"config\.autoencoder names no autoencoder"),
+        ("schedule", "no group 'schedule'"),
+        ("loss", "no group 'loss'"),
+    ],
+)
+def test_a_group_that_lacks_is_named(group, line):
+    config = recipe("diffusion").to_dict()
+    config |= {"components": {}, "autoencoder": {"name": "patches", "size": 4}}
+    build(config)
+    del config["components"], config[group]
+    with pytest.raises(UserError, match=line):
+        build(config)

@@ -43,6 +43,15 @@ def test_one_listens_to_captions_of_the_set_where_the_config_names_none(monkeypa
     assert shown["none"].listened == {}
 
 
+def test_without_conditioners_one_listens_too_and_no_caption_is_needed():
+    nothing = build_conditioning({"conditioners": {}})
+    clips = Clips([""])
+    for prompts in ((), ("a", "b")):
+        made = settle(nothing, ListenConfig(prompts), Data(clips, clips))
+        assert made.count == len(prompts)
+        assert made.listened == made.null == made.files == {}
+
+
 def test_a_caption_too_long_is_found_before_training():
     for words in (("ab cd ef gh ij kl " * 3, "x"), ("x", "ab cd ef gh ij kl " * 3)):
         with pytest.raises(UserError, match="is longer than the 8"):

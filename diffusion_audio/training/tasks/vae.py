@@ -74,7 +74,7 @@ def configure(config: Mapping[str, Any]) -> VAE:
         UserError: segments do not fit the autoencoder, or it has nothing to train.
     """
     spec = AudioSpec.from_config(config["audio"])
-    part = build(autoencoders.TABLE, config["autoencoder"], "config.autoencoder")
+    part = build(autoencoders.TABLE, config.get("autoencoder"), "config.autoencoder")
     if not part.trained:
         raise UserError(
             f"config.autoencoder is {config['autoencoder']['name']!r}, which has "

@@ -102,7 +102,7 @@ def configure(config: Mapping[str, Any]) -> Vocoding:
         UserError: mel bands, rates or segments do not fit the AudioSpec.
     """
     spec = AudioSpec.from_config(config["audio"])
-    vocoder = build(vocoders.TABLE, config["vocoder"], "config.vocoder")
+    vocoder = build(vocoders.TABLE, config.get("vocoder"), "config.vocoder")
     weights = settings(VocoderLossConfig, config, "loss")
     seconds = config["data"]["seconds"]
     check(spec, vocoder, settings(TrainConfig, config, "train"), seconds)
