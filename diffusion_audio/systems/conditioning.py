@@ -9,6 +9,7 @@ from diffusion_audio.aliases import Array, Key, Params
 from diffusion_audio.diffusion.noise import purpose_key
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.condition import Condition
+from diffusion_audio.settings import require_group
 from diffusion_audio.systems.conditioners import TABLE, Arrays, Conditioner, Tokenizer
 from diffusion_audio.systems.table import build
 
@@ -145,9 +146,9 @@ def build_conditioning(config: Mapping[str, Any]) -> Conditioning:
     """The conditioners of a config's group ``conditioners``, by their labels.
 
     Raises:
-        UserError: one is not known, or its settings cannot be.
+        UserError: there is no such group, one is not known, or its settings cannot be.
     """
-    groups = config.get("conditioners", {})
+    groups = require_group(config, "conditioners")
     return Conditioning(
         {
             label: build(TABLE, groups[label], f"config.conditioners.{label}")
