@@ -192,7 +192,7 @@ def test_evaluate_replaces_no_file_of_another(call, tmp_path, capsys, name):
     (tmp_path / "run").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "run" / "config.json").write_text(
-        '{"task": "diffusion", "audio": {"sample_rate": 1}}'
+        '{"task": "diffusion", "audio": {"sample_rate": 1}, "denoiser": {}}'
     )
     (tmp_path / "out" / name).write_text("mine")
     words = ["evaluate", f"--model={tmp_path / 'run'}"]

@@ -48,6 +48,7 @@ def model(tmp_path, monkeypatch):
     pipeline = SimpleNamespace(
         batches=batches,
         system=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
+        tokenizers=SimpleNamespace(parts={"text": None}),
         drawing=lambda *changes: sampling,
         seconds=1.0,
         step=7,

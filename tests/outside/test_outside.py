@@ -74,6 +74,7 @@ def test_they_are_trained_stopped_and_gone_on_with(runs):
     assert set(record["sessions"][0]["parts"]) == {"toy_parts.py"}
 
 
+@pytest.mark.slow
 def test_they_are_generated_with_and_evaluated(runs, tmp_path, capsys):
     flags = [f"--config.components.vocoder={runs}/vocoder"]
     run("generate", f"--model={runs}/whole", "a tone", f"--out={tmp_path}/gen")

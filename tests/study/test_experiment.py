@@ -87,6 +87,7 @@ def test_results_hold_the_story_of_each_run(made):
     assert record["commit"].endswith(f", {'c' * 40}")
 
 
+@pytest.mark.slow
 def test_explain_makes_a_number_again(made, capsys):
     directory, runs, *_ = made
     words = ["experiment", "explain", str(directory), f"--runs={runs}"]

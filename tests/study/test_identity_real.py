@@ -42,6 +42,7 @@ def twice(function):
     return lambda *inputs, **options: function(*inputs, **options) * 1.001
 
 
+@pytest.mark.slow
 def test_a_real_probe():
     numbers = fingerprint.of_training(config("vae")).numbers
     expected = {"loss", "kl", "grad_norm", "ema, moved", "evaluation, mel_l1"}

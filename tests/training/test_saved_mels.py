@@ -63,6 +63,7 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_fine_tuning_brings_the_loss_down(root):
     rows = [row for row in read_metrics(root / "tuned") if row["split"] == "train"]
     losses = [row["loss"] for row in rows]
