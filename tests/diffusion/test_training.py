@@ -19,6 +19,7 @@ CHAIN = {"name": "linear", "steps": 200, "beta_end": 0.1}
 FLOW = {"name": "rectified_flow"}
 
 # The options of one run: those not given are plain L_simple on a linear chain.
+FAST = "epsilon"  # the one in the fast tests
 OPTIONS = {
     "epsilon": {},
     "x0": {"prediction": "x0"},
@@ -131,7 +132,13 @@ def run(prediction="epsilon", process=None, weighting=None, times=None, **object
     return whole(params, inputs, normal(8, 2000, 2))
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option",
+    [
+        pytest.param(name, marks=() if name == FAST else pytest.mark.slow)
+        for name in OPTIONS
+    ],
+)
 def test_it_learns_the_mixture(option):
     truth = data(9, 2000)
     assert distance(normal(11, 2000, 2), truth) > 0.25
