@@ -272,7 +272,7 @@ def load(
     require_part(config, run_dir, "denoiser", "text to audio needs one that trained")
     if vocoder is not None:
         spec = AudioSpec.from_dict(config["audio"])
-        part = component("vocoder", str(vocoder), spec, str(run_dir))
+        part = component("vocoder", str(vocoder), spec, str(run_dir), said="--vocoder")
         config.setdefault("components", {})["vocoder"] = part
     system = build(config)
     params, frozen = system.shapes()

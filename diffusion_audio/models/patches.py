@@ -23,7 +23,9 @@ class PatchesConfig:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise UserError(f"config.patches.size must be 1 or more, not {self.size}")
+            raise UserError(
+                f"config.autoencoder.size must be 1 or more, not {self.size}"
+            )
 
     @property
     def factor(self) -> int:

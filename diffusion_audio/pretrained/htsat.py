@@ -24,7 +24,7 @@ from diffusion_audio.pretrained.diffusers_config import (
     wrong,
 )
 from diffusion_audio.pretrained.find import Found, find
-from diffusion_audio.pretrained.picture_kinds import (
+from diffusion_audio.pretrained.kinds import (
     BATCH_NORM,
     CONV,
     DENSE,

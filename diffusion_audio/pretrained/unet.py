@@ -14,8 +14,8 @@ from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained import naming
 from diffusion_audio.pretrained.find import Found
+from diffusion_audio.pretrained.kinds import CONV, DENSE, NORM
 from diffusion_audio.pretrained.naming import Named
-from diffusion_audio.pretrained.picture_kinds import CONV, DENSE, NORM
 from diffusion_audio.pretrained.rules import Arrays, export_params, import_params
 
 _RESNET = (

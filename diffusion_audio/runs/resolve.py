@@ -61,6 +61,8 @@ def component(
     spec: AudioSpec,
     mine: str,
     kept: dict[str, Any] | None = None,
+    *,
+    said: str = "",
 ) -> dict[str, Any]:
     """The resolved config of a trained part, where it lies and what it holds.
 
@@ -70,14 +72,16 @@ def component(
         spec: that it must have.
         mine: whose that is, for messages.
         kept: that config, where the run that goes on keeps the part.
+        said: where the place was given, for messages; the config's key if empty.
 
     Raises:
         UserError: it is no run, has no such part, or another AudioSpec.
     """
     part = kept or read_config(place)
     if name not in part:
+        said = said or f"config.components.{name}"
         raise UserError(
-            f"config.components.{name} is {place}, a run of task {part['task']!r}; "
+            f"{said} is {place}, a run of task {part['task']!r}; "
             f"give one that trains a part of this kind (its config has a group {name})"
         )
     spec.require_same(AudioSpec.from_dict(part["audio"]), mine=mine, theirs=name)

@@ -95,12 +95,12 @@ class Conditioning(NamedTuple):
             files = _Files(kept, f"{FOLDER}/{label}")
             try:
                 found[label] = part.read(files)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 if isinstance(error, UserError) and not files.opened:
                     raise
+                what = ", ".join(files.opened) or f"{FOLDER}/{label}"
                 raise UserError(
-                    f"{', '.join(files.opened)} of {run} is damaged ({error}); "
-                    "restore it from a copy"
+                    f"{what} of {run} is damaged ({error}); restore it from a copy"
                 ) from error
         return Tokenizers(found)
 

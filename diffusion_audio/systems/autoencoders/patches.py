@@ -7,5 +7,5 @@ from diffusion_audio.systems.autoencoders import Autoencoder
 
 def build(cfg: Config) -> Autoencoder:
     """The patches of a config."""
-    factors = (cfg.size, cfg.size)
-    return Autoencoder(build_patches(cfg), cfg.size**2, factors, trained=False)
+    factors = (cfg.factor, cfg.factor)
+    return Autoencoder(build_patches(cfg), cfg.latent, factors, trained=False)
