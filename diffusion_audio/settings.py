@@ -15,7 +15,7 @@ class Choice(dict[str, Any]):
     Settings may then be a static argument of ``jax.jit``.
     """
 
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
         return hash(tuple(sorted(self.items())))
 
 
