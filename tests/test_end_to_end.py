@@ -253,7 +253,7 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert main([*words, "--classifier=nowhere"]) == 2
     assert "--classifier is for diffusion runs" in capsys.readouterr().err
     assert main(["evaluate", f"--model={runs / 'vae'}", f"--out={tmp_path / 'a'}"]) == 2
-    assert "needs one of task 'diffusion' or 'vocoder'" in capsys.readouterr().err
+    assert "evaluate needs one that trained a denoiser or vocoder" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 
