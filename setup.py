@@ -36,8 +36,9 @@ CORE = [
     "soxr>=1.0",
     # Text.
     "tokenizers>=0.22",
-    # Published weights.
+    # Published weights, and where they lie.
     "safetensors>=0.5",
+    "huggingface_hub>=2.4",
     # Progress, curves, figures, pages, numbers.
     "rich>=14",
     "tensorboardX>=2.6",

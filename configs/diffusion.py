@@ -9,23 +9,33 @@ a VAE the model diffuses patches of the mel itself, 64 channels at their size of
 Presets:
     tones       the embedded data set, minutes on two CPU cores.
     folder      a small UNet on a folder of captioned audio, 16 kHz, clips of 2.048 s.
-    audioldm    AudioLDM-S: 185.04 M UNet, FiLM on a vector of width 512.
-    audioldm2   AudioLDM 2: 346.94 M UNet, cross-attention to widths 768 and 1024.
-    auffusion   Auffusion: the 859.52 M UNet of Stable Diffusion 1.5, width 768.
+    audioldm    AudioLDM-S: 185.04 M UNet, FiLM on CLAP's vector.
+    audioldm2   AudioLDM 2: 346.94 M UNet, cross-attention to what GPT-2 makes of CLAP
+                and T5, and to T5's tokens.
+    auffusion   Auffusion: the 859.52 M UNet of Stable Diffusion 1.5, on CLIP's tokens.
+    scratch     after one of these three: a text encoder of one's own, trained with it.
     long        after tones: ten times the steps.
     smoke       after another preset: a few steps, to see that it runs.
 
 After one of these, another schedule or loss (`configs/objectives.py`): ``tones,flow``,
 ``tones,zero_snr,min_snr``.
 
-The paper-size presets condition on a text encoder trained from scratch, not on the
-published CLAP, T5, GPT-2 and CLIP.
+The paper-size presets condition on the published encoders, frozen: their weights are
+those of --config.components.conditioners=MODEL, a published system or its id on the
+hub. With --config.components.denoiser=MODEL training starts from its UNet, and with
+--config.components.autoencoder=MODEL it stands on its VAE:
+
+diffusion-audio train --config=configs/diffusion.py:audioldm2 --workdir=runs/fine \
+    --config.data.source=folder:DIR --config.components.conditioners=cvssp/audioldm2 \
+    --config.components.autoencoder=cvssp/audioldm2 \
+    --config.components.denoiser=cvssp/audioldm2 \
+    --config.components.vocoder=cvssp/audioldm2
 """
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from configs import common, objectives
+from configs import common, encoders, objectives
 from configs.objectives import LATENT, chain
 
 # Every setting of a UNet, as it is where a preset does not say otherwise.
@@ -38,6 +48,19 @@ UNET = {
     "scale_shift": False,
     "projection": "conv",
     "groups": 32,
+    "dtype": "float32",
+}
+
+# The demo's text encoder.
+TEXT = {
+    "name": "text",
+    "vocabulary": 512,
+    "max_tokens": 24,
+    "contexts": (),
+    "vector_dim": 256,
+    "width": 128,
+    "depth": 0,
+    "heads": 4,
     "dtype": "float32",
 }
 
@@ -65,7 +88,6 @@ def _paper(config: ConfigDict) -> None:
     config.data.seconds = 10.24
     config.data.batch_size = 16
     config.data.cache_latents = False
-    config.conditioners.text.update({"vocabulary": 32_000, "max_tokens": 128})
     config.loss.prediction = "epsilon"
     config.optimizer.update(
         {"learning_rate": 1e-4, "warmup_steps": 5000, "decay": "constant", "b2": 0.999}
@@ -77,12 +99,19 @@ def _paper(config: ConfigDict) -> None:
     config.sampling.spacing = "leading"
 
 
-def _text(config: ConfigDict, contexts: tuple[int, ...]) -> None:
-    """A text encoder of CLIP's size that makes contexts and no vector."""
-    config.conditioners.text.update(
-        {"contexts": contexts, "width": 768, "depth": 12, "heads": 12}
-    )
-    config.conditioners.text.vector_dim = placeholder(int)
+def scratch(config: ConfigDict) -> None:
+    """A text encoder of CLIP's size in the place of the published ones."""
+    text = TEXT | {
+        "vocabulary": 32_000,
+        "max_tokens": 128,
+        "contexts": tuple(filter(None, config.denoiser.contexts)),
+        "vector_dim": placeholder(int),
+        "width": 768,
+        "depth": 12,
+        "heads": 12,
+    }
+    config.conditioners = {"text": text}
+    config.conditioners.text.vector_dim = config.denoiser.vector_dim
 
 
 def _audioldm(config: ConfigDict) -> None:
@@ -104,9 +133,7 @@ def _audioldm(config: ConfigDict) -> None:
 def audioldm(config: ConfigDict) -> None:
     """AudioLDM-S (Liu et al. 2023)."""
     _audioldm(config)
-    config.conditioners.text.update(
-        {"vector_dim": 512, "width": 512, "depth": 6, "heads": 8}
-    )
+    config.conditioners = encoders.AUDIOLDM
     config.denoiser.update({"contexts": (None,), "vector_dim": 512})
     config.sampling.guidance = 2.5
 
@@ -114,7 +141,7 @@ def audioldm(config: ConfigDict) -> None:
 def audioldm2(config: ConfigDict) -> None:
     """AudioLDM 2 (Liu et al. 2024), heads as in the original code."""
     _audioldm(config)
-    _text(config, contexts=(768, 1024))
+    config.conditioners = encoders.AUDIOLDM2
     config.denoiser.contexts = (None, 768, 1024)
     config.sampling.guidance = 3.5
 
@@ -124,7 +151,7 @@ def auffusion(config: ConfigDict) -> None:
     _paper(config)
     config.audio.preset = "auffusion_16k"
     config.schedule = chain("scaled_linear", **LATENT)
-    _text(config, contexts=(768,))
+    config.conditioners = encoders.AUFFUSION
     config.denoiser = UNET | {
         "in_channels": 4,
         "out_channels": 4,
@@ -155,6 +182,7 @@ PRESETS = {
     "audioldm": audioldm,
     "audioldm2": audioldm2,
     "auffusion": auffusion,
+    "scratch": scratch,
     "long": long,
     "smoke": smoke,
     **objectives.PRESETS,
@@ -164,26 +192,21 @@ PRESETS = {
 def get_config(arg: str = "tones") -> ConfigDict:
     """The config of the presets named in ``arg``."""
     config = common.base("diffusion", audio="tones_16k")
-    config.components = {"autoencoder": "", "vocoder": ""}
+    # Runs, folders of published systems or their ids on the hub; the last two are what
+    # training starts from.
+    config.components = {
+        "autoencoder": "",
+        "vocoder": "",
+        "conditioners": "",
+        "denoiser": "",
+    }
     # Of the mel itself, where no autoencoder is given.
     config.autoencoder = {"name": "patches", "size": 8}
     config.data.cache_latents = True
     # FiLM on the mean of the words, as AudioLDM does on CLAP's vector. Captions of a
     # few independent words need no more: cross-attention doubled the time of a step
     # on a CPU, and one block of self-attention the steps until captions are obeyed.
-    config.conditioners = {
-        "text": {
-            "name": "text",
-            "vocabulary": 512,
-            "max_tokens": 24,
-            "contexts": (),
-            "vector_dim": 256,
-            "width": 128,
-            "depth": 0,
-            "heads": 4,
-            "dtype": "float32",
-        }
-    }
+    config.conditioners = {"text": TEXT}
     config.denoiser = UNET | {
         "in_channels": 16,
         "out_channels": 16,

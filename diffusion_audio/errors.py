@@ -21,7 +21,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     names = [str(item) for item in known]
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UserError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+    said = shortened(repr(name))
+    return UserError(f"unknown {kind} {said}{hint} (known: {', '.join(names)})")
 
 
 def shortened(text: str) -> str:

@@ -20,8 +20,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class View(Protocol):
     """Where a piece of work says how far it is."""
 
-    def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
-        """Shows that ``done`` steps are done, with a few numbers."""
+    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
+        """Shows that ``done`` steps are done, a part of one too, with a few numbers."""
         ...
 
     def close(self) -> None:
@@ -43,7 +43,8 @@ class ProgressView:
     """
 
     def __init__(self, name: str, total: int, done: int = 0) -> None:
-        self._name, self._total, self._done = name, total, done
+        self._name, self._total = name, total
+        self._done: float = done
         self._first, self._started = done, time.monotonic()
         self._last_line = self._started
         self._console = Console(file=sys.stderr)
@@ -60,8 +61,8 @@ class ProgressView:
         self._task = self._bar.add_task(name, total=total, completed=done, note="")
         self._bar.start()
 
-    def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
-        """Shows that ``done`` steps are done, with a few numbers."""
+    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
+        """Shows that ``done`` steps are done, a part of one too, with a few numbers."""
         self._done = done
         note = " ".join(f"{k} {v:.4g}" for k, v in (values or {}).items())
         elapsed = time.monotonic() - self._started
@@ -75,7 +76,7 @@ class ProgressView:
             self._last_line = now
             left = (self._total - done) / rate if rate > 0 else 0.0
             self._console.print(
-                f"{self._name} {done}/{self._total} {note} ETA {left:.0f}s",
+                f"{self._name} {int(done)}/{self._total} {note} ETA {left:.0f}s",
                 highlight=False,
                 soft_wrap=True,
             )

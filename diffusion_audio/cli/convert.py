@@ -1,11 +1,19 @@
-"""Brings a published vocoder into a folder that runs can stand on, or takes ours out.
+"""Brings a published model into a folder that runs can stand on, or takes ours out.
 
-SOURCE is a file or folder of HiFi-GAN (g_00000000), of transformers' SpeechT5HifiGan
-or of Auffusion (vocoder.pt), with its config.json; or the directory of a vocoder's run.
+SOURCE is a whole system (AudioLDM, AudioLDM 2, Auffusion: its folder, or its id on the
+hub) or a diffusion run. DIR then serves as --model or --config.components.NAME and
+holds everything in safetensors files, with hashes; --layout=diffusers writes it as
+diffusers' pipelines read it instead.
+
+Or SOURCE is a vocoder: a file or folder of HiFi-GAN (g_00000000), of transformers'
+SpeechT5HifiGan or of Auffusion (vocoder.pt), with its config.json; or the directory of
+a vocoder's run.
 The generator is found wherever in the file it lies, under any key and wrapper; its
 moving average (ema) goes before itself. What was taken, left and assumed is said.
 DIR then serves as --vocoder or --config.components.vocoder, and its safetensors files
-have the original's names. No file is executed: a pickle is read as data or refused.
+have the original's names.
+
+No file is executed: a pickle is read as data or refused.
 Prints DIR.
 """
 
@@ -14,7 +22,7 @@ from absl import flags
 from diffusion_audio.cli import options
 from diffusion_audio.errors import UserError
 
-USAGE = "diffusion-audio convert SOURCE --out=DIR [--audio=PRESET,FIELD=VALUE,...]"
+USAGE = "diffusion-audio convert SOURCE --out=DIR [--dtype=bfloat16]"
 
 
 def main(argv: list[str]) -> int:
@@ -44,6 +52,26 @@ def main(argv: list[str]) -> int:
         "state_dict.ema, where several do; . is under none",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "dtype",
+        None,
+        ["float32", "bfloat16"],
+        "of a system's weights; None is as they are",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "layout",
+        None,
+        ["ours", "diffusers"],
+        "of a system's folder; None is ours",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "revision",
+        None,
+        "commit of what is on the hub; None is the one that was tested",
+        flag_values=values,
+    )
     options.overwrite(values)
     sources = options.parse(
         values,
@@ -64,6 +92,9 @@ def main(argv: list[str]) -> int:
         values.audio,
         cut=values.cut,
         take=values.take,
+        dtype=values.dtype,
+        layout=values.layout,
+        revision=values.revision,
         overwrite=values.overwrite,
     )
     print(made)

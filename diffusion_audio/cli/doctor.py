@@ -28,7 +28,8 @@ USAGE = "diffusion-audio doctor"
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml_collections",
     "tensorflow-datasets", "array_record", "grain", "soundfile", "soxr",
-    "tokenizers", "rich", "tensorboardX", "matplotlib", "jinja2", "numpy", "scipy",
+    "tokenizers", "safetensors", "huggingface_hub", "rich", "tensorboardX",
+    "matplotlib", "jinja2", "numpy", "scipy",
 )
 # fmt: on
 GIB = 2**30

@@ -1,23 +1,29 @@
 """Makes audio files from prompts.
 
-Writes one WAV file for each prompt and candidate, and index.json, which says what made
-them; prints the paths. The same prompt at the same place with the same seed sounds the
-same. An empty prompt is a sound of no caption. A prompt that begins with a dash comes
-after all flags and two dashes: ... --out=DIR -- "-5 dB hum", or from a file.
+MODEL is the directory of a diffusion run, the folder of a published system (AudioLDM,
+AudioLDM 2, Auffusion) or its id on the hub, such as cvssp/audioldm2; `diffusion-audio
+models` lists them. Writes one WAV file for each prompt and candidate, and index.json,
+which says what made them and, where the model has a CLAP, how near each candidate is
+to its prompt; prints the paths. The same prompt at the same place with the same seed
+sounds the same. An empty prompt is a sound of no caption. A prompt that begins with a
+dash comes after all flags and two dashes: ... --out=DIR -- "-5 dB hum", or from a file.
 """
 
 from absl import flags
 
 from diffusion_audio.cli import options
 
-USAGE = 'diffusion-audio generate --model=RUN_DIR "PROMPT" ... --out=DIR'
+USAGE = 'diffusion-audio generate --model=MODEL "PROMPT" ... --out=DIR'
 
 
 def main(argv: list[str]) -> int:
     """Runs the verb."""
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "model", None, "directory of a diffusion run", flag_values=values
+        "model",
+        None,
+        "diffusion run, folder of a published system, or an id of the hub",
+        flag_values=values,
     )
     flags.DEFINE_string("out", None, "directory of the files", flag_values=values)
     flags.DEFINE_string(
@@ -51,10 +57,18 @@ def main(argv: list[str]) -> int:
         "seconds; None is the length that the model was trained on",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "windows",
+        "auto",
+        ["auto", "always", "never"],
+        "whether what is longer than the model was trained on is made in windows that "
+        "overlap; auto is from twice that length",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "num_candidates",
-        1,
-        "sounds for each prompt",
+        None,
+        "sounds for each prompt; None is the model's own number",
         lower_bound=1,
         flag_values=values,
     )
@@ -63,6 +77,31 @@ def main(argv: list[str]) -> int:
         None,
         "file of more prompts, after those typed: UTF-8 text with one a line, or .csv, "
         ".tsv, .jsonl with a column prompt or caption",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "preset",
+        None,
+        "in whose way a published system runs: default, diffusers or original",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "dtype",
+        None,
+        ["float32", "bfloat16"],
+        "of weights and computation; None is as they are",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "revision",
+        None,
+        "commit of what is on the hub; None is the one that was tested",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "page",
+        False,
+        "write index.html too, to listen and look: `diffusion-audio page` of --out",
         flag_values=values,
     )
     options.sounds(values)
@@ -83,6 +122,10 @@ def main(argv: list[str]) -> int:
     prompts = [options.text(prompt) for prompt in prompts]
     if values.prompts:
         prompts += read_prompts(values.prompts)
+    if values.page:
+        from diffusion_audio.study.gallery import require_page, write_gallery
+
+        require_page(values.out, overwrite=values.overwrite)  # before any work
 
     paths = generation.generate(
         values.model,
@@ -97,8 +140,14 @@ def main(argv: list[str]) -> int:
         num_candidates=values.num_candidates,
         vocoder=values.vocoder,
         batch_size=values.batch_size,
+        windows=values.windows,
+        preset=values.preset,
+        dtype=values.dtype,
+        revision=values.revision,
         overwrite=values.overwrite,
     )
     for path in paths:
         print(path)
+    if values.page:
+        print(write_gallery(values.out, overwrite=values.overwrite))
     return 0

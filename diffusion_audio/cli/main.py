@@ -19,11 +19,13 @@ PROGRAM = "diffusion-audio"
 VERBS = {
     "train": "train one network from a config",
     "generate": "make audio files from prompts",
+    "page": "a page to listen to of what generate wrote",
     "vocode": "audio to mels and back through a vocoder",
     "evaluate": "measure a trained run and write its page",
     "convert": "bring a published vocoder here, or take one of ours there",
     "experiment": "compare variants of a config, with intervals and a page",
     "data": "check or prepare a data set",
+    "models": "list the published models that run here",
     "doctor": "check that this machine can do all of it",
 }
 FAILED, MISTAKE = 1, 2

@@ -30,7 +30,8 @@ def parse(
         usage: the form of the command, as ``--help`` shows it.
         about: what the verb does, its module's docstring.
         required: flags that must be given.
-        positional: what words without dashes are; None where there are none.
+        positional: what words without dashes are, in brackets where they may be left
+            out; None where there are none.
         instead: a flag that may be given in place of such words.
 
     Returns:
@@ -65,7 +66,8 @@ def parse(
         raise UserError(f"{flag_names} must be given; usage: {usage}")
     if words and positional is None:
         raise UserError(f"unexpected word {words[0]!r}; usage: {usage}")
-    if positional and not words and not (instead and values[instead].value):
+    needed = positional is not None and not positional.startswith("[")
+    if needed and not words and not (instead and values[instead].value):
         raise UserError(f"no {positional} given; usage: {usage}")
     return words
 

@@ -1,5 +1,6 @@
 """From noise to data: one compiled loop over a solver's steps."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -44,11 +45,55 @@ def sample(
     if indices is None:
         indices = jnp.arange(len(x), dtype=jnp.int32)
 
+    evaluate = _evaluation(solver, denoise, key, indices)
+
     def body(carry: tuple[Array, Any], i: Array) -> tuple[tuple[Array, Any], Any]:
-        keys = example_keys(jax.random.fold_in(key, i), indices)
-        x, state = solver.step(denoise, *carry, i, keys)
+        x, state = evaluate(i, carry)
         return (x, state), x if trajectory else None
 
     steps = jnp.arange(solver.evaluations, dtype=jnp.int32)
     (x0, _), xs = jax.lax.scan(body, (x, solver.init(x)), steps)
     return jnp.concatenate([x[None], xs[solver.stops]]) if trajectory else x0
+
+
+def advance(
+    solver: Solver,
+    denoise: Denoiser,
+    carry: tuple[Array, Any],
+    key: Key,
+    *,
+    indices: Array,
+    start: Array | int,
+    stop: Array | int,
+) -> tuple[Array, Any]:
+    """Some evaluations of a solver: `sample`, a piece at a time.
+
+    ``start`` and ``stop`` may be traced, so one program makes pieces of any length: all
+    at once, or one evaluation a call where someone watches.
+
+    Args:
+        solver: from ``solvers``.
+        denoise: as for `sample`.
+        carry: ``(x, solver.init(x))`` before the first.
+        key: as for `sample`, the same for every piece.
+        indices: int32 [B].
+        start: number of the first evaluation, counted from 0.
+        stop: the one after the last; ``solver.evaluations`` ends in x_0.
+
+    Returns:
+        The carry after them, x [B, ...] its first.
+    """
+    evaluate = _evaluation(solver, denoise, key, indices)
+    return jax.lax.fori_loop(jnp.int32(start), jnp.int32(stop), evaluate, carry)
+
+
+def _evaluation(
+    solver: Solver, denoise: Denoiser, key: Key, indices: Array
+) -> Callable[[Array, tuple[Array, Any]], tuple[Array, Any]]:
+    """What evaluation i makes of a state and what the solver remembers."""
+
+    def evaluate(i: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        keys = example_keys(jax.random.fold_in(key, i), indices)
+        return solver.step(denoise, *carry, i, keys)
+
+    return evaluate

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from diffusion_audio.aliases import Array
 from diffusion_audio.audio.griffin_lim import griffin_lim
 from diffusion_audio.data.source import drawn_evenly
 from diffusion_audio.evaluation.copies import GRIFFIN_LIM_ITERATIONS
@@ -68,8 +68,9 @@ def compare(
     key = jax.random.key(seed)
     untrained = dataclasses.replace(pipeline, params=system.init(key, "untrained"))
 
-    def both(mels: Array) -> tuple[Any, Any]:
-        inverted = griffin_lim(system.spec, mels, key, GRIFFIN_LIM_ITERATIONS)
+    def both(mels: np.ndarray) -> tuple[Any, Any]:
+        log_mels = jnp.asarray(mels)
+        inverted = griffin_lim(system.spec, log_mels, key, GRIFFIN_LIM_ITERATIONS)
         return pipeline.vocode(mels)[:, :samples], inverted[:, :samples]
 
     options: Any = {"key": key, "batch_size": batch_size}

@@ -12,18 +12,22 @@ BATCH_SIZE = 16
 
 
 def in_batches(
-    function: Callable[..., Any], *arrays: Any, size: int = BATCH_SIZE
+    function: Callable[..., Any],
+    *arrays: Any,
+    size: int = BATCH_SIZE,
+    multiple: int = 1,
 ) -> Iterator[Any]:
     """What a function makes of rows, ``size`` of them at a time.
 
     The last batch is filled with its last row, so that all are of one shape; fewer rows
-    than ``size`` are one batch. Where the function treats each row for itself, the
-    result does not depend on the size.
+    than ``size`` are one batch, filled up to the multiple. Where the function treats
+    each row for itself, the result does not depend on the size.
 
     Args:
         function: arrays [b, ...] to a tree of arrays [b, ...].
         arrays: trees of arrays [n, ...].
-        size: rows of a batch.
+        size: rows of a batch, rounded up to a multiple.
+        multiple: number of devices that a batch is split over.
 
     Yields:
         The trees, NumPy arrays; all batches together have n rows.
@@ -33,7 +37,7 @@ def in_batches(
     """
     require_size(size)
     count = len(jax.tree.leaves(arrays)[0])
-    size = min(size, count)
+    size = -(-min(size, count) // multiple) * multiple
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         made = function(*jax.tree.map(lambda array, rows=rows: array[rows], arrays))

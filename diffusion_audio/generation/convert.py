@@ -1,5 +1,6 @@
-"""Vocoders from and to the formats of others."""
+"""Vocoders and whole systems from and to the formats of others."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation.convert_system import convert_system
 from diffusion_audio.nn.functional import abstract_params
-from diffusion_audio.outputs import record, require_writable
+from diffusion_audio.outputs import CHECKPOINTS, record, require_writable
 from diffusion_audio.pretrained import folder, hifigan, published
+from diffusion_audio.pretrained.hub import located
+from diffusion_audio.pretrained.read_system import is_system
 from diffusion_audio.runs.components import load_discriminators
 from diffusion_audio.runs.read import read_part
-from diffusion_audio.runs.workdir import read_config, require_part
+from diffusion_audio.runs.workdir import CONFIG, read_config, require_part
 from diffusion_audio.systems import vocoders
 from diffusion_audio.systems.table import build
 
@@ -25,29 +29,46 @@ def convert(
     *,
     cut: str | None = None,
     take: str | None = None,
+    dtype: str | None = None,
+    layout: str | None = None,
+    revision: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Writes a folder of weights that a run can stand on and others can read.
 
     Args:
-        source: a published vocoder, as `pretrained.published.read` takes it; or a
-            vocoder's run, or a folder that this wrote.
-        out: the folder; see `pretrained.folder`.
+        source: a published vocoder, as `pretrained.published.read` takes it; a
+            vocoder's run, or a folder that this wrote. Or a whole system: a published
+            one, its id on the hub, a diffusion run; see `convert_system`, as for dtype
+            and layout.
+        out: the folder; see `pretrained.folder` and `pretrained.system_folder`.
         audio: of a published vocoder, what its config does not say of its mels.
         cut: of a published vocoder, where it cuts the sample that an odd stage makes
             too many, where that cannot be known.
         take: of a published vocoder, under which key of its file the generator lies,
             where several do.
+        dtype: of a system's weights.
+        layout: of a system's folder.
+        revision: of what is on the hub.
         overwrite: files that were not made here may be replaced; see `outputs`.
 
     Returns:
         ``out``.
 
     Raises:
-        UserError: something lacks, is damaged, hostile or of another model; or audio,
-            cut or take was given for a source that says it itself.
+        UserError: something lacks, is damaged, hostile or of another model; or what is
+            of vocoders was given for a system, or the other way round, or for a source
+            that says it itself.
     """
-    source, out = Path(source), Path(out)
+    source, out = located(source, revision), Path(out)
+    of_system = {"dtype": dtype, "layout": layout}
+    of_vocoder = {"audio": audio, "cut": cut, "take": take}
+    if is_system(source) or _is_diffusion(source):
+        _require_none(of_vocoder, f"{source} is a whole system", "vocoders")
+        return convert_system(
+            source, out, dtype=dtype, layout=layout or "ours", overwrite=overwrite
+        )
+    _require_none(of_system, f"{source} is no whole system", "such")
     beside = source if source.is_dir() else source.parent
     require_writable(
         [out / name for name in folder.FILES],
@@ -55,13 +76,9 @@ def convert(
         overwrite=overwrite,
     )
     ours = folder.is_weights(source) or (source / "checkpoints").is_dir()
-    given = {"audio": audio, "cut": cut, "take": take}
-    for name, value in given.items():
-        if ours and value is not None:
-            raise UserError(
-                f"{source} is of this program and says its own {name}; --{name} is for "
-                "published vocoders"
-            )
+    if ours:
+        what = f"{source} is of this program and says for itself what it is"
+        _require_none(of_vocoder, what, "published vocoders")
     if folder.is_weights(source):
         config = read_config(source)
         cfg, generator = folder.read_generator(source, config)
@@ -76,6 +93,19 @@ def convert(
     for path in folder.write(out, config, params):
         record(path, "convert")
     return out
+
+
+def _require_none(given: Mapping[str, str | None], what: str, others: str) -> None:
+    """Refuses options that are for other sources."""
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(f"{what}; --{name} is for {others}")
+
+
+def _is_diffusion(source: Path) -> bool:
+    """Whether a directory is a run that trained a denoiser."""
+    run = (source / CHECKPOINTS).is_dir() and (source / CONFIG).is_file()
+    return run and "denoiser" in read_config(source)
 
 
 def _of_run(source: Path) -> tuple[dict[str, Any], dict[str, Params]]:

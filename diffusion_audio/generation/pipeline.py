@@ -1,42 +1,41 @@
-"""From prompts to waveforms with a trained run.
+"""From prompts to waveforms with a trained model.
 
-pipeline = load("runs/diffusion")
+pipeline = load("runs/diffusion")  # or a folder, or an id of the hub
 waves = pipeline(["a loud plucked violin at A5"], key=jax.random.key(0))
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from diffusion_audio.aliases import Array, Key, Params
-from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.text import as_texts, clean
+from diffusion_audio.diffusion.multidiffusion import overlapping
 from diffusion_audio.diffusion.noise import example_keys, example_noise, purpose_key
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.generation.batches import (
     BATCH_SIZE,
     in_batches,
     joined,
     require_size,
 )
-from diffusion_audio.generation.windows import stream
-from diffusion_audio.runs.components import load_vocoder
-from diffusion_audio.runs.extras import Extras
-from diffusion_audio.runs.read import read_weights
-from diffusion_audio.runs.resolve import component
-from diffusion_audio.runs.workdir import read_config, require_part
-from diffusion_audio.settings import settings
+from diffusion_audio.generation.programs import Programs, compile_programs
+from diffusion_audio.generation.ranking import Ranking
+from diffusion_audio.generation.windows import faded, stream
 from diffusion_audio.systems.conditioning import Tokenizers
 from diffusion_audio.systems.sampler import SamplingConfig
-from diffusion_audio.systems.system import System, build
+from diffusion_audio.systems.system import System
 
 LONGEST_SECONDS = 600.0
+WINDOWS = ("auto", "always", "never")
+Watch = Callable[[int, int, int], None]
+"""``watch(done, count, rows)``: of a batch of rows, evaluations done of how many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +44,33 @@ class Pipeline:
 
     Attributes:
         system: the parts and the process.
+        config: resolved, what it was made of.
         params: of conditioners and denoiser, averaged where the run has an average.
         frozen: of autoencoder and vocoder, and the latent scale.
         tokenizers: of the prompts.
-        sampling: the run's own solver, steps and guidance.
-        seconds: length of what the run was trained on.
-        step: of the checkpoint that it was read from.
+        sampling: the model's own solver, steps and guidance.
+        seconds: length of what the model was trained on.
+        step: of the checkpoint that it was read from; None for a published model.
+        ranking: what ranks several sounds of a prompt; None where there is no such.
+        mesh: devices that a batch is split over, with the parameters whole on each;
+            None for the one where they are.
     """
 
     system: System
+    config: Mapping[str, Any]
     params: Params
     frozen: Params
     tokenizers: Tokenizers
     sampling: SamplingConfig
     seconds: float
-    step: int
+    step: int | None
+    ranking: Ranking | None = None
+    mesh: Mesh | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Sounds that the model's own way makes of a prompt."""
+        return int(self.config.get("candidates", 1))
 
     def __call__(
         self,
@@ -73,6 +84,7 @@ class Pipeline:
         negative_prompt: str = "",
         latents: Array | None = None,
         batch_size: int = BATCH_SIZE,
+        windows: str = "auto",
     ) -> np.ndarray:
         """Waveforms float32 [B, N] at ``system.spec.sample_rate``.
 
@@ -88,7 +100,11 @@ class Pipeline:
             duration: seconds; the length of training clips where None.
             negative_prompt: what guidance leads away from.
             latents: noise to start from [B, H, W, C]; drawn from ``key`` where None.
-            batch_size: prompts that are computed at a time, which memory grows with.
+            batch_size: prompts that are computed at a time, which memory grows with;
+                rounded up to a multiple of the devices.
+            windows: one of ``WINDOWS``: whether latents that are longer than those the
+                model was trained on are denoised and decoded in windows of that
+                length. Auto does so from more than twice of it.
 
         Raises:
             UserError: a prompt is too long, a number is impossible, or there is no
@@ -104,13 +120,14 @@ class Pipeline:
             negative_prompt=negative_prompt,
             latents=latents,
             batch_size=batch_size,
+            windows=windows,
         )
         return joined(made)
 
     def batches(
         self,
         prompts: str | Sequence[str],
-        hear: Callable[[Array], Any] | None = None,
+        hear: Callable[[np.ndarray], Any] | None = None,
         *,
         key: Key,
         solver: str | None = None,
@@ -120,12 +137,15 @@ class Pipeline:
         negative_prompt: str = "",
         latents: Array | None = None,
         batch_size: int = BATCH_SIZE,
+        windows: str = "auto",
+        watch: Watch | None = None,
     ) -> Iterator[Any]:
         """The sounds of prompts, batch by batch; for the rest see `__call__`.
 
         ``hear`` makes of log-mels [b, T, F] what is wanted of them, arrays [b, ...];
-        waveforms [b, N] by the model's vocoder where None. What cannot be is refused
-        by the call, before the first batch is asked for.
+        waveforms [b, N] by the model's vocoder where None. ``watch`` is told of each
+        evaluation of the denoiser. What cannot be is refused by the call, before the
+        first batch is asked for.
         """
         prompts = as_texts(prompts)
         against = as_texts([negative_prompt], "negative prompt")
@@ -133,7 +153,7 @@ class Pipeline:
         if hear is None:
             self.system.require_vocoder()
 
-            def hear(mels: Array) -> np.ndarray:
+            def hear(mels: np.ndarray) -> np.ndarray:
                 return self.vocode(mels)[:, :samples]
 
         cfg = self.drawing(solver, steps, guidance)
@@ -148,6 +168,7 @@ class Pipeline:
             raise UserError(f"guidance must be a finite number, not {cfg.guidance}")
         self.system.sampler(cfg)  # refuses what cannot be, before anything compiles
         require_size(batch_size)
+        size = self.window(duration, windows)
         null = self.tokenizers.null()
         if clean(against[0]):
             null = self.tokenizers.prompt(against)
@@ -155,17 +176,8 @@ class Pipeline:
         def draw(prompt: Any, index: Array, *start: Array) -> Any:
             keys = example_keys(purpose_key(key, "latents"), index)
             (z,) = start or (example_noise(keys, shape),)
-            mels = self._generate(
-                self.params,
-                self.frozen,
-                dataclasses.replace(cfg, guidance=1.0),  # traced, not compiled in
-                z,
-                prompt,
-                null,
-                jnp.float32(cfg.guidance),
-                purpose_key(key, "solver"),
-                index,
-            )
+            z0 = self._sample(cfg, size, key, null, prompt, z, index, watch)
+            mels = self._decode(z0, size)
             if not np.isfinite(mels).all():
                 raise UserError(
                     "the model's output is not finite (NaN or infinity); was its "
@@ -176,7 +188,77 @@ class Pipeline:
         asked = self.tokenizers.prompt(prompts)
         rows = (asked, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
-        return in_batches(draw, *rows, *start, size=batch_size)
+        return in_batches(draw, *rows, *start, size=batch_size, multiple=self._devices)
+
+    def window(self, duration: float | None = None, windows: str = "auto") -> int:
+        """Latent frames that the model sees at a time for a duration; see `__call__`.
+
+        All of them, or as many as it was trained on.
+
+        Raises:
+            UserError: ``windows`` is none of ``WINDOWS``, or the duration cannot be.
+        """
+        if windows not in WINDOWS:
+            raise unknown("windows", windows, WINDOWS)
+        length, trained = (
+            self.system.latent_shape(self._samples(seconds))[self._time - 1]
+            for seconds in (duration, None)
+        )
+        longest = {"auto": 2 * trained, "always": trained, "never": length}[windows]
+        return length if length <= longest else trained
+
+    def windowed(self, duration: float | None = None, windows: str = "auto") -> bool:
+        """Whether sounds of a duration are made in windows; see `__call__`."""
+        shape = self.system.latent_shape(self._samples(duration))
+        return self.window(duration, windows) < shape[self._time - 1]
+
+    def _sample(
+        self,
+        cfg: SamplingConfig,
+        size: int,
+        key: Key,
+        null: Any,
+        prompt: Any,
+        z: Array,
+        index: Array,
+        watch: Watch | None,
+    ) -> Array:
+        """Latents [B, H, W, C] of unit scale, from noise."""
+        guidance = jnp.float32(cfg.guidance)
+        cfg = dataclasses.replace(cfg, guidance=1.0)  # traced, not compiled in
+        noise = purpose_key(key, "solver")
+        begin, advance, *_ = self.programs
+        both, carry = begin(self.params, self.frozen, cfg, null, prompt, z)
+        count = self.system.sampler(cfg).evaluations
+        each = count if watch is None else 1
+        for start in range(0, count, each):
+            before, stop = carry, start + each
+            carry = advance(
+                self.params,
+                cfg,
+                size,
+                guidance,
+                noise,
+                jnp.int32(start),
+                jnp.int32(stop),
+                both,
+                carry,
+                index,
+            )
+            if watch is not None:  # of the one before: the devices are never idle
+                jax.block_until_ready(before)
+                watch(start, count, len(z))
+        return carry[0]
+
+    def _decode(self, z: Array, size: int) -> np.ndarray:
+        """Log-mels [B, T, F] of latents of unit scale."""
+        return faded(
+            functools.partial(self.programs.decode, self.frozen),
+            np.asarray(z),
+            overlapping(z.shape[self._time], size, size // 4),
+            axis=self._time,
+            factor=self.system.autoencoder.factors[0],
+        )
 
     def drawing(
         self,
@@ -192,15 +274,15 @@ class Pipeline:
 
     def reconstruct(self, audio: np.ndarray) -> np.ndarray:
         """Waveforms [B, N] through VAE and vocoder: the best the model could sound."""
-        mels = self._reconstruct(self.frozen, jnp.asarray(audio))
-        return self.vocode(mels)[:, : audio.shape[1]]
+        mels = self._rows(functools.partial(self.programs.reconstruct, self.frozen))
+        return self.vocode(mels(np.asarray(audio)))[:, : audio.shape[1]]
 
-    def vocode(self, mels: Array) -> np.ndarray:
+    def vocode(self, mels: Array | np.ndarray) -> np.ndarray:
         """Waveforms [B, N] of log-mels [B, T, F] by the run's vocoder.
 
         Long ones are made window by window, so memory does not grow with them.
         """
-        vocode = functools.partial(self._vocode, self.frozen)
+        vocode = self._rows(functools.partial(self.programs.vocode, self.frozen))
         vocoder = self.system.require_vocoder()
         pieces = stream(
             vocode, np.asarray(mels), hop=vocoder.hop_length, margin=vocoder.margin
@@ -208,36 +290,38 @@ class Pipeline:
         return np.concatenate(list(pieces), axis=1)
 
     @functools.cached_property
-    def _generate(self) -> Any:
-        def generate(
-            params: Params,
-            frozen: Params,
-            cfg: SamplingConfig,
-            z: Array,
-            prompt: Any,
-            null: Any,
-            guidance: Array,
-            key: Key,
-            index: Array,
-        ) -> Array:
-            z0 = self.system.sample(
-                params, frozen, cfg, z, prompt, null, guidance, key, index
+    def programs(self) -> Programs:
+        """What it computes with."""
+        return compile_programs(self.system, self.mesh, half=self.half)
+
+    @property
+    def half(self) -> bool:
+        """Whether the denoiser's weights are in half precision."""
+        leaves = jax.tree.leaves(self.params["denoiser"])
+        return any(leaf.dtype == jnp.bfloat16 for leaf in leaves)
+
+    @property
+    def _devices(self) -> int:
+        return 1 if self.mesh is None else self.mesh.size
+
+    @property
+    def _time(self) -> int:
+        """The axis of latents [B, H, W, C] along which time goes."""
+        return self.system.autoencoder.time_axis
+
+    def _rows(
+        self, function: Callable[[np.ndarray], Any]
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """A function of any number of rows, filled up to a multiple of the devices."""
+
+        def filled(rows: np.ndarray) -> np.ndarray:
+            size, multiple = len(rows), self._devices
+            made: np.ndarray = joined(
+                in_batches(function, rows, size=size, multiple=multiple)
             )
-            return self.system.decode(frozen, z0)
+            return made
 
-        return jax.jit(generate, static_argnums=2)
-
-    @functools.cached_property
-    def _reconstruct(self) -> Any:
-        def reconstruct(frozen: Params, audio: Array) -> Array:
-            moments = self.system.encode(frozen, audio)
-            return self.system.decode(frozen, moments.mean * frozen["latent_scale"])
-
-        return jax.jit(reconstruct)
-
-    @functools.cached_property
-    def _vocode(self) -> Any:
-        return jax.jit(self.system.vocode)
+        return filled
 
     def _samples(self, duration: float | None) -> int:
         seconds = self.seconds if duration is None else duration
@@ -247,47 +331,3 @@ class Pipeline:
                 f"{seconds}"
             )
         return round(seconds * self.system.spec.sample_rate)
-
-
-def load(
-    run_dir: str | Path,
-    vocoder: str | Path | None = None,
-    *,
-    device: jax.Device | None = None,
-) -> Pipeline:
-    """The pipeline of a run that trained text to audio.
-
-    What generation needs is read, and nothing else: averages or parameters, and the
-    frozen parts.
-
-    Args:
-        run_dir: its work directory.
-        vocoder: a vocoder's run or converted weights, in place of the run's own.
-        device: where parameters go; the first one where None.
-
-    Raises:
-        UserError: not such a run, nothing saved yet, or another AudioSpec.
-    """
-    config = read_config(run_dir)
-    require_part(config, run_dir, "denoiser", "text to audio needs one that trained")
-    if vocoder is not None:
-        spec = AudioSpec.from_dict(config["audio"])
-        part = component("vocoder", str(vocoder), spec, str(run_dir), said="--vocoder")
-        config.setdefault("components", {})["vocoder"] = part
-    system = build(config)
-    params, frozen = system.shapes()
-    if vocoder is not None:
-        frozen.pop("vocoder")
-    weights = read_weights(run_dir, params, frozen, device)
-    kept = dict(weights.frozen)
-    if vocoder is not None:
-        kept["vocoder"] = load_vocoder(vocoder, part, device)
-    return Pipeline(
-        system=system,
-        params=weights.params,
-        frozen=kept,
-        tokenizers=system.conditioning.read(Extras(run_dir), str(run_dir)),
-        sampling=settings(SamplingConfig, config, "sampling"),
-        seconds=config["data"]["seconds"],
-        step=weights.step,
-    )

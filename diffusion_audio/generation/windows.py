@@ -1,14 +1,16 @@
 """Long sounds in bounded memory, window by window, with no audible joins.
 
-What is done to a window is local: a sample of what comes out depends on no more than a
-margin to either side. So windows that overlap by that much agree in their middles with
-the whole, and only the middles are kept.
+Where what is done to a window is local, a sample of what comes out depends on no more
+than a margin to either side. So windows that overlap by that much agree in their
+middles with the whole, and only the middles are kept. Where it is not, they differ, and
+one fades into the next.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from diffusion_audio.diffusion.multidiffusion import Windows
 from diffusion_audio.errors import UserError
 
 
@@ -89,3 +91,38 @@ def stream(
     for window, kept in cut([np.swapaxes(mel, 0, 1)], size, margin):  # [T, B, F]
         wave = np.asarray(vocode(np.swapaxes(window, 0, 1)))
         yield wave[:, kept.start * hop : kept.stop * hop]
+
+
+def faded(
+    decode: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    windows: Windows,
+    *,
+    axis: int,
+    factor: int,
+) -> np.ndarray:
+    """What is made of windows, one at a time, each fading into the next.
+
+    Args:
+        decode: [B, ..., size, ...] -> [B, size * factor, F]; given one shape only.
+        x: [B, ..., length, ...].
+        windows: of its axis.
+        axis: of ``x``.
+        factor: frames that are made of each place.
+
+    Returns:
+        [B, length * factor, F].
+    """
+    made: np.ndarray | None = None
+    after = windows.scaled(factor)
+    for start, to, weights in zip(
+        windows.starts, after.starts, after.weights, strict=True
+    ):
+        part = np.take(x, np.arange(start, start + windows.size), axis)
+        frames = np.asarray(decode(part))
+        if made is None:
+            sizes = (len(frames), after.length, *frames.shape[2:])
+            made = np.zeros(sizes, frames.dtype)
+        made[:, to : to + after.size] += weights[:, None] * frames
+    assert made is not None
+    return made

@@ -161,8 +161,9 @@ class GPT2(nnx.Module):
             steps: number of tokens to make, 1 or more.
             padding: ``"independent"`` counts real tokens only and goes on from the last
                 of them, so a prompt's continuation is the same with any padding, and
-                beside any other prompts. ``"batch"`` counts padding too and goes on
-                from the last place, as AudioLDM 2's code does, original and diffusers:
+                beside any other prompts. ``"batch"`` counts all places that are real in
+                some row and goes on from the last place, as AudioLDM 2's code does,
+                original and diffusers, which fills up to the longest prompt of a batch:
                 there a prompt's tokens depend on the longest one beside it.
 
         Returns:
@@ -184,9 +185,8 @@ class GPT2(nnx.Module):
         for block in self.blocks:
             y, cache = block(y, allowed, (empty, empty))
             caches.append(cache)
-        last = jnp.full(batch, length - 1)
-        if padding == "independent":
-            last = last - jnp.argmax(mask[:, ::-1], axis=1)
+        real = mask if padding == "independent" else mask.any(axis=0, keepdims=True)
+        last = jnp.broadcast_to(length - 1 - jnp.argmax(real[:, ::-1], axis=1), batch)
         rows = jnp.arange(batch)
         first = self.norm_out(y[rows, last])
         place = positions[rows, last]
@@ -229,7 +229,9 @@ class GPT2(nnx.Module):
 
 def _positions(mask: Array, padding: str) -> Array:
     """The position of each token of [B, L]."""
-    every = jnp.ones_like(mask) if padding == "batch" else mask
+    every = mask
+    if padding == "batch":  # up to the longest text, whatever fills it up further
+        every = jnp.broadcast_to(mask.any(axis=0), mask.shape)
     return jnp.maximum(jnp.cumsum(every, axis=1, dtype=jnp.int32) - 1, 0)
 
 

@@ -54,3 +54,8 @@ def import_adapter(
 def export_adapter(params: Params) -> Arrays:
     """Published names and layouts of an adapter's parameters."""
     return export_params(table(), params)
+
+
+def adapter_json(cfg: AdapterConfig) -> dict[str, Any]:
+    """Auffusion's config.json of an adapter; `adapter_config` reads it back."""
+    return transformers_config.written(NAMES, cfg)

@@ -84,3 +84,12 @@ def import_clip_text(
 def export_clip_text(cfg: ClipTextConfig, params: Params) -> Arrays:
     """Published names and layouts of a tower's parameters."""
     return export_params(table(cfg), params)
+
+
+def clip_text_json(cfg: ClipTextConfig) -> dict[str, Any]:
+    """Transformers' config.json of a tower; `clip_text_config` reads it back."""
+    return {
+        "architectures": ["CLIPTextModel"],
+        "model_type": "clip_text_model",
+        **transformers_config.written(NAMES, cfg),
+    }

@@ -89,3 +89,14 @@ def import_gpt2(
 def export_gpt2(cfg: GPT2Config, params: Params) -> Arrays:
     """Published names and layouts of a network's parameters."""
     return export_params(table(cfg), params)
+
+
+def gpt2_json(cfg: GPT2Config) -> dict[str, Any]:
+    """Transformers' config.json of a network; `gpt2_config` reads it back."""
+    return {
+        "architectures": ["GPT2Model"],
+        "model_type": "gpt2",
+        **transformers_config.written(NAMES, cfg),
+        "n_inner": cfg.hidden,
+        "activation_function": "gelu_new",
+    }

@@ -254,3 +254,30 @@ def _require_shape(value: Any, depth: int, name: str, whose: str) -> None:
     if depth:
         for item in value:
             _require_shape(item, depth - 1, name, whose)
+
+
+def speech_t5_json(cfg: HiFiGANConfig, sample_rate: int) -> dict[str, Any]:
+    """Transformers' config.json of a generator; `generator_config` reads it back.
+
+    Raises:
+        UserError: transformers has no such generator.
+    """
+    odd = any((k - r) % 2 for k, r in zip(cfg.kernels, cfg.rates, strict=True))
+    plain = cfg.resblock == "1" and not cfg.istft_n_fft
+    if not plain or cfg.activation != "leaky_relu" or (odd and cfg.cut != "end"):
+        raise UserError(
+            "transformers' SpeechT5HifiGan has residual blocks of kind 1, leaky ReLU, "
+            "no inverse STFT and cuts at the end; this vocoder differs, so keep it in "
+            "our own layout"
+        )
+    theirs = {ours: name for name, ours in SETTINGS.items() if name != "num_mels"}
+    found = {name: getattr(cfg, ours) for ours, name in theirs.items()}
+    found.pop("resblock")
+    return {
+        "architectures": ["SpeechT5HifiGan"],
+        "model_type": "hifigan",
+        **found,
+        "sampling_rate": sample_rate,
+        "leaky_relu_slope": SLOPE,
+        "normalize_before": False,
+    }

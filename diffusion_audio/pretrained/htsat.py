@@ -57,6 +57,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "mlp_ratio": (4.0,),
     "layer_norm_eps": (1e-5,),
 }
+MOST_SIDE = 4096  # of the picture that a tower sees
 FUSIONS = ("aff_2d", None)  # transformers builds this one, whatever its config says
 
 ENCODER = "audio_model.audio_encoder"
@@ -127,7 +128,7 @@ def clap_audio_config(config: Mapping[str, Any], whose: str) -> HTSATConfig:
         heads=each(heads, "num_attention_heads", 0, len(depths), whose),
         window=whole(own, "window_size", TINY.window, whose),
         n_mels=whole(own, "num_mel_bins", TINY.n_mels, whose),
-        side=whole(own, "spec_size", TINY.side, whose),
+        side=whole(own, "spec_size", TINY.side, whose, MOST_SIDE),
         patch=patch,
         fusion=fusion,
         reduction=whole(own, "aff_block_r", TINY.reduction, whose),
@@ -265,3 +266,24 @@ def _laion(name: str) -> str:
         if name.startswith(theirs):
             return laion + name.removeprefix(theirs)
     return name
+
+
+def clap_audio_json(cfg: HTSATConfig) -> dict[str, Any]:
+    """Transformers' config of a tower; `clap_audio_config` reads it back."""
+    return {
+        "model_type": "clap_audio_model",
+        "patch_embeds_hidden_size": cfg.width,
+        "depths": list(cfg.depths),
+        "num_attention_heads": list(cfg.heads),
+        "num_hidden_layers": len(cfg.depths),
+        "hidden_size": cfg.width * 2 ** (len(cfg.depths) - 1),
+        "window_size": cfg.window,
+        "num_mel_bins": cfg.n_mels,
+        "spec_size": cfg.side,
+        "patch_size": cfg.patch,
+        "patch_stride": [cfg.patch, cfg.patch],
+        "enable_fusion": cfg.fusion,
+        "fusion_type": "aff_2d" if cfg.fusion else None,
+        "aff_block_r": cfg.reduction,
+        "projection_dim": cfg.embedding,
+    }

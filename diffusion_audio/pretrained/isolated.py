@@ -4,6 +4,7 @@ The reader runs nothing that a file holds (`data_pickle`). It is also kept apart
 flaw in it, or a file made to exhaust it, costs that process and nothing else.
 """
 
+import json
 import resource
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from diffusion_audio.pretrained import safetensors_file, torch_file
 SECONDS = 600
 SPARE = 2 << 30  # bytes of memory beside a few copies of the file
 MISTAKE = 2
+SHAPES = "shapes.json"
 # What people have in place of weights, by how it begins.
 FORMS: dict[str, bytes | tuple[bytes, ...]] = {
     "is the page of a web site, as a failed download leaves it": (
@@ -34,16 +36,22 @@ FORMS: dict[str, bytes | tuple[bytes, ...]] = {
 }
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
+def read(path: str | Path, under: tuple[str, ...] = ("",)) -> dict[str, np.ndarray]:
     """All arrays of a safetensors or PyTorch file, by dotted name.
 
     The content decides which it is, not the file's name.
+
+    Args:
+        path: of the file.
+        under: beginnings of the names that are wanted; all where it is not given.
 
     Raises:
         UserError: there is no such file, it is damaged, or it holds more than data.
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # such as a pipe: it has no end
+            raise UserError(f"{path} is no file; expected one of weights")
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
@@ -52,18 +60,35 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if start[8:] != b"{" and start.startswith((b"PK\x03\x04", b"\x80")):
         with tempfile.TemporaryDirectory() as folder:
             converted = Path(folder) / "weights.safetensors"
-            _convert_apart(path, converted)
+            _apart(path, converted, *under)
             return safetensors_file.read(converted)
     forms = (form for form, first in FORMS.items() if start.startswith(first))
     if form := next(forms, None if start else "is empty"):
         raise UserError(
             f"{path} {form}; expected a safetensors file or one that PyTorch wrote"
         )
-    return safetensors_file.read(path)
+    arrays = safetensors_file.read(path)
+    return {name: array for name, array in arrays.items() if name.startswith(under)}
 
 
-def _convert_apart(source: Path, target: Path) -> None:
-    words = [sys.executable, "-P", "-m", __name__, str(source), str(target)]
+def shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a file that PyTorch wrote, by dotted name.
+
+    Of a zip archive it reads a few kilobytes, however large that is.
+
+    Raises:
+        UserError: as `read` does, but for damage within the numbers.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / SHAPES
+        _apart(Path(path), written)
+        found = json.loads(written.read_text(encoding="utf-8"))
+    return {name: tuple(shape) for name, shape in found.items()}
+
+
+def _apart(source: Path, target: Path, *under: str) -> None:
+    """Has another process write a file of what another holds; see `main`."""
+    words = [sys.executable, "-P", "-m", __name__, str(source), str(target), *under]
     try:
         done = subprocess.run(
             words, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
@@ -94,12 +119,21 @@ def _limit(size: int) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Converts the file of the first word to a safetensors file, the second."""
-    source, target = map(Path, words)
+    """Converts the file of the first word to a safetensors file, the second.
+
+    Of the names that begin with one of the other words. Where the second ends in
+    ``SHAPES``, to that.
+    """
+    source, target = map(Path, words[:2])
     _limit(source.stat().st_size)
     said: list[str] = []
     try:
-        safetensors.numpy.save_file(torch_file.read(source, said.append), target)
+        if target.name == SHAPES:
+            text = json.dumps(torch_file.shapes(source))
+            target.write_text(text, encoding="utf-8")
+        else:
+            arrays = torch_file.read(source, said.append, tuple(words[2:]))
+            safetensors.numpy.save_file(arrays, target)
     except (UserError, MemoryError, RecursionError) as error:
         text = " ".join(str(error).split()) or "asks for more memory than it may have"
         sys.stderr.write(text)

@@ -111,3 +111,12 @@ def import_projection(
 def export_projection(params: Params) -> Arrays:
     """Names and layouts of diffusers, of the projections' parameters."""
     return export_params(table(), params)
+
+
+def projection_json(cfg: ProjectionConfig) -> dict[str, Any]:
+    """Diffusers' config.json of the projections; `projection_config` reads it back."""
+    found = transformers_config.written(NAMES, cfg)
+    if cfg.positions:
+        found["use_learned_position_embedding"] = True
+        found["max_seq_length"] = cfg.positions
+    return {"_class_name": "AudioLDM2ProjectionModel", **found}

@@ -118,3 +118,20 @@ def import_clap_text(
 def export_clap_text(cfg: RobertaConfig, params: Params) -> Arrays:
     """Published names and layouts of a tower's parameters."""
     return export_params(table(cfg), params)
+
+
+def constants(cfg: RobertaConfig) -> Arrays:
+    """Arrays that transformers keeps beside a tower's weights, always the same."""
+    row = np.arange(cfg.positions)[None]
+    return {name: row if "position" in name else 0 * row for name in sorted(BUFFERS)}
+
+
+def clap_text_json(cfg: RobertaConfig) -> dict[str, Any]:
+    """Transformers' config of a tower; `clap_text_config` reads it back."""
+    return {
+        "architectures": ["ClapTextModelWithProjection"],
+        "model_type": "clap_text_model",
+        **transformers_config.written(NAMES | PROJECTION, cfg),
+        "hidden_act": "gelu",
+        "projection_hidden_act": "relu",
+    }

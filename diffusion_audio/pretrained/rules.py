@@ -117,6 +117,37 @@ def import_params(
     return params
 
 
+def require_same(params: Params, like: Params, whose: str) -> None:
+    """Refuses a tree that has other leaves, or leaves of other shapes.
+
+    Args:
+        params: arrays.
+        like: abstract parameters.
+        whose: what they are of, for errors.
+
+    Raises:
+        UserError: names what lacks, what is left over and what has another shape.
+    """
+    there, wanted = set(_paths(params)), set(_paths(like))
+    faults = [
+        *_fault("lacks", sorted(wanted - there)),
+        *_fault("has what this model has no place for:", sorted(there - wanted)),
+        *_fault(
+            "has another shape:",
+            [
+                f"{path} is {list(shape)}, and not {list(expected)}"
+                for path in sorted(there & wanted)
+                if (shape := _at(params, path).shape)
+                != (expected := _at(like, path).shape)
+            ],
+        ),
+    ]
+    if faults:
+        raise UserError(
+            f"{whose} {'; it '.join(faults)}; are these weights of another config?"
+        )
+
+
 def export_params(table: Iterable[Layer], params: Params) -> Arrays:
     """The arrays of a file, by its names, from our parameters."""
     return {

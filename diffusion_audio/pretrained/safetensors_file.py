@@ -5,6 +5,7 @@ takes the last of two tensors of one name.
 """
 
 import json
+import os
 import struct
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,12 @@ TYPES = {
     **{f"{kind}{8 * n}": f"<{kind.lower()}{n}" for kind in "IU" for n in (1, 2, 4, 8)},
 }
 BFLOAT16 = "BF16"
+LONGEST_HEADER = 100 << 20  # bytes; the package's own limit is 100 MB
+# What Python's readers raise over bytes that contradict each other.
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(struct.error, RecursionError, OverflowError),
+)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -33,15 +40,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         UserError: it is damaged or no such file, names a tensor twice, or has none of
             plain numbers.
     """
-    try:
-        content = path.read_bytes()
-        tensors = safetensors.deserialize(content)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is neither a whole safetensors file nor one of PyTorch: "
-            f"{str(error).splitlines()[0][:200]}"
-        ) from error
-    _require_names_once(path, content)
+    tensors = deserialized(content(path), path)
     others = [
         f"{name[:80]!r} as {tensor['dtype']}"
         for name, tensor in tensors
@@ -72,9 +71,48 @@ def widened(content: bytes | bytearray) -> np.ndarray:
     return (np.frombuffer(content, "<u2").astype("<u4") << 16).view("<f4")
 
 
-def _require_names_once(path: Path, content: bytes) -> None:
-    """Refuses a header that says a name twice, which JSON's readers let pass."""
-    (length,) = struct.unpack("<Q", content[:8])
+def content(path: Path) -> bytes:
+    """The bytes of a file, once its header says of all of them what they are.
+
+    So what is only named like one, or is sparse and large, is not read.
+
+    Raises:
+        UserError: it is damaged, no regular file, or names a tensor twice.
+    """
+    try:
+        if not path.is_file():  # a pipe would be waited for, a device have no end
+            raise UserError(f"{path} is no file; expected a safetensors file")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            (length,) = struct.unpack("<Q", start)
+            if length > min(LONGEST_HEADER, size - 8):
+                raise ValueError(f"its header is of {length} bytes")
+            header = file.read(length)
+            end = _end(header, path)
+            if size != 8 + length + end:
+                raise ValueError(f"its header tells of {end} bytes, not of {size}")
+            return b"".join((start, header, file.read()))
+    except UserError:
+        raise
+    except (*_DAMAGE, MemoryError) as error:
+        raise _refusal(path, error) from error
+
+
+def deserialized(content: bytes, path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The tensors of the bytes of a file, as the package has them.
+
+    Raises:
+        UserError: their header contradicts itself.
+    """
+    try:
+        return list(safetensors.deserialize(content))
+    except (safetensors.SafetensorError, *_DAMAGE, MemoryError) as error:
+        raise _refusal(path, error) from error
+
+
+def _end(header: bytes, path: Path) -> int:
+    """Where the last tensor ends, by a header that names none twice."""
     twice: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -83,6 +121,20 @@ def _require_names_once(path: Path, content: bytes) -> None:
         )
         return dict(pairs)
 
-    json.loads(content[8 : 8 + length], object_pairs_hook=note)
-    if twice:
+    tensors = json.loads(header, object_pairs_hook=note)
+    if twice:  # which JSON's readers let pass
         raise UserError(f"{path} is damaged: its header says {twice[0][:80]!r} twice")
+    ends = [
+        tensor["data_offsets"][1]
+        for name, tensor in tensors.items()
+        if name != "__metadata__"
+    ]
+    return int(max(ends, default=0))
+
+
+def _refusal(path: Path, error: BaseException) -> UserError:
+    said = str(error).splitlines() or [type(error).__name__]
+    return UserError(
+        f"{path} is neither a whole safetensors file nor one of PyTorch: "
+        f"{said[0][:200]}"
+    )

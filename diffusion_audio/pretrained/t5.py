@@ -99,3 +99,15 @@ def import_t5(cfg: T5Config, source: Mapping[str, np.ndarray], whose: str) -> Pa
 def export_t5(cfg: T5Config, params: Params) -> Arrays:
     """Published names and layouts of an encoder's parameters."""
     return export_params(table(cfg), params)
+
+
+def t5_json(cfg: T5Config) -> dict[str, Any]:
+    """Transformers' config.json of an encoder; `t5_config` reads it back."""
+    (kind,) = (k for k, v in FEED_FORWARDS.items() if v == (cfg.activation, cfg.gated))
+    return {
+        "architectures": ["T5EncoderModel"],
+        "model_type": "t5",
+        **transformers_config.written(NAMES, cfg),
+        "feed_forward_proj": kind,
+        "is_encoder_decoder": False,
+    }

@@ -4,27 +4,34 @@ Both formats: the zip archive of PyTorch 1.6 and later, and the older stream of 
 in which the original HiFi-GAN was published.
 """
 
-import dataclasses
 import io
 import math
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import data_pickle, inert
-from diffusion_audio.pretrained.data_pickle import Name, Opaque
+from diffusion_audio.pretrained.data_pickle import Opaque
 from diffusion_audio.pretrained.safetensors_file import widened
+from diffusion_audio.pretrained.torch_tensors import (
+    BFLOAT16,
+    CONSTRUCTORS,
+    Storage,
+    Tensor,
+    storage_of,
+)
+
+T = TypeVar("T")
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the older format
 PROTOCOL = 1001
 MOST_ENTRIES = 1 << 18
 DEPTH = 16
-BFLOAT16 = "bfloat16"  # no NumPy type: widened to float32
 
 # What Python's readers raise over a file whose bytes contradict each other.
 DAMAGE = (
@@ -32,63 +39,14 @@ DAMAGE = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
 )
 
-STORAGES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": BFLOAT16,
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
-    # Of tensors that are passed over.
-    "ComplexFloatStorage": "<c8",
-    "ComplexDoubleStorage": "<c16",
-    "QInt8Storage": "i1",
-    "QUInt8Storage": "u1",
-    "QInt32Storage": "<i4",
-    "UntypedStorage": "u1",  # of types that have no storage, such as 8-bit floats
-}
-# Where PyTorch's types of storage are named.
-MODULES = ("torch", "torch.cuda", "torch.storage")
-
-
-@dataclasses.dataclass(frozen=True)
-class Storage:
-    """A block of numbers in the file.
-
-    Attributes:
-        key: its name there.
-        dtype: NumPy's, or ``bfloat16``.
-        size: how many numbers.
-    """
-
-    key: str
-    dtype: str
-    size: int
-
-    @property
-    def bytes(self) -> int:
-        """Its length in the file."""
-        return self.size * (
-            2 if self.dtype == BFLOAT16 else np.dtype(self.dtype).itemsize
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Tensor:
-    """A view of a storage: shape and strides in numbers."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+Content = Callable[[Storage], bytes]
+"""Reads the numbers of a storage."""
 
 
 def read(
-    path: str | Path, pass_over: Callable[[str], None] = lambda _: None
+    path: str | Path,
+    pass_over: Callable[[str], None] = lambda _: None,
+    under: tuple[str, ...] = ("",),
 ) -> dict[str, np.ndarray]:
     """All tensors, NumPy arrays and numbers of a file, nested names joined by dots.
 
@@ -98,25 +56,46 @@ def read(
     Args:
         path: of the file.
         pass_over: called with which tensors are passed over, and what they are.
+        under: beginnings of the names that are wanted; the rest is left unread.
 
     Raises:
         UserError: the file is damaged, of another format, or holds more than data.
     """
+    return _opened(
+        path, lambda value, content: _arrays(value, content, pass_over, under)
+    )
+
+
+def shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a file, by dotted name; no number is read of a zip.
+
+    Raises:
+        UserError: as `read` does, but for damage within the numbers.
+    """
+    return _opened(
+        path,
+        lambda value, _: {
+            name: leaf.shape
+            for name, leaf in _leaves(value)
+            if isinstance(leaf, Tensor)
+        },
+    )
+
+
+def _opened(path: str | Path, take: Callable[[Any, Content], T]) -> T:
     try:
         with Path(path).open("rb") as file:
             start = file.read(4)
             file.seek(0)
-            open_file = _read_zip if start == b"PK\x03\x04" else _read_stream
-            return open_file(file, pass_over)
+            open_file = _open_zip if start == b"PK\x03\x04" else _open_stream
+            return open_file(file, take)
     except UserError:
         raise
     except DAMAGE as error:
         raise UserError("is cut off or damaged") from error
 
 
-def _read_zip(
-    file: BinaryIO, pass_over: Callable[[str], None]
-) -> dict[str, np.ndarray]:
+def _open_zip(file: BinaryIO, take: Callable[[Any, Content], T]) -> T:
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         roots = [n[: -len("data.pkl")] for n in members if n.endswith("/data.pkl")]
@@ -140,19 +119,17 @@ def _read_zip(
         if roots[0] + "byteorder" in members and content("byteorder") != b"little":
             raise UserError("was written on a big-endian machine")
         value = _unpickle(io.BytesIO(content("data.pkl")))
-        return _arrays(value, lambda s: content(f"data/{s.key}"), pass_over)
+        return take(value, lambda s: content(f"data/{s.key}"))
 
 
-def _read_stream(
-    file: BinaryIO, pass_over: Callable[[str], None]
-) -> dict[str, np.ndarray]:
+def _open_stream(file: BinaryIO, take: Callable[[Any, Content], T]) -> T:
     if _unpickle(file) != MAGIC or _unpickle(file) != PROTOCOL:
         raise UserError("is no file of weights that PyTorch wrote")
     _unpickle(file)  # what machine wrote it
     sizes: dict[str, Storage] = {}
 
     def noted(identifier: Any) -> Any:
-        found = _storage(identifier)
+        found = storage_of(identifier)
         if isinstance(found, Storage):
             sizes[found.key] = found
         return found
@@ -173,86 +150,11 @@ def _read_stream(
             raise UserError("is cut off: a tensor has no numbers")
         return blocks[storage.key]
 
-    return _arrays(value, content, pass_over)
+    return take(value, content)
 
 
 def _unpickle(stream: Any) -> Any:
-    return data_pickle.load(stream, CONSTRUCTORS, _storage)
-
-
-def _storage(identifier: Any) -> Storage | Name:
-    """The storage that a persistent id stands for, or the class of a module."""
-    if identifier[0] == "module" and isinstance(identifier[1], Name):
-        return identifier[1]
-    kind, name, key, _, size, *view = identifier
-    if kind != "storage" or not isinstance(name, Name) or any(view):
-        raise UserError("names a storage that is none")
-    if name.module not in MODULES or name.name not in STORAGES:
-        raise UserError(
-            f"has a tensor of {str(name)[:80]!r}; expected float16, bfloat16, float32 "
-            "or float64"
-        )
-    return Storage(str(key), STORAGES[name.name], _whole(size))
-
-
-def _tensor(
-    storage: Storage,
-    offset: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    *_: Any,
-) -> Tensor:
-    """A tensor, refused where it reaches beyond its storage."""
-    shape, strides = tuple(map(_whole, shape)), tuple(map(_whole, strides))
-    last = _whole(offset) + sum(
-        (n - 1) * s for n, s in zip(shape, strides, strict=True)
-    )
-    if not isinstance(storage, Storage):
-        raise UserError("has a tensor without a storage")
-    size = math.prod(shape)
-    # Fewer numbers than elements: an expanded view, 4 bytes could be any size.
-    if size > storage.size or (size and last >= storage.size):
-        raise UserError(f"has a tensor of shape {list(shape)} beyond its numbers")
-    return Tensor(storage, offset, shape, strides)
-
-
-def _typed_tensor(function: Name, _kind: Name, arguments: Any, *_: Any) -> Any:
-    """A tensor of a class derived from PyTorch's, which is left out."""
-    if not str(function).startswith("torch._utils._rebuild_"):
-        raise UserError(f"its pickle makes a tensor by {str(function)[:80]!r}")
-    return CONSTRUCTORS[str(function)](*arguments)
-
-
-def _tensor_by_type(*arguments: Any) -> Opaque:
-    """PyTorch's way for the types that it has no class of storage for."""
-    kinds = (a for a in arguments if isinstance(a, Name))
-    return Opaque(next(kinds, Name("torch", "Tensor")))
-
-
-def _no_numbers(kind: str) -> Callable[..., Opaque]:
-    """What stands for tensors whose numbers are not those of a plain one."""
-    return lambda *_: Opaque(Name("torch", f"{kind} tensor"))
-
-
-CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
-    **inert.CONSTRUCTORS,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor_by_type,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
-    "torch._utils._rebuild_device_tensor_from_numpy": lambda array, *_: array,
-    "torch._utils._rebuild_sparse_tensor": _no_numbers("sparse"),
-    "torch._utils._rebuild_qtensor": _no_numbers("quantised"),
-    "torch._utils._rebuild_meta_tensor_no_storage": _no_numbers("meta"),
-    "torch._tensor._rebuild_from_type_v2": _typed_tensor,
-}
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise UserError("has a size that is no whole number")
-    return value
+    return data_pickle.load(stream, CONSTRUCTORS, storage_of)
 
 
 def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
@@ -282,13 +184,16 @@ def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _arrays(
     value: Any,
-    content: Callable[[Storage], bytes],
+    content: Content,
     pass_over: Callable[[str], None],
+    under: tuple[str, ...],
 ) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     objects = []
     others: dict[str, str] = {}  # tensors of no plain numbers, and what they are
     for name, leaf in _leaves(value):
+        if not name.startswith(under):
+            continue
         if isinstance(leaf, Opaque):
             if leaf.kind.module == "torch" and leaf.kind.name != "device":
                 others[name] = str(leaf.kind)

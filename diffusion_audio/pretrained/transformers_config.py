@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from diffusion_audio.errors import UserError, shortened
 
 LARGEST = 1 << 20  # of any number of a size
+DEEPEST = 256  # blocks of any network
+MAY_BE_ZERO = ("eos", "padding", "positions")  # ids of tokens, and none to be learned
 
 
 class Setting(NamedTuple):
@@ -60,8 +62,10 @@ def read(
             right = (whole or isinstance(value, float)) and 0 <= value < 1
             what = "a number from 0 to 1"
         else:
-            right = whole and 0 <= value <= LARGEST
-            what = f"a whole number up to {LARGEST}"
+            least = 0 if ours in MAY_BE_ZERO else 1
+            most = DEEPEST if ours == "depth" else LARGEST
+            right = whole and least <= value <= most
+            what = f"a whole number from {least} to {most}"
         if not right:
             raise UserError(
                 f"{whose}: expected {name} to be {what}, got {shortened(repr(value))}"
@@ -74,3 +78,8 @@ def read(
                 f"network has not; it has {' or '.join(map(repr, values))}"
             )
     return settings
+
+
+def written(names: Mapping[str, Setting], cfg: Any) -> dict[str, Any]:
+    """The settings of a network by their names; `read` is the inverse."""
+    return {name: getattr(cfg, ours) for name, (ours, _) in names.items()}

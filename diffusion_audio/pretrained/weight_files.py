@@ -1,10 +1,11 @@
-"""Which files of a folder hold published weights, and all arrays of them.
+"""Which file of a folder holds published weights, and all arrays of it.
 
 A folder may keep its weights in one file or in parts (shards) that an index names, and
 may have several generations of them. What is taken is said, and where nothing says
 which of two is meant, neither is.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +18,21 @@ from diffusion_audio.pretrained import config_file, isolated
 from diffusion_audio.pretrained.rules import listed
 
 INDEX = ".index.json"
-# Where a folder keeps its generator: transformers', Auffusion's, then the newest g_*.
-NAMED = (
-    *("model.safetensors", f"model.safetensors{INDEX}"),
-    *("pytorch_model.bin", f"pytorch_model.bin{INDEX}", "vocoder.pt"),
+# What a folder's weights are called: transformers', diffusers', Auffusion's.
+NAMED = tuple(
+    name + end
+    for name in (
+        *("model.safetensors", "diffusion_pytorch_model.safetensors"),
+        *("pytorch_model.bin", "diffusion_pytorch_model.bin"),
+        *("condition_adapter.pt", "vocoder.pt"),
+    )
+    for end in ("", INDEX)
 )
 NUMBERED = re.compile(r"g_(\d+)(\.\w+)?")
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 SHARD = re.compile(r"-\d+-of-\d+\.\w+$")
 MOST_SHARDS = 64
+LONGEST_NAME = 255  # bytes, as file systems have it
 
 
 class Chosen(NamedTuple):
@@ -40,12 +47,14 @@ class Chosen(NamedTuple):
     left: tuple[str, ...] = ()
 
 
-def choose(source: Path) -> Chosen:
-    """The file of a vocoder's weights.
+def choose(source: Path, what: str = "vocoder") -> Chosen:
+    """The file of a model's weights.
 
     Args:
         source: that file itself; or a folder, where it is the first there is of
-            ``NAMED``, the newest ``g_*`` or the only file with one of ``ENDINGS``.
+            ``NAMED``, the newest ``g_*`` of HiFi-GAN's code, or the only file with one
+            of ``ENDINGS``.
+        what: of what they should be, for messages.
 
     Raises:
         UserError: there is none, or more than one and no rule.
@@ -76,13 +85,13 @@ def choose(source: Path) -> Chosen:
     if not found and len(others) > 1:
         raise UserError(
             f"{source} has {listed(path.name for path in others)}; give the file that "
-            "is the vocoder"
+            f"is the {what}"
         )
     found += others
     if not found:
         raise UserError(
-            f"{source} has no vocoder in it: expected {', '.join(NAMED)}, "
-            f"g_00000000 or one file that ends in {', '.join(ENDINGS)}"
+            f"{source} has no {what} in it: expected a file such as {NAMED[0]}, "
+            f"{NAMED[2]}, g_00000000, or one that ends in {', '.join(ENDINGS)}"
         )
     return Chosen(found[0], tuple(path.name for path in found[1:]))
 
@@ -92,6 +101,17 @@ def has_weights(folder: Path) -> bool:
     return folder.is_dir() and any(
         path.suffix in ENDINGS or NUMBERED.fullmatch(path.name)
         for path in folder.iterdir()
+    )
+
+
+def is_name(name: object) -> bool:
+    """Whether a value is the name of what may lie in a folder, and no way out of it."""
+    return (
+        isinstance(name, str)
+        and name == Path(name).name
+        and name not in (".", "..", "")
+        and "\0" not in name
+        and len(os.fsencode(name)) <= LONGEST_NAME
     )
 
 
@@ -107,7 +127,7 @@ def parts(path: Path) -> list[Path]:
     if len(names) > MOST_SHARDS:
         raise UserError(f"{path} names more than {MOST_SHARDS} files")
     for name in sorted(names):
-        if name != Path(name).name or name in (".", ".."):
+        if not is_name(name):
             raise UserError(
                 f"{path} names {name[:80]!r}; expected names of files beside it"
             )

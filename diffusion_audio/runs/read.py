@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Sharding, SingleDeviceSharding
 
 from diffusion_audio.aliases import Params, State
 from diffusion_audio.errors import UserError
@@ -35,7 +36,7 @@ def read_weights(
     workdir: str | Path,
     params: Mapping[str, Any],
     frozen: Mapping[str, Any] | None = None,
-    device: jax.Device | None = None,
+    place: Sharding | None = None,
 ) -> Weights:
     """Reads parts of the newest good checkpoint of a run.
 
@@ -44,7 +45,7 @@ def read_weights(
         params: abstract parameters of the wanted parts, by name; in other types than
             they are saved in they are read as those.
         frozen: the same of what the run keeps but never trained.
-        device: where they go; the first one where None.
+        place: where they go; the first device where None.
 
     Raises:
         UserError: no run, nothing saved yet, all of it damaged, or of another model.
@@ -54,16 +55,16 @@ def read_weights(
         like: State = {_learned(saved): dict(params)}
         return like | ({"frozen": dict(frozen)} if frozen else {})
 
-    step, state = _read(workdir, wanted, device)
+    step, state = _read(workdir, wanted, place)
     learned = state["ema"] if "ema" in state else state["params"]
     return Weights(step, learned, state.get("frozen", {}))
 
 
 def read_part(
-    workdir: str | Path, name: str, params: Params, device: jax.Device | None = None
+    workdir: str | Path, name: str, params: Params, place: Sharding | None = None
 ) -> Params:
     """One part of a run, ready for use; see `read_weights`."""
-    return read_weights(workdir, {name: params}, device=device).params[name]
+    return read_weights(workdir, {name: params}, place=place).params[name]
 
 
 def read_saved(workdir: str | Path, key: str, name: str) -> Params:
@@ -92,9 +93,9 @@ def _learned(saved: Saved) -> str:
 
 
 def _read(
-    workdir: str | Path, wanted: Callable[[Saved], State], device: jax.Device | None
+    workdir: str | Path, wanted: Callable[[Saved], State], place: Sharding | None
 ) -> tuple[int, State]:
-    place = jax.sharding.SingleDeviceSharding(device or jax.devices()[0])
+    place = place or SingleDeviceSharding(jax.devices()[0])
 
     def placed(saved: Saved) -> State:
         return jax.tree.map(

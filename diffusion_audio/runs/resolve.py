@@ -10,10 +10,17 @@ from ml_collections import ConfigDict
 
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.pretrained.hub import located
+from diffusion_audio.pretrained.presets import preset
+from diffusion_audio.pretrained.published_system import PublishedSystem
+from diffusion_audio.pretrained.read_system import is_system, read_system
 from diffusion_audio.runs import same_run
 from diffusion_audio.runs.workdir import read_config
 
-COMPONENTS = ("autoencoder", "vocoder")
+# Those that are used as they are, and those that are also where training starts from.
+FROZEN, STARTED = ("autoencoder", "vocoder"), ("conditioners", "denoiser")
+COMPONENTS = FROZEN + STARTED
+SCALED = ("autoencoder", "denoiser")  # know the scale of their latents
 
 
 def resolve(
@@ -21,9 +28,10 @@ def resolve(
 ) -> dict[str, Any]:
     """The config as plain values, with nothing left to look up.
 
-    The AudioSpec is spelt out, and the directories under ``components``, of runs or of
-    converted weights, are replaced by the resolved configs found there, with a hash of
-    the weights. A component takes the place of the group of its name.
+    The AudioSpec is spelt out, and the places under ``components`` (runs, converted
+    weights, published systems or their ids on the hub) are replaced by the resolved
+    configs found there, with a hash of the weights. A component takes the place of the
+    group of its name, but for the type that a denoiser computes in.
 
     Args:
         config: as a recipe makes it.
@@ -40,18 +48,26 @@ def resolve(
     resolved["audio"] = spec.to_dict()
     parts = {}
     for name, place in resolved.get("components", {}).items():
-        if name not in COMPONENTS:
-            raise unknown("key in config.components", name, COMPONENTS)
+        known = [n for n in COMPONENTS if n in FROZEN or n in resolved]
+        if name not in known:
+            raise unknown("key in config.components", name, known)
         if not place:
             continue
         place = os.path.expanduser(place)
         part = same_run.own_component(workdir, name, place)
+        if part is None:
+            place = str(located(place))
         mine = f"this {resolved['task']} run"
         parts[name] = component(name, place, spec, mine, part)
     if "components" in resolved:
         resolved["components"] = parts
     if "autoencoder" in parts:
         resolved.pop("autoencoder", None)
+    if "conditioners" in parts:
+        resolved["conditioners"] = parts["conditioners"]["conditioners"]
+    if "denoiser" in parts:
+        computed = {"dtype": resolved["denoiser"]["dtype"]}
+        resolved["denoiser"] = parts["denoiser"]["denoiser"] | computed
     return resolved
 
 
@@ -68,7 +84,8 @@ def component(
 
     Args:
         name: of the part, one of ``COMPONENTS``.
-        place: its work directory, or a folder of converted weights.
+        place: its work directory, or a folder of converted weights or of a whole
+            published system.
         spec: that it must have.
         mine: whose that is, for messages.
         kept: that config, where the run that goes on keeps the part.
@@ -77,7 +94,10 @@ def component(
     Raises:
         UserError: it is no run, has no such part, or another AudioSpec.
     """
-    part = kept or read_config(place)
+    if kept is None and is_system(place):
+        part = published_part(read_system(place), name)
+    else:
+        part = kept or read_config(place)
     if name not in part:
         said = said or f"config.components.{name}"
         raise UserError(
@@ -85,4 +105,17 @@ def component(
             f"give one that trains a part of this kind (its config has a group {name})"
         )
     spec.require_same(AudioSpec.from_dict(part["audio"]), mine=mine, theirs=name)
-    return kept or part | {"run": place, "hash": same_run.weights_hash(place)}
+    return kept or part | {"run": place, "hash": same_run.weights_hash(place, name)}
+
+
+def published_part(system: PublishedSystem, name: str) -> dict[str, Any]:
+    """The config of one part of a published system, as a run that trained it has it.
+
+    It runs in the default way (`pretrained.presets`), which is as it was trained.
+    """
+    config = preset(system.config, "default")
+    group = config["components"][name][name] if name in FROZEN else config[name]
+    part = {"task": "published", "audio": config["audio"], name: group}
+    if name in SCALED:
+        part["latent_scale"] = system.latent_scale
+    return part

@@ -16,6 +16,7 @@ from absl import logging
 from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import run_around
 from diffusion_audio.pretrained import folder
+from diffusion_audio.pretrained.read_system import is_system, read_system
 from diffusion_audio.runs import checkpoint
 from diffusion_audio.runs.extras import EXTRAS
 from diffusion_audio.runs.metric_log import METRICS, read_metrics
@@ -81,11 +82,14 @@ def content_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def weights_hash(directory: str | Path) -> str:
+def weights_hash(directory: str | Path, part: str = "") -> str:
     """Short hash of the weights in a folder of published ones, or in a run.
 
-    That of a run is of its newest finished checkpoint; empty where it has none.
+    That of a run is of its newest finished checkpoint; empty where it has none. Of a
+    whole published system it is that of a part.
     """
+    if is_system(directory):
+        return read_system(directory).hash(part)[:12]
     if not folder.is_weights(directory):
         return checkpoint.content_hash(Path(directory) / "checkpoints")
     digest = hashlib.sha256()
@@ -296,7 +300,7 @@ def own_component(workdir: Path | None, name: str, place: str) -> dict[str, Any]
         return None
     if Path(place).exists() and Path(place).samefile(workdir):
         return _kept(workdir, name, part)
-    if (Path(place) / CONFIG).exists():
+    if (Path(place) / CONFIG).exists() or is_system(place):
         return None
     if os.path.abspath(place) == os.path.abspath(part["run"]):
         return _kept(workdir, name, part)
@@ -311,9 +315,9 @@ def _kept(workdir: Path, name: str, part: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
-def unchanged(part: Mapping[str, Any]) -> bool:
+def unchanged(name: str, part: Mapping[str, Any]) -> bool:
     """Whether a component's weights lie where its config says, as they were then."""
     place = Path(part["run"])
     if not place.exists():
         return False
-    return "hash" not in part or weights_hash(place) == part["hash"]
+    return "hash" not in part or weights_hash(place, name) == part["hash"]

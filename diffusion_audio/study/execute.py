@@ -68,7 +68,7 @@ class Part:
         self.update(done)
         return self
 
-    def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
+    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
         """Shows that ``done`` steps of this piece are done."""
         self._view.update(self._before + done, values)
 

@@ -23,6 +23,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.open import open_source
 from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
+from diffusion_audio.runs.resolve import STARTED
 from diffusion_audio.runs.workdir import provenance
 from diffusion_audio.settings import settings
 from diffusion_audio.study.code_hash import short_hash
@@ -192,6 +193,8 @@ def _random_components(config: Mapping[str, Any]) -> Params:
     """Random parameters in the place of a config's components, as they are used."""
     key, frozen = jax.random.key(SEED), {}
     for name, part in config.get("components", {}).items():
+        if name in STARTED:  # is random without a component too
+            continue
         if name == "vocoder":
             network = build(vocoders.TABLE, part[name], f"config.{name}").inference
         else:

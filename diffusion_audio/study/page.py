@@ -49,11 +49,13 @@ class Clip(NamedTuple):
         name: what it is, such as ``"Generated"``; the same in every example.
         audio: float [N], full scale 1.
         judged: its attributes; may be empty.
+        note: a few words on it; may be empty.
     """
 
     name: str
     audio: np.ndarray
     judged: tuple[Judgement, ...] = ()
+    note: str = ""
 
     @property
     def playable(self) -> bool:

@@ -24,6 +24,7 @@ from diffusion_audio.audio.spec import AudioSpec
 
 RANGE = 8.0  # log-amplitude below the loudest point that a picture shows: 70 dB
 MELS = 112
+COLUMNS = 4096  # of a picture: a format of images has an end, and a screen before it
 SMOOTHING = 25  # windows of a smoothed curve over its length
 
 # Stand-ins that matplotlib draws with, and the style-sheet colours put in their place.
@@ -62,7 +63,7 @@ def spectrograms(waves: Sequence[np.ndarray], sample_rate: int) -> list[Picture]
         waves: float [N] each.
         sample_rate: in Hz.
     """
-    spec = _picture_spec(sample_rate)
+    spec = _picture_spec(sample_rate, max(map(len, waves), default=0))
     mels = [_log_mel(spec, wave) for wave in waves]
     top = max((float(mel.max()) for mel in mels), default=0.0)
     return [
@@ -220,13 +221,15 @@ def _svg(figure: Figure, description: str) -> Markup:
     return head + Markup(body)  # matplotlib escapes the text that it draws
 
 
-def _picture_spec(sample_rate: int) -> AudioSpec:
-    """Windows of 50 ms every 4 ms."""
+def _picture_spec(sample_rate: int, samples: int) -> AudioSpec:
+    """Windows of 50 ms every 4 ms; longer ones where those were too many."""
+    hop = max(sample_rate // 250, -(-samples // COLUMNS))
+    window = max(sample_rate // 20, 2 * hop)
     return AudioSpec(
         sample_rate=sample_rate,
-        n_fft=2 ** int(np.ceil(np.log2(sample_rate / 10))),
-        win_length=sample_rate // 20,
-        hop_length=sample_rate // 250,
+        n_fft=2 ** int(np.ceil(np.log2(max(sample_rate / 10, 2 * window)))),
+        win_length=window,
+        hop_length=hop,
         n_mels=MELS,
         fmin=30.0,
         framing="centre",

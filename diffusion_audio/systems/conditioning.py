@@ -67,6 +67,11 @@ class Conditioning(NamedTuple):
         """Labels of those that are not."""
         return tuple(label for label, part in self.parts.items() if not part.trained)
 
+    @property
+    def independent(self) -> bool:
+        """Whether a prompt's condition is the same beside any other prompts."""
+        return all(part.independent for part in self.parts.values())
+
     def init(self, key: Key, labels: Sequence[str], purpose: str = "init") -> Params:
         """Fresh parameters of some, by label."""
         return {

@@ -16,10 +16,12 @@ from diffusion_audio.aliases import Array, Batch, Key, Params
 from diffusion_audio.audio.mel import denormalize, log_mel, normalize
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.diffusion.loss import Objective
+from diffusion_audio.diffusion.multidiffusion import Windows, multidiffusion
 from diffusion_audio.diffusion.noise import example_noise, purpose_key
 from diffusion_audio.diffusion.process import Process, make_process
 from diffusion_audio.diffusion.reverse import split_variance
 from diffusion_audio.diffusion.sampling import sample
+from diffusion_audio.diffusion.solvers import Denoiser as Denoise
 from diffusion_audio.diffusion.solvers import Solver
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.condition import Condition
@@ -195,19 +197,47 @@ class System:
             key: of the solver's own noise.
             index: int32 [B], each example's place in all that is drawn with ``key``.
         """
+        both = self.condition(params, frozen, and_null(prompt, null))
+        guided = self.guided(params, cfg, both, guidance)
+        return sample(self.sampler(cfg), guided, z, key, indices=index)
 
-        def and_null(asked: Array, none: Array) -> Array:
-            return jnp.concatenate([asked, jnp.broadcast_to(none, asked.shape)])
+    def guided(
+        self,
+        params: Params,
+        cfg: SamplingConfig,
+        both: Condition,
+        guidance: Array,
+        windows: Windows | None = None,
+    ) -> Denoise:
+        """The guided denoiser of B prompts.
 
-        both = self.condition(params, frozen, jax.tree.map(and_null, prompt, null))
+        Args:
+            params: of the denoiser.
+            cfg: all but the guidance scale.
+            both: the condition of `and_null`, [2B, ...].
+            guidance: scalar or [B].
+            windows: of the latents' time axis, that the denoiser sees one at a time;
+                None where it sees the whole.
+        """
 
         def denoise(z: Array, t: Array) -> Array:
             output = self.predict(params, z, t, both)
             unasked = self.objective.learned_variance and not cfg.learned_variance
             return split_variance(output)[0] if unasked else output
 
-        guided = guide(cfg, self.process, denoise, guidance)
-        return sample(self.sampler(cfg), guided, z, key, indices=index)
+        seen: Denoise = denoise
+        if windows is not None:
+            seen = multidiffusion(denoise, windows, self.autoencoder.time_axis)
+        return guide(cfg, self.process, seen, guidance)
+
+
+def and_null(prompt: Prompt, null: Prompt) -> Prompt:
+    """Prompts [B, ...] and as often none [1, ...], as guidance asks: [2B, ...]."""
+
+    def both(asked: Array, none: Array) -> Array:
+        return jnp.concatenate([asked, jnp.broadcast_to(none, asked.shape)])
+
+    return jax.tree.map(both, prompt, null)
 
 
 def build(config: Mapping[str, Any]) -> System:

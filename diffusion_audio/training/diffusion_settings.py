@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from absl import logging
+
 from diffusion_audio.diffusion.schedule import Schedule
 from diffusion_audio.diffusion.times import TimeSampler
 from diffusion_audio.errors import UserError
@@ -52,6 +54,13 @@ def configure(config: Mapping[str, Any]) -> Diffusion:
         UserError: something is impossible or does not fit the rest.
     """
     system = build(config)
+    if "conditioners" not in config.get("components", {}):
+        for label in system.conditioning.frozen:
+            logging.warning(
+                "conditioner %s is not trained and no weights are given for it: it "
+                "stays as it is initialised",
+                label,
+            )
     system.autoencoder.check(system.spec, config["data"]["seconds"])
     cfg = settings(DiffusionLossConfig, config, "loss")
     sampling = settings(SamplingConfig, config, "sampling")

@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from diffusion_audio.aliases import Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.systems.devices import everywhere
 from diffusion_audio.training.task import Mean
 
 MODES = ("jit", "pmap")
@@ -92,7 +93,7 @@ def state_shardings(state: State, mesh: Mesh) -> Any:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Arrays from anywhere, whole on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, everywhere(mesh))
 
 
 def require_divisible(batch_size: int, mesh: Mesh, parts: int = 1) -> None:

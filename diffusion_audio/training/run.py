@@ -15,7 +15,7 @@ from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import MakeView, ProgressView
 from diffusion_audio.runs import extras, same_run
-from diffusion_audio.runs.components import load_components
+from diffusion_audio.runs.components import component_extras, load_components
 from diffusion_audio.runs.lock import alone
 from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.runs.session import Session
@@ -81,7 +81,7 @@ def train(
     recipe = tasks.TABLE[resolved["task"]]
     configured = recipe.configure(resolved)
     source, held = _open(data, spec, workdir)
-    kept = extras.Extras(workdir) if goes_on else None
+    kept = extras.Extras(workdir) if goes_on else component_extras(resolved)
     task = recipe.make(configured, Data(source, held, kept))
     _require_used(data, task, resolved["task"])
     if data.mels:
@@ -120,7 +120,7 @@ def train(
                 workdir / "latents",
                 source,
                 samples=options["samples"],
-                frozen=lambda: load_components(resolved, workdir),
+                frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
             )
             session.clock.lap("encode")
 

@@ -17,17 +17,20 @@ class Autoencoder(NamedTuple):
         channels: C, of the latents.
         factors: how many times smaller the grid is, in time and in frequency.
         trained: whether it has parameters; else it takes the place of one that has.
+        time_axis: of the latents, 1 or 2; the other one is frequency.
     """
 
     network: Network
     channels: int
     factors: tuple[int, int]
     trained: bool = True
+    time_axis: int = 1
 
     def latent_shape(self, frames: int, bands: int) -> tuple[int, int, int]:
         """Shape [H, W, C] of the latents that cover so many mel frames and bands."""
         time, frequency = self.factors
-        return -(-frames // time), bands // frequency, self.channels
+        sides = -(-frames // time), bands // frequency
+        return (*(sides if self.time_axis == 1 else sides[::-1]), self.channels)
 
     def check(self, spec: AudioSpec, seconds: float) -> None:
         """Refuses training segments that it cannot make smaller by its factors.

@@ -42,12 +42,14 @@ class Conditioner(NamedTuple):
             that is published takes no notice of them.
         read: the tokenizer of a run, from the ``files`` that it keeps.
         trained: whether its parameters are trained with the denoiser's, or frozen.
+        independent: whether what it makes of a prompt is the same beside any others.
     """
 
     network: Network
     learn: Callable[[Sequence[str]], Tokenizer]
     read: Callable[[Mapping[str, str]], Tokenizer]
     trained: bool = True
+    independent: bool = True
 
 
 TABLE: Table[Entry[Conditioner]] = Table("conditioner", __name__, of_module)

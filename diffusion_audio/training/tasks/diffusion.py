@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from absl import logging
 
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
 from diffusion_audio.diffusion.loss import averaged, example_losses
@@ -34,12 +33,28 @@ Loss = Callable[
 def init(
     task: Diffusion, key: Key, batch: Batch, frozen: Params | None = None
 ) -> State:
-    """The state before the first update; the latents' scale is measured on a batch."""
-    params = task.system.init(key)
-    frozen = task.system.init_frozen(key) | (frozen or {})
-    moments = task.system.posterior(frozen, batch)
-    variance = jnp.var(moments.mean) + jnp.mean(jnp.exp(moments.log_variance))
-    frozen = frozen | {"latent_scale": jax.lax.rsqrt(variance)}
+    """The state before the first update.
+
+    A denoiser and conditioners to start from are taken from ``frozen`` where they are
+    trained. The latents' scale is measured on a batch, but where that is known, as the
+    scale which a denoiser to start from was trained with.
+    """
+    params, given = task.system.init(key), dict(frozen or {})
+    params["denoiser"] = given.pop("denoiser", params["denoiser"])
+    conditioners = given.get("conditioners", {})
+    for label in task.system.conditioning.trained:
+        own = params["conditioners"][label]
+        params["conditioners"][label] = conditioners.get(label, own)
+    frozen = task.system.init_frozen(key) | given
+    if labels := task.system.conditioning.frozen:
+        every = frozen["conditioners"]
+        frozen["conditioners"] = {label: every[label] for label in labels}
+    else:
+        frozen.pop("conditioners", None)
+    if "latent_scale" not in given:
+        moments = task.system.posterior(frozen, batch)
+        variance = jnp.var(moments.mean) + jnp.mean(jnp.exp(moments.log_variance))
+        frozen["latent_scale"] = jax.lax.rsqrt(variance)
     return task.rule.start(params, frozen) | {"times": task.times.init()}
 
 
@@ -124,10 +139,6 @@ def make(task: Diffusion, data: Data, loss: Loss = loss) -> Task:
     Raises:
         UserError: there are no captions to learn from, or one cannot be read.
     """
-    for label in task.system.conditioning.frozen:
-        logging.warning(
-            "conditioner %s is not trained: it stays as it is initialised", label
-        )
     prompts = settle(task.system.conditioning, task.listen, data)
     task = dataclasses.replace(task, prompts=prompts)
     return Task(

@@ -1,0 +1,105 @@
+"""Lists the published models that are known here, or says all of one.
+
+NAME is a model's name or its id on the hub. With it: parts and their parameters, terms,
+how its authors sample, its files, and the command that runs it. Nothing is downloaded.
+"""
+
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from diffusion_audio.cli import options
+from diffusion_audio.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from diffusion_audio.pretrained.catalog import Model
+
+USAGE = "diffusion-audio models [NAME]"
+WIDTH = 132  # columns, where the output is no terminal
+
+
+def main(argv: list[str]) -> int:
+    """Runs the verb."""
+    values = flags.FlagValues()
+    names = options.parse(values, argv, usage=USAGE, about=__doc__, positional="[NAME]")
+    if len(names) > 1:
+        raise UserError(f"expected one NAME, not {len(names)}; usage: {USAGE}")
+
+    from rich.console import Console
+
+    from diffusion_audio.pretrained.catalog import MODELS, find
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    if not names:
+        console.print(_overview(MODELS))
+        return 0
+    model = find(names[0])
+    console.print(_parts(model))
+    for label, text in _facts(model).items():
+        print(f"{label + ':':<10}{text}")
+    return 0
+
+
+def _overview(models: "tuple[Model, ...]") -> "Table":
+    from rich.table import Table
+
+    from diffusion_audio.audio.spec import PRESETS
+
+    table = Table(title="Published models: `models NAME` says all of one")
+    table.add_column("model", no_wrap=True)
+    table.add_column("makes")
+    for label in ("kHz", "UNet", "in all"):
+        table.add_column(label, justify="right", no_wrap=True)
+    table.add_column("licence")
+    table.add_column("commercial use")
+    for model in models:
+        unet = next(part for part in model.parts if part.role == "denoiser")
+        table.add_row(
+            model.hub_id,
+            model.about,
+            f"{PRESETS[model.audio].sample_rate / 1000:g}",
+            f"{unet.parameters / 1e6:.0f} M",
+            f"{model.parameters / 1e6:.0f} M",
+            model.licence,
+            "yes" if model.commercial else "no",
+        )
+    return table
+
+
+def _parts(model: "Model") -> "Table":
+    from rich.table import Table
+
+    table = Table(title=f"{model.hub_id}: {model.about}")
+    table.add_column("part")
+    table.add_column("network")
+    table.add_column("parameters", justify="right")
+    for part in model.parts:
+        absent = "" if part.config is not None else " (not here, so it does not run)"
+        table.add_row(part.role, part.network + absent, f"{part.parameters:,}")
+    table.add_section()
+    table.add_row("all", "", f"{model.parameters:,}")
+    return table
+
+
+def _facts(model: "Model") -> dict[str, str]:
+    from diffusion_audio.audio.spec import PRESETS
+
+    spec, sampler = PRESETS[model.audio], model.sampler
+    terms = "allowed" if model.commercial else "not allowed"
+    facts = {
+        "licence": f"{model.licence}; commercial use is {terms}",
+        "audio": f"{model.audio}: {spec.sample_rate} Hz, {spec.n_mels} mel bands, "
+        f"{model.seconds:g} s",
+        "sampler": f"{sampler.solver}, {sampler.steps} steps, guidance "
+        f"{sampler.guidance:g}",
+        "revision": model.revision or "not pinned: main, as it is at the download",
+        "files": f"\n{'':<10}".join(file.path for file in model.files),
+    }
+    if model.note:
+        facts["note"] = model.note
+    command = f'diffusion-audio generate --model={model.hub_id} "PROMPT" --out=DIR'
+    return facts | {"run": command}

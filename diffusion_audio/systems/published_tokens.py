@@ -1,0 +1,85 @@
+"""Prompts for published encoders: token ids and masks of one or several tokenizers."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from diffusion_audio.errors import UserError, shortened
+from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
+from diffusion_audio.systems.conditioners import Arrays
+
+
+class PublishedTokens:
+    """Arrays of prompts: ``NAME_tokens`` int32 [B, L], ``NAME_mask`` bool [B, L].
+
+    And ``asked`` bool [B], False where there is no prompt: what a system puts there
+    need not be what its encoders make of an empty text.
+
+    Args:
+        tokenizers: by the names of what they are for.
+    """
+
+    def __init__(self, tokenizers: Mapping[str, PublishedTokenizer]) -> None:
+        self._tokenizers = dict(tokenizers)
+
+    def arrays(self, prompts: Sequence[str]) -> Arrays:
+        """The tokens of prompts; of a long one the first, which is said."""
+        arrays: Arrays = {"asked": np.ones(len(prompts), bool)}
+        for name, tokenizer in self._tokenizers.items():
+            encoded = tokenizer.encode(prompts)
+            arrays[f"{name}_tokens"] = encoded.ids
+            arrays[f"{name}_mask"] = encoded.mask
+            long = [p for p, n in zip(prompts, encoded.cut, strict=True) if n]
+            if long:
+                logging.warning(
+                    "%d of %d prompts cut to the %d tokens that %s takes, such as %s",
+                    len(long),
+                    len(prompts),
+                    tokenizer.max_tokens,
+                    name,
+                    shortened(repr(long[0])),
+                )
+        return arrays
+
+    def null(self) -> Arrays:
+        """Those of no prompt: an empty text's, not asked for."""
+        return self.arrays([""]) | {"asked": np.zeros(1, bool)}
+
+    def files(self) -> dict[str, str]:
+        """The tokenizers."""
+        return {f"{n}.json": each.to_json() for n, each in self._tokenizers.items()}
+
+
+def reader(**lengths: int) -> Callable[[Mapping[str, str]], PublishedTokens]:
+    """What reads the tokenizers of a conditioner from the files that a run keeps.
+
+    Args:
+        **lengths: how many tokens each makes of a prompt, by the tokenizers' names;
+            fewer where a tokenizer itself says so.
+    """
+
+    def read(files: Mapping[str, str]) -> PublishedTokens:
+        found = {}
+        for name, most in lengths.items():
+            tokenizer = PublishedTokenizer.from_json(files[f"{name}.json"])
+            most = min(most, tokenizer.max_tokens)
+            found[name] = dataclasses.replace(tokenizer, max_tokens=most)
+        return PublishedTokens(found)
+
+    return read
+
+
+def learn(captions: Sequence[str]) -> PublishedTokens:
+    """Refuses: a published tokenizer is not learned from captions.
+
+    Raises:
+        UserError: always.
+    """
+    del captions
+    raise UserError(
+        "the config's conditioners are published ones, whose tokenizers come with "
+        "their weights: give --config.components.conditioners=MODEL (a hub id, a "
+        "folder or a run), or take the preset `scratch`, which trains a text encoder"
+    )
