@@ -110,7 +110,7 @@ def test_other_lengths_and_own_latents(pipeline):
 def test_guidance_and_key_compile_nothing_new(pipeline):
     for seed, guidance in ((0, 1.0), (1, 3.0)):
         pipeline(["a tone"], key=jax.random.key(seed), steps=2, guidance=guidance)
-    assert pipeline._generate._cache_size() == 1
+    assert pipeline.programs.advance._cache_size() == 1
 
 
 def test_another_solver_away_from_a_prompt(pipeline):
@@ -124,7 +124,7 @@ def test_another_solver_away_from_a_prompt(pipeline):
         )
         for negative in ("", "a low tone")
     )
-    assert pipeline._generate._cache_size() == 1
+    assert pipeline.programs.advance._cache_size() == 1
     assert plain.shape == (1, 8192)
     assert not np.allclose(plain, away)
     with pytest.raises(UserError, match="did you mean 'unipc'"):
@@ -175,7 +175,8 @@ def test_the_batch_size_changes_no_sound(pipeline):
     options = {"key": jax.random.key(5), "solver": "ddpm", "steps": 3}
     whole = pipeline(prompts, **options)
     cut = pipeline(prompts, batch_size=2, **options)  # the second is filled up
-    assert pipeline._generate._cache_size() == 2  # one program a size
+    sizes = {-(-rows // pipeline.mesh.size) for rows in (3, 2)}  # on each device
+    assert pipeline.programs.advance._cache_size() == len(sizes)  # a program a size
     np.testing.assert_allclose(whole, cut, atol=1e-4)
     assert not np.allclose(whole[0], pipeline([prompts[0]] * 3, **options)[2], 0.01)
     with pytest.raises(UserError, match="batch_size must be 1 or more"):
@@ -253,7 +254,10 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert main([*words, "--classifier=nowhere"]) == 2
     assert "--classifier is for diffusion runs" in capsys.readouterr().err
     assert main(["evaluate", f"--model={runs / 'vae'}", f"--out={tmp_path / 'a'}"]) == 2
-    assert "evaluate needs one that trained a denoiser or vocoder" in capsys.readouterr().err
+    assert (
+        "evaluate needs one that trained a denoiser or vocoder"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "a").exists()
 
 

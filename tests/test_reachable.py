@@ -20,7 +20,7 @@ from diffusion_audio.diffusion.weighting import WEIGHTINGS
 from diffusion_audio.models.classifier import ClassifierConfig
 from diffusion_audio.models.discriminators import MPDConfig, MSDConfig
 from diffusion_audio.models.stft_discriminator import MRDConfig
-from diffusion_audio.runs.resolve import COMPONENTS
+from diffusion_audio.runs.resolve import COMPONENTS, FROZEN
 from diffusion_audio.systems import autoencoders, conditioners, denoisers, vocoders
 from diffusion_audio.systems.objective import DiffusionLossConfig, LikelihoodConfig
 from diffusion_audio.systems.sampler import SamplingConfig
@@ -96,7 +96,8 @@ def expected(task: str, config: dict[str, Any]) -> Iterator[tuple[str, set[str]]
     for kind in config.get("discriminators", {}):
         yield f"discriminators.{kind}", fields(JUDGES[kind])
     if "components" in config:
-        yield "components", set(COMPONENTS)
+        mine = COMPONENTS if task == "diffusion" else FROZEN
+        yield "components", set(mine)
     if task == "diffusion":
         yield "schedule", of_schedule(config["schedule"]["name"]) | {"name"}
         # One that is None is the solver's own.

@@ -65,18 +65,23 @@ def test_published_vae_by_its_recipe():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("own", ["", ",scratch"])
 @pytest.mark.parametrize("preset", UNETS)
-def test_paper_size_models_fit_together(preset):
-    """Text encoder, UNet and VAE of a recipe agree on widths and channels."""
-    config = resolve(recipe("diffusion", preset))
+def test_paper_size_models_fit_together(preset, own):
+    """Conditioners, UNet and VAE of a recipe agree on widths and channels."""
+    config = resolve(recipe("diffusion", preset + own))
     config["components"] = {"autoencoder": resolve(recipe("vae", VAES[preset]))}
     model = system.build(config)
     shape = model.latent_shape(round(10.24 * model.spec.sample_rate))
+    arrays = {"asked": jax.numpy.ones(1, bool), "tokens": jax.numpy.ones((1, 128), int)}
+    for name, most in {"clap": 512, "t5": 128, "clip": 77}.items():
+        arrays[f"{name}_tokens"] = jax.numpy.ones((1, most), int)
+        arrays[f"{name}_mask"] = jax.numpy.ones((1, most), bool)
+    prompt = dict.fromkeys(model.conditioning.parts, arrays)
 
     def predict(key):
-        params = model.init(key)
-        tokens = jax.numpy.ones((1, 128), int)
-        condition = model.condition(params, {}, {"text": {"tokens": tokens}})
+        params, frozen = model.init(key), model.init_frozen(key)
+        condition = model.condition(params, frozen, prompt)
         z = jax.numpy.zeros((1, *shape))
         return model.predict(params, z, jax.numpy.zeros(1, int), condition)
 

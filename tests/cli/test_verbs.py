@@ -12,7 +12,7 @@ from diffusion_audio import generation
 from diffusion_audio.cli.main import main
 from diffusion_audio.data import open as opener
 from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.study import evaluate
+from diffusion_audio.study import evaluate, gallery
 from diffusion_audio.training import loop, run
 
 CONFIG = """
@@ -98,9 +98,13 @@ def test_generate(call, capsys):
         "guidance": 2.5,
         "negative_prompt": "noise",
         "duration": 1.0,
-        "num_candidates": 1,
+        "num_candidates": None,
         "vocoder": None,
         "batch_size": BATCH_SIZE,
+        "windows": "auto",
+        "preset": None,
+        "dtype": None,
+        "revision": None,
         "overwrite": False,
     }
     assert capsys.readouterr().out == "out/0.wav\nout/1.wav\n"
@@ -123,6 +127,29 @@ def test_generate_with_mistakes(call, capsys, argv, line):
     assert (out, calls) == ("", [])
     assert err.startswith(f"diffusion-audio: {line}")
     assert err.count("\n") == 1
+
+
+def test_a_page_is_made_of_what_is_made_or_of_what_was(call, capsys, tmp_path):
+    made = call(generation, "generate", ["out/0.wav"])
+    pages = call(gallery, "write_gallery", "out/index.html")
+    out = tmp_path / "out"
+    words = ["generate", "--model=a", f"--out={out}", "rain"]
+    assert main(words) == 0
+    assert not pages
+    assert main([*words, "--page"]) == 0
+    assert main(["page", str(out), "--overwrite"]) == 0
+    assert pages == [
+        ((where,), {"overwrite": overwrite})
+        for where, overwrite in ((str(out), False), (str(out), True))
+    ]
+    printed = capsys.readouterr().out.split()
+    assert printed == ["out/0.wav", "out/0.wav", *["out/index.html"] * 2]
+    out.mkdir()
+    (out / "index.html").write_text("mine")  # refused before any work
+    assert main([*words, "--page"]) == 2
+    assert len(made) == 2
+    assert main(["page", "a", "b"]) == 2
+    assert "expected one DIR, not 2" in capsys.readouterr().err
 
 
 def test_a_prompt_that_begins_with_a_dash(call, capsys):

@@ -6,7 +6,7 @@ import pytest
 from diffusion_audio.diffusion.grid import make_grid
 from diffusion_audio.diffusion.guidance import classifier_free
 from diffusion_audio.diffusion.noise import example_keys, example_noise
-from diffusion_audio.diffusion.sampling import sample
+from diffusion_audio.diffusion.sampling import advance, sample
 from diffusion_audio.diffusion.schedule import make_schedule
 from diffusion_audio.diffusion.solvers import (
     SOLVERS,
@@ -130,3 +130,25 @@ def test_solver_may_remember_and_evaluate_twice():
     solver = Solver(3, jnp.zeros_like, step, np.arange(3))
     x = sample(solver, lambda x, t: jnp.ones_like(x), jnp.zeros((2, 1)), KEY)
     assert x.tolist() == [[5.0], [5.0]]  # three steps of 1, two of what came before
+
+
+@pytest.mark.parametrize("name", ["ddim", "heun", "unipc", "dpmpp_2m_sde"])
+def test_pieces_are_the_whole(name):
+    """One program, whatever the pieces; their ends and noise are those of the scan."""
+    solver = make_solver(name, GRID)
+    indices = jnp.array([3, 7])
+    x = start(indices)
+
+    @jax.jit
+    def go_on(carry, first, last):
+        return advance(
+            solver, denoise, carry, KEY, indices=indices, start=first, stop=last
+        )
+
+    whole = sample(solver, denoise, x, KEY, indices=indices)
+    for stops in ([solver.evaluations], [1, 3, solver.evaluations]):
+        carry, first = (x, solver.init(x)), 0
+        for stop in stops:
+            carry, first = go_on(carry, first, stop), stop
+        np.testing.assert_allclose(carry[0], whole, rtol=1e-5, atol=1e-6)
+    assert go_on._cache_size() == 1

@@ -27,6 +27,21 @@ def test_the_whole_does_not_depend_on_the_size(size, shapes, steps):
     assert (seen, done) == (shapes, steps)
 
 
+@pytest.mark.parametrize(
+    ("size", "shapes"), [(3, [4, 4]), (7, [8]), (100, [8]), (4, [4, 4]), (1, [4, 4])]
+)
+def test_batches_are_of_a_multiple_of_the_devices(size, shapes):
+    seen = []
+
+    def function(rows):
+        seen.append(len(rows))
+        return rows + 1
+
+    whole = joined(in_batches(function, ROWS, size=size, multiple=4))
+    np.testing.assert_array_equal(whole, ROWS + 1)
+    assert seen == shapes
+
+
 def test_a_size_below_one_is_refused():
     with pytest.raises(UserError, match="batch_size must be 1 or more, not 0"):
         next(in_batches(len, ROWS, size=0))

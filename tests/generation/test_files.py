@@ -23,7 +23,7 @@ class Silent:
     def __init__(self, *arguments):
         pass
 
-    def update(self, done):
+    def update(self, done, values=None):
         pass
 
     def close(self):
@@ -39,9 +39,11 @@ def model(tmp_path, monkeypatch):
     config["components"] = {"vocoder": {"run": "v"}}
     (path / "config.json").write_text(json.dumps(config))
 
-    def batches(prompts, *, batch_size, **options):
+    def batches(prompts, *, batch_size, watch, **options):
         for start in range(0, len(prompts), batch_size):
             stop = min(start + batch_size, len(prompts))
+            for step in range(3):
+                watch(step, 3, batch_size)
             yield np.arange(start, stop)[:, None] / 8 + np.zeros((1, 50))
 
     sampling = dataclasses.replace(SamplingConfig(), steps=3)
@@ -50,10 +52,14 @@ def model(tmp_path, monkeypatch):
         system=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
         tokenizers=SimpleNamespace(parts={"text": None}),
         drawing=lambda *changes: sampling,
+        windowed=lambda duration, windows: (duration or 1) > 2 or windows == "always",
         seconds=1.0,
         step=7,
+        config=config,
+        candidates=1,
+        ranking=None,
     )
-    monkeypatch.setattr(files, "load", lambda *arguments: pipeline)
+    monkeypatch.setattr(files, "load", lambda *arguments, **options: pipeline)
     return path
 
 
@@ -81,6 +87,32 @@ def test_every_prompt_and_candidate_has_its_file_and_line(model, tmp_path):
     assert [e["prompt"] for e in found["files"]] == ["rain"] * 2 + [" wi\u00adnd"] * 2
     assert found["complete"]
     assert "earlier" not in found
+
+
+def test_progress_shows_the_steps_of_each_batch_and_never_goes_back(model, tmp_path):
+    shown = []
+
+    class View(Silent):
+        def update(self, done, values=None):
+            shown.append((done, values and values["step"]))
+
+    generate(model, ["a", "b", "c"], tmp_path, batch_size=2, progress=View)
+    assert [step for _, step in shown] == [0, 1, 2, None] * 2
+    done = [done for done, _ in shown]
+    assert done == [0, 0.5, 1, 2, 2, 2.25, 2.5, 3]
+
+
+def test_the_index_says_whether_latents_were_made_in_windows(model, tmp_path, caplog):
+    caplog.set_level("INFO")
+    make(model, "rain", tmp_path)
+    assert index(tmp_path)["latents"] == "whole"
+    assert "windows" not in caplog.text
+    make(model, "rain", tmp_path, duration=3)
+    assert (index(tmp_path)["latents"], index(tmp_path)["windows"]) == (
+        "windowed",
+        "auto",
+    )
+    assert "made in windows of 1.00 s" in caplog.text
 
 
 def test_a_string_is_one_prompt(model, tmp_path):

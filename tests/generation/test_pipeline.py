@@ -17,6 +17,7 @@ from tests.toy_system import FROZEN, NOTHING, PARAMS, SPEC, TOKENIZERS, toy_syst
 KEY = jax.random.key(3)
 PIPELINE = Pipeline(
     system=toy_system(),
+    config={},
     params=PARAMS,
     frozen=FROZEN,
     tokenizers=TOKENIZERS,
@@ -102,7 +103,7 @@ def test_a_new_scale_of_guidance_compiles_nothing():
     pipeline = noisy()
     pipeline("1", key=KEY, guidance=2.0)
     pipeline("1", key=KEY, guidance=5.0)
-    assert pipeline._generate._cache_size() == 1
+    assert pipeline.programs.advance._cache_size() == 1
 
 
 def test_copies_go_through_the_autoencoder():

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from diffusion_audio.diffusion.multidiffusion import overlapping
 from diffusion_audio.errors import UserError
-from diffusion_audio.generation.windows import cut, stream
+from diffusion_audio.generation.windows import cut, faded, stream
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, margin
 from tests.networks import random_params
 
@@ -95,3 +96,41 @@ def test_of_nothing_there_is_no_window(blocks):
 def test_windows_without_a_middle_are_refused():
     with pytest.raises(UserError, match="of 20 are too small: more than 20 are"):
         next(cut([np.zeros(100)], 20, 10))
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_windows_that_agree_fade_into_the_whole(axis):
+    x = np.random.default_rng(0).standard_normal((2, 17, 17, 1), np.float32)
+    x = x[:, :, :5] if axis == 1 else x[:, :5]
+    shapes = []
+
+    def decode(part):
+        shapes.append(part.shape)
+        frames = part[..., 0] if axis == 1 else part[..., 0].swapaxes(1, 2)
+        return np.repeat(frames, 3, axis=1)
+
+    made = faded(decode, x, overlapping(17, 6, 2), axis=axis, factor=3)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, decode(x), atol=1e-6)
+    assert len(set(shapes[:-1])) == 1
+    assert len(shapes[:-1]) == 4
+
+
+def test_windows_that_do_not_agree_have_no_join():
+    x = np.zeros((1, 20, 1), np.float32)
+    levels = iter([0.0, 1.0])
+
+    def decode(part):
+        return np.full((1, 24, 1), next(levels), np.float32)
+
+    made = faded(decode, x, overlapping(20, 12, 4), axis=1, factor=2)[0, :, 0]
+    assert (made[:16] == 0).all()
+    assert (made[24:] == 1).all()
+    assert (np.diff(made) >= 0).all()
+    assert np.diff(made).max() < 0.25
+
+
+def test_one_window_is_what_is_made_of_it():
+    x = np.random.default_rng(0).standard_normal((1, 5, 2), np.float32)
+    made = faded(lambda part: part / 3, x, overlapping(5, 8, 4), axis=1, factor=1)
+    np.testing.assert_array_equal(made, x / 3)

@@ -163,7 +163,7 @@ def test_the_published_front_end():
         ({"truncation": "none"}, "expected fusion or rand_trunc"),
         ({"padding": True}, "expected repeatpad or repeat or pad"),
         ({"hop_length": 0}, "hop_length is 0"),
-        ({"frequency_min": "low"}, "fmin must be a number, got 'low'"),
+        ({"frequency_min": "low"}, "frequency_min is 'low'"),
         ({"max_length_s": 10**9}, "from 1 to 600"),
     ],
 )

@@ -139,7 +139,7 @@ def test_what_a_config_leaves_out_has_its_default():
         (t5.t5_config, {"feed_forward_proj": "gated-silu"}, "unknown feed_forward_pro"),
         (t5.t5_config, {"num_layers": 2.0}, "num_layers to be a whole number"),
         (t5.t5_config, {"num_layers": True}, "num_layers to be a whole number"),
-        (t5.t5_config, {"d_ff": 1 << 40}, "d_ff to be a whole number up to"),
+        (t5.t5_config, {"d_ff": 1 << 40}, "d_ff to be a whole number from 1 to"),
         (t5.t5_config, {"layer_norm_epsilon": float("nan")}, "a number from 0 to 1"),
         (clip_text.clip_text_config, {"hidden_act": 3}, "to be a string, got 3"),
         (clip_text.clip_text_config, {"hidden_act": "mish"}, "unknown activation"),

@@ -26,6 +26,14 @@ def test_both_formats_hold_what_pytorch_saved(name):
         np.testing.assert_array_equal(found[f"generator.{key}"], array)
 
 
+@pytest.mark.parametrize("name", ["zip.pt", "stream.pt"])
+def test_shapes_and_a_part(name):
+    shapes = isolated.shapes(GOLDEN / name)
+    assert shapes == {f"generator.{key}": a.shape for key, a in EXPECTED.items()}
+    found = isolated.read(GOLDEN / name, ("generator.conv_p", "other"))
+    assert found.keys() == {key for key in shapes if ".conv_p" in key}
+
+
 def test_odd_types_views_and_numbers():
     found = torch_file.read(GOLDEN / "odd.pt")
     odd = {k.removeprefix("odd."): v for k, v in found.items() if k.startswith("odd")}

@@ -58,6 +58,15 @@ def test_any_rate_has_a_picture(rate):
     assert all(0 < tick.at <= 1 for tick in picture.kilohertz)
 
 
+def test_a_long_sound_has_a_picture_of_bounded_width_and_the_same_axes():
+    (long,) = spectrograms([sine(1000, 8000, 70)], 8000)
+    (short,) = spectrograms([sine(1000, 8000)], 8000)
+    assert 3000 < pixels(long).shape[1] <= 4097
+    assert long.kilohertz == short.kilohertz
+    brightest = [pixels(picture).sum(1).argmax() for picture in (long, short)]
+    assert brightest[0] == brightest[1]
+
+
 def test_no_waves_no_pictures():
     assert spectrograms([], 16000) == []
 

@@ -1,0 +1,59 @@
+"""The list of published models, and all of one."""
+
+import pytest
+
+from diffusion_audio.cli.main import main
+from diffusion_audio.pretrained.catalog import MODELS
+
+
+def test_the_list_has_every_model(capsys):
+    assert main(["models"]) == 0
+    out, err = capsys.readouterr()
+    lines = {
+        model.hub_id: [line for line in out.splitlines() if f" {model.hub_id} " in line]
+        for model in MODELS
+    }
+    for model in MODELS:
+        [line] = lines[model.hub_id]
+        assert model.licence in line
+        assert f"{model.parameters / 1e6:.0f} M" in line
+    assert err == ""
+
+
+@pytest.mark.parametrize("name", ["audioldm2", "cvssp/audioldm2"])
+def test_all_of_one(capsys, name):
+    assert main(["models", name]) == 0
+    out = capsys.readouterr().out
+    for text in (
+        *("346,943,496", "341,231,104", "1,118,354,314", "ddim, 200 steps"),
+        *("guidance 3.5", "CC-BY-NC-SA-4.0; commercial use is not allowed"),
+        *("audioldm_16k: 16000 Hz, 64 mel bands, 10.24 s", "c8e7e189d324425c05c4c2f8"),
+        "          unet/diffusion_pytorch_model.safetensors\n",
+        'run:      diffusion-audio generate --model=cvssp/audioldm2 "PROMPT" --out=DIR',
+    ):
+        assert text in out
+    assert "note:" not in out
+
+
+def test_what_is_not_pinned_or_not_here_is_said(capsys):
+    assert main(["models", "audioldm2_ljspeech"]) == 0
+    out = capsys.readouterr().out
+    assert "not pinned: main, as it is at the download" in out
+    assert "(not here, so it does not run)" in out
+    assert "note:     its page's licence" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["audioldm-2"], "unknown model 'audioldm-2'; did you mean 'audioldm2'?"),
+        (["a", "b"], "expected one NAME, not 2; usage: diffusion-audio models [NAME]"),
+        (["--all"], "Unknown command line flag 'all'"),
+    ],
+)
+def test_mistakes(capsys, argv, line):
+    assert main(["models", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"diffusion-audio: {line}")
+    assert err.count("\n") == 1

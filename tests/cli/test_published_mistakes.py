@@ -1,0 +1,71 @@
+"""What people get wrong about published systems: one line, whatever the verb says."""
+
+import json
+import shutil
+
+import pytest
+
+from diffusion_audio.cli.main import main
+from tests.published.systems import publish
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    return publish("audioldm2", tmp_path_factory.mktemp("small") / "audioldm2")
+
+
+@pytest.fixture
+def folder(pristine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(pristine, tmp_path / "model")
+
+
+def only(part):
+    def keep(folder):
+        shutil.copytree(folder / part, folder.with_name("part"))
+        shutil.rmtree(folder)
+        folder.with_name("part").rename(folder)
+
+    return keep
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def without(name):
+    return lambda folder: shutil.rmtree(folder / name)
+
+
+def another_size(folder):
+    path = folder / "vae" / "config.json"
+    config = json.loads(path.read_text()) | {"block_out_channels": [8, 12, 16]}
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("change", "flags", "said"),
+    [
+        (empty, [], "model is not a run"),
+        (shutil.rmtree, [], "model is not a run"),
+        (only("unet"), [], "model is not a run"),
+        (only("vocoder"), [], "model is not a run"),
+        (without("vae"), [], "vae/config.json: No such file"),
+        (without("language_model"), [], "language_model/config.json: No such file"),
+        (another_size, [], "cannot be our"),
+        (lambda _: None, ["--preset=orignal"], "did you mean 'original'"),
+        (lambda _: None, ["--dtype=float16"], "dtype"),
+        (lambda _: None, ["--num_candidates=0"], "num_candidates"),
+    ],
+)
+def test_a_mistake_is_one_line(folder, capsys, change, flags, said):
+    change(folder)
+    words = ["generate", f"--model={folder}", "--out=out", "rain", *flags]
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    lines = [line for line in err.splitlines() if line.startswith("diffusion-audio:")]
+    assert len(lines) == 1
+    assert "Traceback" not in err

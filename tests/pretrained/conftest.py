@@ -1,0 +1,63 @@
+"""Systems to spoil, and a world to keep safe from them.
+
+A canary would tell that code of a file ran, a second folder that something outside was
+touched.
+"""
+
+import shutil
+import sys
+
+import pytest
+
+from diffusion_audio.pretrained import diffusers_folder, system_folder
+from tests.published.systems import make
+
+OPENED = []
+
+
+def _note(event, arguments):
+    if event == "open" and OPENED is not None and isinstance(arguments[0], str):
+        OPENED.append(arguments[0])
+
+
+sys.addaudithook(_note)
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    root = tmp_path_factory.mktemp("small")
+    for kind in ("audioldm2", "auffusion"):
+        diffusers_folder.write(root / kind, make(kind))
+    system_folder.write(root / "ours", make("auffusion_plain"))
+    return root
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """Where an attack takes place: what lies outside must be left as it is."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.json").write_text('{"word": "the secret"}')
+    shutil.copy2(sys.executable, outside / "secret.safetensors")
+    before = {
+        p.name: (p.stat().st_size, p.stat().st_mtime_ns) for p in outside.iterdir()
+    }
+    monkeypatch.chdir(outside)
+    OPENED.clear()
+    yield tmp_path
+    after = {
+        p.name: (p.stat().st_size, p.stat().st_mtime_ns) for p in outside.iterdir()
+    }
+    assert after == before
+    assert [path for path in OPENED if "outside" in path] == []
+    assert not (tmp_path / "ran").exists(), "the code of a file ran"
+
+
+@pytest.fixture
+def system(world, pristine):
+    """Makes a copy of a small system."""
+
+    def copy(layout):
+        return shutil.copytree(pristine / layout, world / layout)
+
+    return copy

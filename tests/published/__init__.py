@@ -1,0 +1,1 @@
+"""Tiny published systems: random weights in the layouts and names of the real ones."""
