@@ -17,6 +17,8 @@ RESULTS, PAGE = "results.json", "report.html"
 CURVES = {
     "autoencoder": ("reconstruction", "kl"),
     "vocoder": ("mel", "mel_l1", "discriminator"),
+    "conditioners": ("loss",),
+    "denoiser": ("loss",),
     "diffusion": ("loss",),
     "classifier": ("loss",),
 }
