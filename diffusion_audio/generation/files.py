@@ -18,6 +18,7 @@ from diffusion_audio.generation.index import INDEX, read_index, write_index
 from diffusion_audio.generation.load import load
 from diffusion_audio.generation.pipeline import Pipeline
 from diffusion_audio.outputs import record, require_writable
+from diffusion_audio.pretrained.hub import located, origin
 from diffusion_audio.progress import MakeView, ProgressView
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.workdir import provenance
@@ -94,7 +95,8 @@ def generate(
         return repeated, paths
 
     asked(num_candidates or 1)  # refuses before a model is read
-    pipeline = load(model, vocoder, preset=preset, dtype=dtype, revision=revision)
+    place = located(model, revision)
+    pipeline = load(place, vocoder, preset=preset, dtype=dtype)
     num_candidates = num_candidates or pipeline.candidates
     repeated, paths = asked(num_candidates)
     files: list[dict[str, Any]] = []
@@ -128,6 +130,7 @@ def generate(
         )
     made_by = provenance() | {
         "model": str(model),
+        "origin": origin(place),
         "config_hash": content_hash(pipeline.config),
         "step": pipeline.step,
         "vocoder": str(vocoder or _own_vocoder(pipeline, model)),

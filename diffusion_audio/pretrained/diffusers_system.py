@@ -109,7 +109,13 @@ def _audioldm2(folder: Path) -> PublishedSystem:
     common = read_common(folder, "audioldm_16k")
     clap_json = part_json(folder / "text_encoder")
     text = roberta.clap_text_config(*clap_json)
-    words = t5.t5_config(*part_json(folder / "text_encoder_2"))
+    words_json, whose = part_json(folder / "text_encoder_2")
+    if words_json.get("model_type") == "vits":
+        raise UserError(
+            f"{folder} is a model of speech, whose conditioner this program does not "
+            "have yet; expected one whose text_encoder_2 is a T5"
+        )
+    words = t5.t5_config(words_json, whose)
     join = projection.projection_config(*part_json(folder / "projection_model"))
     language_json, whose = part_json(folder / "language_model")
     language = gpt2.gpt2_config(language_json, whose)

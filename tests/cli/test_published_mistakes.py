@@ -44,6 +44,11 @@ def another_size(folder):
     path.write_text(json.dumps(config))
 
 
+def speech(folder):
+    path = folder / "text_encoder_2" / "config.json"
+    path.write_text(json.dumps({"model_type": "vits"}))
+
+
 @pytest.mark.parametrize(
     ("change", "flags", "said"),
     [
@@ -54,6 +59,7 @@ def another_size(folder):
         (without("vae"), [], "vae/config.json: No such file"),
         (without("language_model"), [], "language_model/config.json: No such file"),
         (another_size, [], "cannot be our"),
+        (speech, [], "is a model of speech"),
         (lambda _: None, ["--preset=orignal"], "did you mean 'original'"),
         (lambda _: None, ["--dtype=float16"], "dtype"),
         (lambda _: None, ["--num_candidates=0"], "num_candidates"),

@@ -198,3 +198,17 @@ def test_mistakes(model, tmp_path):
         with pytest.raises(UserError, match=message):
             make(model, prompts, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_came_from_the_hub_is_on_record(model, tmp_path, monkeypatch):
+    """The commit that a name stood for, and the hashes of its files."""
+    snapshot = tmp_path / "models--a--b" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    record = {"hub": "a/b", "commit": snapshot.name, "files": {"x": "1"}}
+    asked = []
+    monkeypatch.setattr(files, "located", lambda *call: asked.append(call) or snapshot)
+    monkeypatch.setattr(files, "origin", {snapshot: record}.get)
+    make("a/b", ["rain"], tmp_path / "out", revision="main")
+    found = index(tmp_path / "out")
+    assert (found["model"], found["origin"]) == ("a/b", record)
+    assert asked == [("a/b", "main")]
