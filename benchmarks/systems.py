@@ -1,8 +1,8 @@
 """Whole systems from text to waveform, small, here and in PyTorch.
 
-For `benchmarks.parity`: the folders that the tests publish, with random weights and
-tokenizers, the same latents, prompts and settings. PyTorch's side is diffusers' parts
-and schedulers, joined as its pipelines join them (`tests/parity/reference_pipelines`).
+For `benchmarks.parity`: the folders that the tests write, with random weights and
+tokenizers, and the same latents, prompts and settings. PyTorch's side is diffusers' own
+pipelines, and Auffusion's written out (`tests.parity.whole_pipelines`).
 """
 
 import tempfile
@@ -14,61 +14,34 @@ import jax
 import numpy as np
 
 from diffusion_audio.generation import load
-from diffusion_audio.generation.convert import convert
-from tests.parity import reference_pipelines as theirs
-from tests.published.systems import publish
+from tests.parity import whole_originals as originals
+from tests.parity import whole_pipelines as theirs
+from tests.published.folders import make
 
-PROMPTS = ["a dog barks", "birds sing by the water"]
+PROMPTS = ("a dog barks loudly", "rain")
 STEPS, GUIDANCE, SECONDS = 5, 3.5, 0.64
-NEW_TOKENS = 3  # of the language of audio in these folders
 
 
 class System(NamedTuple):
     """A system to compare.
 
     Attributes:
-        kind: of `tests.published.systems.publish`.
-        told: arguments of PyTorch's UNet for texts of a folder.
-        picture: whether its mels are pictures.
+        kind: of `tests.published.folders.KINDS`.
+        reference: the pipeline in PyTorch.
     """
 
     kind: str
-    told: Callable[[Path, list[str]], dict[str, Any]]
-    picture: bool = False
-
-
-def _audioldm(folder: Path, texts: list[str]) -> dict[str, Any]:
-    vectors = theirs.audioldm(folder, texts)
-    return {"class_labels": vectors, "encoder_hidden_states": None}
-
-
-def _audioldm2(folder: Path, texts: list[str]) -> dict[str, Any]:
-    length = None
-    if not any(texts):  # no prompt is filled up to the prompts' length there
-        length = theirs.audioldm2(folder, PROMPTS, NEW_TOKENS)[1].shape[1]
-    spoken, words, mask = theirs.audioldm2(folder, texts, NEW_TOKENS, length)
-    return {
-        "encoder_hidden_states": spoken,
-        "encoder_hidden_states_1": words,
-        "encoder_attention_mask_1": mask,
-    }
-
-
-def _clip(folder: Path, texts: list[str]) -> dict[str, Any]:
-    return {"encoder_hidden_states": theirs.clip(folder, texts)}
-
-
-def _auffusion(folder: Path, texts: list[str]) -> dict[str, Any]:
-    states = theirs.auffusion(folder, PROMPTS)
-    return {"encoder_hidden_states": states if any(texts) else 0 * states}
+    reference: Callable[..., dict[str, np.ndarray]]
 
 
 SYSTEMS = {
-    "AudioLDM": System("audioldm", _audioldm),
-    "AudioLDM 2": System("audioldm2", _audioldm2),
-    "AudioLDM 2 large": System("audioldm2_large", _audioldm2),
-    "Auffusion without adapter": System("auffusion_plain", _clip, True),
-    "Auffusion": System("auffusion", _auffusion, True),
+    "AudioLDM": System("audioldm", theirs.audioldm),
+    "AudioLDM 2": System("audioldm2", theirs.audioldm2),
+    "AudioLDM 2 large": System("audioldm2_large", theirs.audioldm2),
+    "Auffusion without adapter": System(
+        "auffusion_no_adapter", theirs.auffusion_no_adapter
+    ),
+    "Auffusion": System("auffusion", originals.auffusion),
 }
 
 
@@ -82,41 +55,33 @@ def compared_system(
         dtypes: of ours.
         error: of an array and its reference.
     """
-    import torch
-
     system = SYSTEMS[name]
+    asked: dict[str, Any] = {"steps": STEPS, "guidance": GUIDANCE}
     with tempfile.TemporaryDirectory() as root:
-        folder = parts = publish(system.kind, Path(root) / "it")
-        if system.kind == "auffusion":  # whose layout diffusers does not read
-            parts = Path(convert(folder, Path(root) / "parts", layout="diffusers"))
-        pipelines = {d: load(folder, preset="diffusers", dtype=d) for d in dtypes}
+        folder = make(system.kind, Path(root))
+        preset = "default" if name.startswith("Auffusion") else "diffusers"
+        pipelines = {d: load(folder, preset=preset, dtype=d) for d in dtypes}
         first = pipelines[dtypes[0]]
         samples = round(SECONDS * first.config["audio"]["sample_rate"])
-        shape = first.system.latent_shape(samples)
-        z = np.random.default_rng(0).standard_normal((len(PROMPTS), *shape), np.float32)
-        final = theirs.sample(
-            parts,
-            torch.from_numpy(z).permute(0, 3, 1, 2),
-            STEPS,
-            GUIDANCE,
-            system.told(folder, PROMPTS),
-            system.told(folder, [""] * len(PROMPTS)),
+        shape = (len(PROMPTS), *first.system.latent_shape(samples))
+        z = np.random.default_rng(0).standard_normal(shape, np.float32)
+        reference = system.reference(
+            folder, PROMPTS, np.moveaxis(z, -1, 1).copy(), **asked
         )
-        mel, wave = theirs.hear(parts, final, picture=system.picture)
+    asked |= {"duration": SECONDS, "latents": z, "key": jax.random.key(0)}
+    wave = reference["waveform"][:, :samples]
     found = {}
     for dtype, pipeline in pipelines.items():
-        ours_mel, ours = _heard(pipeline, z)
-        reference = wave.numpy()[:, : ours.shape[1]]
-        found[dtype] = {"mel": error(ours_mel, mel.numpy())}
-        found[dtype]["waveform"] = error(ours, reference)
+        mels, waves = _heard(pipeline, asked)
+        found[dtype] = {
+            "mel": error(mels, reference["mel"]),
+            "waveform": error(waves, wave),
+        }
     return found
 
 
-def _heard(pipeline: Any, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mels [B, T, F] and waveforms [B, N] from these latents."""
-    mels: list[np.ndarray] = []
-    options = {"steps": STEPS, "guidance": GUIDANCE, "duration": SECONDS}
-    options |= {"key": jax.random.key(0), "latents": z}
-    list(pipeline.batches(PROMPTS, lambda m: mels.append(m) or m, **options))
-    waves = np.asarray(pipeline(PROMPTS, **options), np.float32)
-    return np.concatenate(mels).astype(np.float32), waves
+def _heard(pipeline: Any, asked: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mels [B, T, F] and waveforms [B, N]."""
+    mels = np.concatenate(list(pipeline.batches(PROMPTS, np.asarray, **asked)))
+    waves = np.asarray(pipeline(PROMPTS, **asked), np.float32)
+    return mels.astype(np.float32), waves

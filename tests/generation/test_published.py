@@ -1,6 +1,7 @@
 """Published systems from their folders: what is heard, in whose way, and in what form.
 
-Tiny ones of random weights; `tests/parity/test_pipelines.py` has the originals beside.
+Tiny ones of random weights; the originals are beside them in
+`tests/parity/test_published_pipelines.py`.
 """
 
 import json

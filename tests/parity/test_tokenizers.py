@@ -1,5 +1,7 @@
 """Tokenizers of published files against transformers', text by text."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,6 @@ def test_phonemes(files, tmp_path):
 def test_a_model_of_sentencepiece(tmp_path, monkeypatch):
     pytest.importorskip("google.protobuf")
     # They ask for the library, and read the file without it.
-    place = "transformers.convert_slow_tokenizer.requires_backends"
-    monkeypatch.setattr(place, lambda *_: None)
+    theirs = importlib.import_module("transformers.convert_slow_tokenizer")
+    monkeypatch.setattr(theirs, "requires_backends", lambda *_: None)
     assert_read(write(tmp_path, spiece__model=SPIECE.read_bytes()), "t5")
