@@ -13,9 +13,10 @@ import numpy as np
 from benchmarks.kind import Inputs
 from benchmarks.sound_kinds import SOUND_KINDS
 from benchmarks.text_kinds import TEXT_KINDS
+from benchmarks.whole_kind import WHOLE
 from diffusion_audio.systems.dtype import of_dtype
 
-KINDS = SOUND_KINDS | TEXT_KINDS
+KINDS = SOUND_KINDS | TEXT_KINDS | {"whole": WHOLE}
 
 
 def in_bfloat16(cfg: Any) -> Any:

@@ -13,7 +13,6 @@ line of JSON.
 """
 
 import argparse
-import dataclasses
 import json
 import subprocess
 import sys
@@ -25,19 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.published import (
-    CASES,
-    HIFIGAN_16K,
-    HIFIGAN_AUFFUSION,
-    LANGUAGE,
-    STABLE_DIFFUSION,
-    VAE_16K,
-    VAE_SD,
-)
+from benchmarks.whole_systems import audioldm2, auffusion, narrow
 
-AUFFUSION_CHAIN = (0.00085, 0.012)
-AUDIOLDM_CHAIN = (0.0015, 0.0195)
-SYSTEMS = ("auffusion", "audioldm2")
+SYSTEMS = {"auffusion": auffusion, "audioldm2": audioldm2}
+TOKENIZERS = {
+    "auffusion": {"clip": "clip"},
+    "audioldm2": {"clap": "roberta", "t5": "t5"},
+}
 
 
 def main():
@@ -68,51 +61,20 @@ def main():
 
 def resolved(words):
     """The config of a system at published size, and its tokenizers' files."""
-    from diffusion_audio.pretrained.adapter import AUFFUSION
-    from diffusion_audio.pretrained.clip_text import VIT_L14
-    from diffusion_audio.pretrained.published_system import audio_spec, group, plain
     from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
     from tests.published import tokenizers
 
-    picture = words.system == "auffusion"
-    if picture:
-        unet, vae, vocoder = STABLE_DIFFUSION, VAE_SD, HIFIGAN_AUFFUSION
-        label, kinds = "clip", {"clip": "clip"}
-        conditioner = {"name": "clip", "text": plain(VIT_L14)}
-        conditioner["adapter"] = plain(AUFFUSION)
-    else:
-        unet, vae, vocoder = CASES["unet_audioldm2"].cfg, VAE_16K, HIFIGAN_16K
-        label, kinds = "language_of_audio", {"clap": "roberta", "t5": "t5"}
-        conditioner = group(label, LANGUAGE)
-    if words.narrow:
-        unet = dataclasses.replace(
-            unet, channels=tuple(width // 8 for width in unet.channels), groups=8
-        )
-    spec = audio_spec("auffusion_16k" if picture else "audioldm_16k", vocoder, 16_000)
-    start, end = AUFFUSION_CHAIN if picture else AUDIOLDM_CHAIN
-    chain = {"beta_start": start, "beta_end": end, "steps": 1000}
-    parts = {
-        "autoencoder": {"autoencoder": group("picture" if picture else "vae", vae)},
-        "vocoder": {"vocoder": group("hifigan", vocoder)},
-    }
+    config = SYSTEMS[words.system]()
+    config = narrow(config) if words.narrow else config
+    config["sampling"]["steps"] = words.steps
+    ((label, _),) = config["conditioners"].items()
     extras = {}
-    for name, kind in kinds.items():
+    for name, kind in TOKENIZERS[words.system].items():
         with tempfile.TemporaryDirectory() as folder:
             text = getattr(tokenizers, kind)()
             Path(folder, "tokenizer.json").write_text(text, encoding="utf-8")
             read = PublishedTokenizer.read(Path(folder), kind)
         extras[f"conditioners/{label}/{name}.json"] = read.to_json()
-    config = {
-        "system": words.system,
-        "audio": spec.to_dict(),
-        "data": {"seconds": 10.24},
-        "components": parts,
-        "denoiser": group("unet", unet),
-        "conditioners": {label: conditioner},
-        "schedule": {"name": "scaled_linear", **chain},
-        "loss": {"prediction": "epsilon"},
-        "sampling": {"steps": words.steps, "guidance": 3.0},
-    }
     return config, extras
 
 

@@ -21,6 +21,8 @@ class Kind(NamedTuple):
         model: the PyTorch network of the same config.
         theirs: ``theirs(model, inputs)`` gives the tensors of ``ours``, in our layout.
         read: our parameters from the arrays of a config's model.
+        bound: on the relative error of any output in float32.
+        half: whether PyTorch's own error in bfloat16 is found, and bounds ours.
     """
 
     build: Callable[[Any], Network]
@@ -29,6 +31,8 @@ class Kind(NamedTuple):
     model: Callable[[Any], Any]
     theirs: Callable[..., Any]
     read: Callable[[Any, Mapping[str, np.ndarray]], Any]
+    bound: float = 1e-4
+    half: bool = True
 
 
 def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
