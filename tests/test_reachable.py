@@ -15,7 +15,7 @@ from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.diffusion import families, schedule
 from diffusion_audio.diffusion.flow import RectifiedFlow
 from diffusion_audio.diffusion.solvers import SOLVERS
-from diffusion_audio.diffusion.times import TIMES
+from diffusion_audio.diffusion.timestep_samplers import TIMESTEP_SAMPLERS
 from diffusion_audio.diffusion.weighting import WEIGHTINGS
 from diffusion_audio.models.classifier import ClassifierConfig
 from diffusion_audio.models.discriminators import MPDConfig, MSDConfig
@@ -59,7 +59,7 @@ PARTS = {
     "vocoder": vocoders.TABLE,
 }
 JUDGES = {"mpd": MPDConfig, "msd": MSDConfig, "mrd": MRDConfig}
-CHOICES = {"loss.weighting": WEIGHTINGS, "loss.times": TIMES}
+CHOICES = {"loss.weighting": WEIGHTINGS, "loss.times": TIMESTEP_SAMPLERS}
 
 
 def fields(cls: type) -> set[str]:

@@ -59,7 +59,7 @@ def target(prediction: str, x0: Array, eps: Array, alpha: Array, sigma: Array) -
         x0: data, [B, ...].
         eps: noise, shaped like ``x0``.
         alpha: factor on the data in x_t, broadcast to ``x0``.
-        sigma: factor on the noise, likewise.
+        sigma: factor on the noise, of the same shape as alpha.
     """
     a, b = combination(prediction, alpha, sigma)
     return a * x0 + b * eps
@@ -92,7 +92,7 @@ def to_x0_eps(
         output: of the network, shaped like ``x``.
         x: x_t, [B, ...].
         alpha: factor on the data in x_t, broadcast to ``x``.
-        sigma: factor on the noise, likewise.
+        sigma: factor on the noise, of the same shape as alpha.
     """
     of_x0, of_eps = reading(prediction, alpha, sigma)
     x0 = of_x0[0] * x + of_x0[1] * output

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from diffusion_audio.diffusion.loss import Objective
-from diffusion_audio.diffusion.times import TimeSampler, make_times
+from diffusion_audio.diffusion.timestep_samplers import (
+    TimestepSampler,
+    make_timestep_sampler,
+)
 from diffusion_audio.diffusion.weighting import make_weighting
 from diffusion_audio.errors import UserError
 
@@ -19,7 +22,8 @@ class DiffusionLossConfig:
             which is what classifier-free guidance compares with.
         prediction: what the network predicts; see `diffusion.prediction`.
         weighting: ``name`` and options; see `diffusion.weighting`.
-        times: ``name`` and options of how times are drawn; see `diffusion.times`.
+        times: ``name`` and options of how times are drawn; see
+            `diffusion.timestep_samplers`.
         learned_variance: learn the variance of the reverse steps too, in as many
             output channels more; see `diffusion.reverse`.
         bound_weight: of the variational bound, where it is learned.
@@ -52,9 +56,9 @@ class DiffusionLossConfig:
             self.bound_weight,
         )
 
-    def time_sampler(self, batch_size: int) -> TimeSampler:
+    def timestep_sampler(self, batch_size: int) -> TimestepSampler:
         """How times are drawn for batches of so many examples."""
-        return make_times(batch_size=batch_size, **self.times)
+        return make_timestep_sampler(batch_size=batch_size, **self.times)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from diffusion_audio.diffusion.noise import (
 )
 from diffusion_audio.diffusion.reverse import split_variance
 from diffusion_audio.diffusion.schedule import Schedule
-from diffusion_audio.diffusion.times import make_times
+from diffusion_audio.diffusion.timestep_samplers import make_timestep_sampler
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.training import ema
 from diffusion_audio.training.diffusion_settings import Diffusion
@@ -70,7 +70,7 @@ def mean_loss(
     key: Key,
 ) -> Array:
     """The loss at uniform times, so that runs compare however theirs were drawn."""
-    uniform = make_times("uniform", len(batch["index"]))
+    uniform = make_timestep_sampler("uniform", len(batch["index"]))
     address = step_key(key, "timestep", EVALUATION_STEP)
     share, weight = uniform.draw({}, address, batch["index"])
     timed = batch | {"share": share, "weight": weight}

@@ -7,7 +7,7 @@ from typing import Any
 from absl import logging
 
 from diffusion_audio.diffusion.schedule import Schedule
-from diffusion_audio.diffusion.times import TimeSampler
+from diffusion_audio.diffusion.timestep_samplers import TimestepSampler
 from diffusion_audio.errors import UserError
 from diffusion_audio.settings import settings
 from diffusion_audio.systems.objective import DiffusionLossConfig, LikelihoodConfig
@@ -24,7 +24,7 @@ class Diffusion:
     Attributes:
         system: the parts.
         rule: how gradients change them.
-        times: how the times of examples are drawn.
+        timestep_sampler: how the times of examples are drawn.
         condition_dropout: chance that an example is trained without its caption.
         sampling: how evaluations draw samples.
         listen: what evaluations let one hear.
@@ -35,7 +35,7 @@ class Diffusion:
 
     system: System
     rule: UpdateRule
-    times: TimeSampler
+    timestep_sampler: TimestepSampler
     condition_dropout: float
     sampling: SamplingConfig
     listen: ListenConfig
@@ -74,7 +74,7 @@ def configure(config: Mapping[str, Any]) -> Diffusion:
     return Diffusion(
         system=system,
         rule=update_rule(config),
-        times=cfg.time_sampler(config["data"]["batch_size"]),
+        timestep_sampler=cfg.timestep_sampler(config["data"]["batch_size"]),
         condition_dropout=cfg.condition_dropout,
         sampling=sampling,
         listen=settings(ListenConfig, config, "listen"),

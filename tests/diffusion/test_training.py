@@ -9,7 +9,7 @@ import pytest
 from diffusion_audio.diffusion.loss import Objective, averaged, example_losses
 from diffusion_audio.diffusion.prediction import to_x0_eps
 from diffusion_audio.diffusion.process import make_process
-from diffusion_audio.diffusion.times import make_times
+from diffusion_audio.diffusion.timestep_samplers import make_timestep_sampler
 from diffusion_audio.diffusion.weighting import make_weighting
 
 BATCH, STEPS, WIDTH = 128, 3000, 64
@@ -77,7 +77,7 @@ def run(prediction="epsilon", process=None, weighting=None, times=None, **object
     weighting = make_weighting(**(weighting or {}))
     objective = Objective(prediction, weighting, **objective)
     objective.check(process)
-    times = make_times(batch_size=BATCH, **(times or {"name": "uniform"}))
+    times = make_timestep_sampler(batch_size=BATCH, **(times or {"name": "uniform"}))
     latest = process.network_time(process.time(jnp.array([0.999]))).astype(jnp.float32)
     optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, STEPS))
 

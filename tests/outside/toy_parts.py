@@ -174,7 +174,7 @@ def loss_to_averages(task, params, state, batch, key):
     distance = jnp.square(ours - jax.lax.stop_gradient(theirs)).mean(axis=(1, 2, 3))
     each = 0.5 * errors + 0.5 * distance
     mean, metrics = averaged(each, batch["share"], batch["weight"])
-    return mean, (metrics, task.times.observe(batch["share"], each))
+    return mean, (metrics, task.timestep_sampler.observe(batch["share"], each))
 
 
 tasks.TABLE.add(

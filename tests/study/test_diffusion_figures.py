@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.diffusion.process import make_process
-from diffusion_audio.diffusion.times import TIMES
+from diffusion_audio.diffusion.timestep_samplers import TIMESTEP_SAMPLERS
 from diffusion_audio.diffusion.weighting import WEIGHTINGS
 from diffusion_audio.study.diffusion_figures import FIGURES, PROCESSES, denoised
 
@@ -28,7 +28,7 @@ def test_every_function_named_exists():
 
 def test_every_option_is_named():
     names = [f"`weighting.{name}`" for name in WEIGHTINGS]
-    names += [f"`times.{name}`" for name in TIMES]
+    names += [f"`times.{name}`" for name in TIMESTEP_SAMPLERS]
     assert [name for name in names if name not in TEXT] == []
 
 

@@ -5,10 +5,10 @@ import numpy as np
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.solvers.ddpm import posterior_variances
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
     Solver,
-    Sum,
+    model_inputs,
     recurrence,
-    seen,
 )
 from diffusion_audio.errors import UserError
 
@@ -41,5 +41,5 @@ def ddim(
         std = eta * np.sqrt(posterior_variances(grid)[1])  # eq. 16
     # Not negative but by rounding, where eta = 1 and nearly all noise goes at once.
     onward = np.sqrt(np.maximum(grid.sigma[1:] ** 2 - std**2, 0))
-    new = Sum(x0=grid.alpha[1:], eps=onward, noise=std)  # eq. 12
-    return recurrence(seen(grid), new, prediction=prediction, clip=clip)
+    new = Coefficients(x0=grid.alpha[1:], eps=onward, noise=std)  # eq. 12
+    return recurrence(model_inputs(grid), new, prediction=prediction, clip=clip)

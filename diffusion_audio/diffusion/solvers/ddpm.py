@@ -7,11 +7,11 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.reverse import VARIANCES, learned_range
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
     Solver,
     Spread,
-    Sum,
+    model_inputs,
     recurrence,
-    seen,
 )
 from diffusion_audio.errors import UserError, unknown
 
@@ -51,14 +51,16 @@ def ddpm(
         "beta": np.sqrt(beta) * noisy,
         "learned_range": noisy,
     }
-    new = Sum(
+    new = Coefficients(
         x=alpha / alpha_prev * variance_prev / variance_now,
         x0=alpha_prev * beta / variance_now,
         noise=noise[variance],
     )
     learned = variance == "learned_range"
     spread = _learned_range(beta, beta_tilde) if learned else None
-    return recurrence(seen(grid), new, prediction=prediction, spread=spread, clip=clip)
+    return recurrence(
+        model_inputs(grid), new, prediction=prediction, spread=spread, clip=clip
+    )
 
 
 def posterior_variances(grid: Grid) -> tuple[np.ndarray, np.ndarray]:

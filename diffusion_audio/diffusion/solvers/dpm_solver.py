@@ -6,10 +6,10 @@ import numpy as np
 
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
     Solver,
-    Sum,
+    model_inputs,
     recurrence,
-    seen,
 )
 from diffusion_audio.errors import UserError
 
@@ -35,8 +35,8 @@ def dpmpp_2m(
     steps = _steps(grid)
     gain = grid.alpha[1:] * (1 - steps.decay)
     x0 = gain[:, None] * _midpoint(steps, orders(grid, 2, lower_final=grid.n < FEW))
-    new = Sum(x=grid.sigma[1:] / grid.sigma[:-1], x0=x0)
-    return recurrence(seen(grid), new, prediction=prediction, clip=clip)
+    new = Coefficients(x=grid.sigma[1:] / grid.sigma[:-1], x0=x0)
+    return recurrence(model_inputs(grid), new, prediction=prediction, clip=clip)
 
 
 def dpmpp_2m_sde(
@@ -56,12 +56,12 @@ def dpmpp_2m_sde(
     """
     steps = _steps(grid)
     gain = grid.alpha[1:] * (1 - steps.decay**2)
-    new = Sum(
+    new = Coefficients(
         x=grid.sigma[1:] / grid.sigma[:-1] * steps.decay,
         x0=gain[:, None] * _midpoint(steps, orders(grid, 2, lower_final=grid.n < FEW)),
         noise=grid.sigma[1:] * np.sqrt(1 - steps.decay**2),
     )
-    return recurrence(seen(grid), new, prediction=prediction, clip=clip)
+    return recurrence(model_inputs(grid), new, prediction=prediction, clip=clip)
 
 
 def dpmpp_3m(
@@ -103,8 +103,8 @@ def dpmpp_3m(
         curvature = square if half_curvature else 2 * square  # h^2 x_0''
         x0[i] = -phi_1 * latest + phi_2 * slope - phi_3 * curvature
         x0[i] *= grid.alpha[i + 1]
-    new = Sum(x=grid.sigma[1:] / grid.sigma[:-1], x0=x0)
-    return recurrence(seen(grid), new, prediction=prediction, clip=clip)
+    new = Coefficients(x=grid.sigma[1:] / grid.sigma[:-1], x0=x0)
+    return recurrence(model_inputs(grid), new, prediction=prediction, clip=clip)
 
 
 class Steps(NamedTuple):

@@ -4,12 +4,12 @@ import numpy as np
 
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
+    InputNoise,
     Levels,
-    Lift,
     Solver,
-    Sum,
+    model_inputs,
     recurrence,
-    seen,
 )
 from diffusion_audio.errors import UserError
 
@@ -32,13 +32,15 @@ def euler(
         grid: where to stop on the way.
         prediction: what the network predicts.
         churn: see `churned`.
-        churn_range: likewise.
-        churn_noise: likewise.
+        churn_range: see `churned`.
+        churn_noise: see `churned`, whose ``noise`` it is.
         clip: bounds the predicted x_0 to +-clip, for data known to lie there.
     """
-    levels, lift = churned(grid, churn, churn_range, churn_noise)
-    new = Sum(x0=grid.alpha[1:], eps=grid.sigma[1:])
-    return recurrence(levels, new, prediction=prediction, lift=lift, clip=clip)
+    levels, input_noise = churned(grid, churn, churn_range, churn_noise)
+    new = Coefficients(x0=grid.alpha[1:], eps=grid.sigma[1:])
+    return recurrence(
+        levels, new, prediction=prediction, input_noise=input_noise, clip=clip
+    )
 
 
 def euler_ancestral(
@@ -71,13 +73,13 @@ def euler_ancestral(
     up = eta * to * np.sqrt(np.maximum(1 - (to / grid.ratio[:-1]) ** 2, 0))
     down = np.sqrt(np.maximum(to**2 - up**2, 0))
     alpha = grid.alpha[1:]
-    new = Sum(x0=alpha, eps=alpha * down, noise=alpha * up)
-    return recurrence(seen(grid), new, prediction=prediction, clip=clip)
+    new = Coefficients(x0=alpha, eps=alpha * down, noise=alpha * up)
+    return recurrence(model_inputs(grid), new, prediction=prediction, clip=clip)
 
 
 def churned(
     grid: Grid, churn: float, churn_range: tuple[float, float], noise: float
-) -> tuple[Levels, Lift | None]:
+) -> tuple[Levels, InputNoise | None]:
     """Noise put in before each step; Karras et al. 2022, algorithm 2, lines 4-6.
 
     Args:
@@ -92,7 +94,7 @@ def churned(
     """
     if churn < 0:
         raise UserError(f"churn must not be negative, got {churn}")
-    levels = seen(grid)
+    levels = model_inputs(grid)
     ratio = grid.ratio[:-1]
     raised = (ratio >= churn_range[0]) & (ratio <= churn_range[1])
     raised &= np.isfinite(ratio)
@@ -111,4 +113,4 @@ def churned(
     added = alpha * np.where(raised, ratio * np.sqrt(factor**2 - 1), 0.0)
     # Where alpha is 0, as where rectified flow starts, there is no ratio to raise.
     shrunk = np.divide(alpha, levels.alpha, out=np.ones_like(alpha), where=raised)
-    return Levels(t, alpha, sigma), Lift(shrunk, noise * added)
+    return Levels(t, alpha, sigma), InputNoise(shrunk, noise * added)

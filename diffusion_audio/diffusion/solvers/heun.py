@@ -5,10 +5,10 @@ import numpy as np
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.solvers.euler import churned
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
+    InputNoise,
     Levels,
-    Lift,
     Solver,
-    Sum,
     recurrence,
 )
 
@@ -36,11 +36,11 @@ def heun(
         grid: where to stop on the way.
         prediction: what the network predicts.
         churn: see `euler.churned`.
-        churn_range: likewise.
-        churn_noise: likewise.
+        churn_range: see `churned`.
+        churn_noise: see `churned`, whose ``noise`` it is.
         clip: bounds the predicted x_0 to +-clip, for data known to lie there.
     """
-    levels, lift = churned(grid, churn, churn_range, churn_noise)
+    levels, input_noise = churned(grid, churn, churn_range, churn_noise)
     straight = grid.alpha[0] == 0
     scale, scale_next = (
         1 / (alpha + straight * sigma)
@@ -59,8 +59,10 @@ def heun(
     y_heun = y_hat + h * (d + d_next) / 2
 
     x_euler, x_heun = (y / scale_next[:, None] for y in (y_euler, y_heun))
-    if lift is not None:  # an evaluation that looks ahead adds no noise
-        lift = Lift(_in_turn(lift.x, 1), _in_turn(lift.noise, 0))
+    if input_noise is not None:  # an evaluation that looks ahead adds no noise
+        input_noise = InputNoise(
+            _in_turn(input_noise.x, 1), _in_turn(input_noise.noise, 0)
+        )
     return recurrence(
         Levels(
             _in_turn(levels.t, grid.t[1:]),
@@ -68,12 +70,12 @@ def heun(
             _in_turn(levels.sigma, grid.sigma[1:-1]),
         ),
         # The latest prediction comes first; the first evaluation has no use for others.
-        Sum(
+        Coefficients(
             x0=_in_turn(x_euler[:, [0, 2]], x_heun[:-1, [2, 0]]),
             eps=_in_turn(x_euler[:, [1, 3]], x_heun[:-1, [3, 1]]),
         ),
         prediction=prediction,
-        lift=lift,
+        input_noise=input_noise,
         clip=clip,
         stops=np.append(np.arange(1, 2 * grid.n - 1, 2), 2 * grid.n - 2),
     )

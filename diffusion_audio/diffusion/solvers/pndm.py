@@ -4,9 +4,9 @@ import numpy as np
 
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
     Levels,
     Solver,
-    Sum,
     recurrence,
 )
 from diffusion_audio.errors import UserError
@@ -58,7 +58,7 @@ def pndm(
         # Evaluation 1 saw a state that was taken back, and is no part of the history.
         past = [j - k for k in [*range(j, 1, -1), 0][:4]]
         eps[j, past] = ADAMS_BASHFORTH[len(past)]
-    new = Sum(
+    new = Coefficients(
         x=np.where(again, 0, shrink),
         kept=np.where(again, shrink, 0),
         eps=slope[:, None] * eps,

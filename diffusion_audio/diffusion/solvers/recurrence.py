@@ -51,15 +51,15 @@ class Levels(NamedTuple):
     sigma: np.ndarray
 
 
-class Sum(NamedTuple):
-    """What a new state is made of, a row an evaluation; a column left out is 0.
+class Coefficients(NamedTuple):
+    """The coefficients of a new state, a row an evaluation; a column left out is 0.
 
     Attributes:
-        x: times the state that the network saw, [n].
-        kept: times the kept state, [n].
-        x0: times the predictions of x_0, this evaluation's first, [n] or [n, k].
-        eps: times those of eps, likewise.
-        noise: times fresh noise, [n].
+        x: of the state that the network was given, [n].
+        kept: of the kept state, [n].
+        x0: of the predictions of x_0, this evaluation's first, [n] or [n, k].
+        eps: of the predictions of eps, this evaluation's first, [n] or [n, k].
+        noise: of fresh noise, [n].
     """
 
     x: np.ndarray | None = None
@@ -69,8 +69,8 @@ class Sum(NamedTuple):
     noise: np.ndarray | None = None
 
 
-class Lift(NamedTuple):
-    """Before the network sees it, x becomes ``x * x + noise * z``; both [n]."""
+class InputNoise(NamedTuple):
+    """The network is given ``x * x + noise * z`` in place of x; both [n]."""
 
     x: np.ndarray
     noise: np.ndarray
@@ -88,18 +88,18 @@ Spread = Callable[[Array, Array], Array]
 """``spread(raw, i)``: what noise is multiplied by, from the output's second half."""
 
 
-def seen(grid: Grid) -> Levels:
-    """The levels of a solver that asks once a step, where the step begins."""
+def model_inputs(grid: Grid) -> Levels:
+    """The levels of the model's inputs, where it is evaluated as each step begins."""
     return Levels(grid.t, grid.alpha[:-1], grid.sigma[:-1])
 
 
 def recurrence(
     levels: Levels,
-    new: Sum,
+    new: Coefficients,
     *,
     prediction: str,
-    kept: Sum | None = None,
-    lift: Lift | None = None,
+    kept: Coefficients | None = None,
+    input_noise: InputNoise | None = None,
     spread: Spread | None = None,
     clip: float | None = None,
     stops: np.ndarray | None = None,
@@ -107,11 +107,11 @@ def recurrence(
     """The solver of a table.
 
     Args:
-        levels: of what the network sees, [n].
-        new: the next state.
+        levels: of the model's inputs, [n].
+        new: of the next state.
         prediction: what the network predicts, one of ``PREDICTIONS``.
-        kept: the state to keep; left out, the one that the network saw.
-        lift: noise added before the network is asked; left out, none.
+        kept: of the state to keep; left out, the network's input is kept.
+        input_noise: what is added to the network's input; left out, nothing.
         spread: the scale of noise where the network predicts it: the last axis of its
             output then is doubled, see ``reverse.split_variance``.
         clip: bounds the predicted x_0 to +-clip, for data known to lie there.
@@ -142,10 +142,10 @@ def recurrence(
             return row[0]
 
         z = jnp.zeros_like(x)
-        if lift is not None or new.noise is not None:
+        if input_noise is not None or new.noise is not None:
             z = example_noise(keys, x.shape[1:]).astype(x.dtype)
-        if lift is not None:
-            x = at(lift.x) * x + at(lift.noise) * z
+        if input_noise is not None:
+            x = at(input_noise.x) * x + at(input_noise.noise) * z
         t = at(levels.t, jnp.int32 if whole else x.dtype)
         output = denoise(x, jnp.full(x.shape[:1], t)).astype(x.dtype)
         if spread is not None:
@@ -163,7 +163,7 @@ def recurrence(
         x0s, epss = (x0, *state.x0), (eps, *state.eps)
         at_hand = ((x,), (state.kept,), x0s, epss, (z,))
 
-        def total(parts: Sum) -> Array:
+        def combined(parts: Coefficients) -> Array:
             terms = [
                 at(column) * value
                 for table, values in zip(parts, at_hand, strict=True)
@@ -172,8 +172,8 @@ def recurrence(
             ]
             return sum(terms[1:], start=terms[0])
 
-        keep = x if kept is None else total(kept)
-        return total(new), State(keep, x0s[:-1], epss[:-1])
+        keep = x if kept is None else combined(kept)
+        return combined(new), State(keep, x0s[:-1], epss[:-1])
 
     return Solver(n, init, step, np.arange(n) if stops is None else stops)
 

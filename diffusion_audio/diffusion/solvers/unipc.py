@@ -7,10 +7,10 @@ import numpy as np
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.solvers.dpm_solver import orders
 from diffusion_audio.diffusion.solvers.recurrence import (
+    Coefficients,
     Solver,
-    Sum,
+    model_inputs,
     recurrence,
-    seen,
 )
 from diffusion_audio.errors import UserError
 
@@ -50,17 +50,19 @@ def unipc(
     for i in range(grid.n - 1):  # what evaluation i + 1 says of the step before it
         weights = grid.alpha[i + 1] * _bh2(grid, i, used[i], corrector=True)
         correct[i + 1, : len(weights)] = weights
-    kept = Sum(
+    kept = Coefficients(
         x=np.eye(grid.n)[0],  # the first state has nothing to correct it by
         kept=np.append(0, shrink[:-1]),
         x0=correct,
     )
-    new = Sum(
+    new = Coefficients(
         x=shrink * kept.x,
         kept=shrink * kept.kept,
         x0=shrink[:, None] * correct + predict,
     )
-    return recurrence(seen(grid), new, prediction=prediction, kept=kept, clip=clip)
+    return recurrence(
+        model_inputs(grid), new, prediction=prediction, kept=kept, clip=clip
+    )
 
 
 def _bh2(grid: Grid, i: int, order: int, corrector: bool) -> np.ndarray:

@@ -17,7 +17,7 @@ import optax
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
 from diffusion_audio.diffusion.loss import averaged, example_losses
 from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
-from diffusion_audio.diffusion.times import Memory
+from diffusion_audio.diffusion.timestep_samplers import Memory
 from diffusion_audio.training.diffusion_evaluation import evaluate
 from diffusion_audio.training.diffusion_settings import Diffusion
 from diffusion_audio.training.diffusion_settings import configure as configure
@@ -55,7 +55,7 @@ def init(
         moments = task.system.posterior(frozen, batch)
         variance = jnp.var(moments.mean) + jnp.mean(jnp.exp(moments.log_variance))
         frozen["latent_scale"] = jax.lax.rsqrt(variance)
-    return task.rule.start(params, frozen) | {"times": task.times.init()}
+    return task.rule.start(params, frozen) | {"times": task.timestep_sampler.init()}
 
 
 def step(
@@ -69,12 +69,12 @@ def step(
     """One update; see `training.task.Task`."""
     # Before a batch is cut into parts: draws may depend on all of it.
     address = step_key(key, "timestep", state["step"])
-    share, weight = task.times.draw(state["times"], address, batch["index"])
+    share, weight = task.timestep_sampler.draw(state["times"], address, batch["index"])
     batch = batch | {"share": share, "weight": weight}
     gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
     grads, (metrics, seen) = mean(gradient(state["params"], state, batch, key))
     after = task.rule.update(state, grads)
-    after["times"] = task.times.update(state["times"], seen)
+    after["times"] = task.timestep_sampler.update(state["times"], seen)
     return after, metrics | {"grad_norm": optax.tree.norm(grads)}
 
 
@@ -114,7 +114,7 @@ def loss(
         system.objective,
     )
     mean, metrics = averaged(losses, batch["share"], batch["weight"])
-    return mean, (metrics, task.times.observe(batch["share"], losses))
+    return mean, (metrics, task.timestep_sampler.observe(batch["share"], losses))
 
 
 def without_some(task: Diffusion, prompt: Any, keys: Key) -> Any:

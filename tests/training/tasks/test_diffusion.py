@@ -165,7 +165,7 @@ def test_an_evaluation_measures_likelihood(stubs):
         ({"loss": {"predictoin": "v"}}, "did you mean 'prediction'"),
         ({"loss": {"prediction": "w"}}, "unknown prediction 'w'"),
         ({"loss": {"weighting": {"name": "min_sn"}}}, "did you mean 'min_snr'"),
-        ({"loss": {"times": {"name": "strat"}}}, "unknown time sampling"),
+        ({"loss": {"times": {"name": "strat"}}}, "unknown timestep sampler"),
         ({"loss": {"learned_variance": True}}, "config.denoiser.out_channels=8"),
         ({"loss": {"condition_dropout": 1.0}}, "condition_dropout must lie"),
         ({"schedule": {"name": "rectified_flow"}}, "epsilon says nothing"),

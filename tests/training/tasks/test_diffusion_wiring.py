@@ -10,7 +10,7 @@ import pytest
 
 from diffusion_audio.diffusion.loss import Objective
 from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
-from diffusion_audio.diffusion.times import make_times
+from diffusion_audio.diffusion.timestep_samplers import make_timestep_sampler
 from diffusion_audio.diffusion.weighting import loss_weight, make_weighting
 from diffusion_audio.models.vae import LEAST_LOG_VARIANCE
 from diffusion_audio.runs.resolve import resolve
@@ -34,7 +34,7 @@ def toy_task(objective=Objective("x0"), dropout=0.0, parts=1, **changes):  # noq
     return Diffusion(
         system=toy_system(objective),
         rule=rule,
-        times=make_times("uniform", 4),
+        timestep_sampler=make_timestep_sampler("uniform", 4),
         condition_dropout=dropout,
         sampling=SamplingConfig(steps=2, guidance=1.0),
         listen=ListenConfig(),
@@ -59,7 +59,7 @@ def batch(count=4):
 
 def state_of(task, step=0, scale=0.25):
     state = task.rule.start(PARAMS, {"latent_scale": jnp.float32(scale)})
-    return state | {"times": task.times.init(), "step": jnp.int32(step)}
+    return state | {"times": task.timestep_sampler.init(), "step": jnp.int32(step)}
 
 
 def loss_of(task, params=PARAMS, step=0, given=None):
@@ -141,7 +141,7 @@ def test_a_step_follows_the_gradient_and_averages_what_it_made():
         task, diffusion.loss, state, given, KEY, lambda tree: tree
     )
     address = step_key(KEY, "timestep", 0)
-    share, weight = task.times.draw({}, address, given["index"])
+    share, weight = task.timestep_sampler.draw({}, address, given["index"])
     timed = given | {"share": share, "weight": weight}
     grads = jax.grad(lambda p: diffusion.loss(task, p, state_of(task), timed, KEY)[0])(
         PARAMS
@@ -156,8 +156,8 @@ def test_a_step_follows_the_gradient_and_averages_what_it_made():
 
 
 def test_times_are_drawn_by_the_sampler_of_the_config_and_it_learns():
-    times = make_times("importance", 4, bins=2, memory=1)
-    task = dataclasses.replace(toy_task(), times=times)
+    times = make_timestep_sampler("importance", 4, bins=2, memory=1)
+    task = dataclasses.replace(toy_task(), timestep_sampler=times)
     state, seen = state_of(task), []
     for _ in range(3):
         state, _ = diffusion.step(
@@ -203,7 +203,9 @@ def test_an_evaluation_does_not_ask_the_trained_sampler_of_times():
         raise AssertionError("asked")
 
     task = toy_task()
-    task = dataclasses.replace(task, times=task.times._replace(draw=never))
+    task = dataclasses.replace(
+        task, timestep_sampler=task.timestep_sampler._replace(draw=never)
+    )
     state = state_of(task)
     diffusion_evaluation.evaluate(task, diffusion.loss, state, iter([batch()]), KEY)
 
@@ -274,6 +276,6 @@ def test_the_rest_of_the_loss_group_is_the_configs():
     task = configured(condition_dropout=0.3, times={"name": "stratified"})
     assert task.condition_dropout == 0.3
     index = jnp.arange(4)
-    share, _ = task.times.draw({}, KEY, index)
-    expected, _ = make_times("stratified", 4).draw({}, KEY, index)
+    share, _ = task.timestep_sampler.draw({}, KEY, index)
+    expected, _ = make_timestep_sampler("stratified", 4).draw({}, KEY, index)
     np.testing.assert_array_equal(share, expected)

@@ -1,4 +1,4 @@
-"""At which noise levels a network is trained: draws of time.
+"""Timestep samplers: at which noise levels a network is trained.
 
 A sampler draws shares ``u`` of the way from data to noise, in (0, 1); a process makes
 times of them (``Process.time``). It is three pure functions on a state, a dict of
@@ -10,7 +10,7 @@ arrays (empty for all but one) that is carried in the training state:
                                 devices.
 ``observe(u, losses)``          what is to be remembered of these losses, as means over
                                 the examples, so that devices can average it.
-``update(state, seen)``         the next state, from such means of the global batch.
+``update(state, observed)``     the next state, from such means of the global batch.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ EDGE = 1e-5  # how far draws stay from 0 and 1, where a flow has no noise or no 
 Memory = dict[str, Array]
 
 
-class TimeSampler(NamedTuple):
-    """Draws of time; see the top of the file."""
+class TimestepSampler(NamedTuple):
+    """Draws of timesteps; see the top of the file."""
 
     init: Callable[[], Memory]
     draw: Callable[[Memory, Key, Array], tuple[Array, Array]]
@@ -38,13 +38,13 @@ class TimeSampler(NamedTuple):
     update: Callable[[Memory, Memory], Memory]
 
 
-def uniform(batch_size: int) -> TimeSampler:
+def uniform(batch_size: int) -> TimestepSampler:
     """Each example's own uniform draw; Ho et al. 2020, algorithm 1."""
     del batch_size
     return _forgetful(lambda key, indices: _uniform(key, indices))
 
 
-def stratified(batch_size: int) -> TimeSampler:
+def stratified(batch_size: int) -> TimestepSampler:
     """One draw for the whole batch, its examples spread evenly from it.
 
     The low-discrepancy sampler of Kingma et al. 2021 (VDM), appendix I.1:
@@ -61,7 +61,7 @@ def stratified(batch_size: int) -> TimeSampler:
 
 def logit_normal(
     batch_size: int, location: float = 0.0, scale: float = 1.0
-) -> TimeSampler:
+) -> TimestepSampler:
     """The middle of the way more often; Esser et al. 2024, eq. 19.
 
     u = sigmoid(n) with n normal. On a rectified flow log SNR is then normal with
@@ -84,7 +84,7 @@ def logit_normal(
 
 def importance(
     batch_size: int, bins: int = 100, memory: int = 10, floor: float = 1e-3
-) -> TimeSampler:
+) -> TimestepSampler:
     """Times whose losses are large more often; Nichol & Dhariwal 2021, eq. 18.
 
     p is proportional to the root of the mean squared loss, and a draw weighs 1 / p, so
@@ -123,31 +123,37 @@ def importance(
         square = jnp.square(losses)[:, None] * among
         return {"square": square.mean(axis=0), "seen": among.mean(axis=0)}
 
-    def update(state: Memory, seen: Memory) -> Memory:
+    def update(state: Memory, observed: Memory) -> Memory:
         before = jnp.minimum(state["seen"], memory)
-        total = before * state["square"] + batch_size * seen["square"]
-        count = before + batch_size * seen["seen"]
+        total = before * state["square"] + batch_size * observed["square"]
+        count = before + batch_size * observed["seen"]
         mean = jnp.where(count > 0, total / jnp.maximum(count, 1.0), 0.0)
         return {"square": mean, "seen": count}
 
-    return TimeSampler(init, draw, observe, update)
+    return TimestepSampler(init, draw, observe, update)
 
 
-TIMES = {f.__name__: f for f in (uniform, stratified, logit_normal, importance)}
+TIMESTEP_SAMPLERS = {
+    f.__name__: f for f in (uniform, stratified, logit_normal, importance)
+}
 
 
-def make_times(name: str, batch_size: int, **options: Any) -> TimeSampler:
-    """A sampler of times by name.
+def make_timestep_sampler(
+    name: str, batch_size: int, **options: Any
+) -> TimestepSampler:
+    """A timestep sampler by name.
 
     Args:
-        name: one of ``TIMES``.
+        name: one of ``TIMESTEP_SAMPLERS``.
         batch_size: examples of a batch, over all devices.
         **options: of that sampler.
 
     Raises:
         UserError: an unknown name or option, or one out of its range.
     """
-    sampler: TimeSampler = choose("time sampling", TIMES, name, options, batch_size)
+    sampler: TimestepSampler = choose(
+        "timestep sampler", TIMESTEP_SAMPLERS, name, options, batch_size
+    )
     return sampler
 
 
@@ -155,16 +161,16 @@ def _uniform(key: Key, indices: Array) -> Array:
     return jax.vmap(jax.random.uniform)(example_keys(key, indices))
 
 
-def _forgetful(draw: Callable[[Key, Array], Array]) -> TimeSampler:
+def _forgetful(draw: Callable[[Key, Array], Array]) -> TimestepSampler:
     """A sampler whose draws depend on nothing before, and all weigh 1."""
 
     def weighed(state: Memory, key: Key, indices: Array) -> tuple[Array, Array]:
         u = jnp.clip(draw(key, indices), EDGE, 1 - EDGE)
         return u, jnp.ones_like(u)
 
-    return TimeSampler(
+    return TimestepSampler(
         init=dict,
         draw=weighed,
         observe=lambda u, losses: {},
-        update=lambda state, seen: state,
+        update=lambda state, observed: state,
     )

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffusion_audio.diffusion.times import EDGE, TIMES, make_times
+from diffusion_audio.diffusion.timestep_samplers import (
+    EDGE,
+    TIMESTEP_SAMPLERS,
+    make_timestep_sampler,
+)
 from diffusion_audio.errors import UserError
 
 KEY = jax.random.key(5)
@@ -12,12 +16,12 @@ B = 20_000
 
 
 def draw(name, key=KEY, indices=None, state=None, size=B, **options):
-    times = make_times(name, size, **options)
+    times = make_timestep_sampler(name, size, **options)
     indices = jnp.arange(size) if indices is None else indices
     return times.draw(times.init() if state is None else state, key, indices)
 
 
-@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("name", TIMESTEP_SAMPLERS)
 def test_a_draw_belongs_to_the_example(name):
     whole, weights = draw(name, size=64)
     some = jnp.array([6, 1, 33])
@@ -50,7 +54,7 @@ def test_stratified_fills_the_way_evenly():
     # The mean of a function over a batch varies less than with separate draws.
     means = {}
     for name in ("uniform", "stratified"):
-        times = make_times(name, 32)
+        times = make_timestep_sampler(name, 32)
         keys = jax.random.split(KEY, 200)
         shares = jax.vmap(lambda k, d=times.draw: d({}, k, jnp.arange(32))[0])(keys)
         means[name] = np.square(shares).mean(axis=1)
@@ -60,7 +64,7 @@ def test_stratified_fills_the_way_evenly():
 
 def test_importance_finds_the_optimal_density():
     bins = 8
-    times = make_times("importance", 512, bins=bins, memory=10)
+    times = make_timestep_sampler("importance", 512, bins=bins, memory=10)
     scale = jnp.array([8.0, 1, 1, 1, 1, 1, 1, 2])
 
     def losses(u):
@@ -85,13 +89,13 @@ def test_importance_finds_the_optimal_density():
 
 
 def test_importance_waits_until_every_bin_is_known():
-    times = make_times("importance", 4, bins=4, memory=2)
+    times = make_timestep_sampler("importance", 4, bins=4, memory=2)
     some = {"square": jnp.array([1.0, 9, 9, 9]), "seen": jnp.array([1.0, 2, 5, 3])}
     assert np.all(times.draw(some, KEY, jnp.arange(4))[1] == 1)
 
 
 def test_importance_keeps_a_running_mean():
-    times = make_times("importance", 2, bins=2, memory=4)
+    times = make_timestep_sampler("importance", 2, bins=2, memory=4)
     state, u = times.init(), jnp.array([0.1, 0.9])
     for loss in (1.0, 2.0, 3.0, 4.0):
         state = times.update(state, times.observe(u, jnp.array([loss, 0.0])))
@@ -117,7 +121,7 @@ def test_importance_keeps_a_running_mean():
 )
 def test_impossible_times(options, message):
     with pytest.raises(UserError, match=message):
-        make_times(batch_size=4, **options)
+        make_timestep_sampler(batch_size=4, **options)
 
 
 def test_no_draw_comes_nearer_to_the_ends():
