@@ -14,10 +14,10 @@ Presets:
     audioldm_16k  AudioLDM's, 16 kHz and 64 mels: 55.26 M parameters.
     audioldm_48k  AudioLDM 2's, 48 kHz and 256 mels: 190.28 M parameters.
     auffusion     Auffusion's, 16 kHz and 256 mels: 13.67 M parameters.
-    improved      V1 with snake, stft_judge and multiscale.
+    improved      V1 with snake, stft_discriminator and multiscale.
 After another preset:
     snake         anti-aliased Snake-beta activations, as BigVGAN's.
-    stft_judge    a multi-resolution STFT discriminator (DAC's) in place of MSD.
+    stft_discriminator    a multi-resolution STFT discriminator (DAC's) in place of MSD.
     multiscale    the mel loss at seven resolutions (DAC's).
     stft_loss     linear spectra count beside the mels, as Parallel WaveGAN's.
     istft         the last stages replaced by an inverse STFT, as iSTFTNet does.
@@ -197,7 +197,7 @@ def improved(config: ConfigDict) -> None:
     """V1 with what came after it."""
     v1(config)
     snake(config)
-    stft_judge(config)
+    stft_discriminator(config)
     multiscale(config)
 
 
@@ -206,7 +206,7 @@ def snake(config: ConfigDict) -> None:
     config.vocoder.update({"activation": "snakebeta", "antialias": True})
 
 
-def stft_judge(config: ConfigDict) -> None:
+def stft_discriminator(config: ConfigDict) -> None:
     """Complex spectrograms in place of the waveform at three rates."""
     mpd = config.discriminators.mpd
     small = mpd.channels[0] < MPD["channels"][0]
@@ -266,7 +266,7 @@ PRESETS = {
     "auffusion": auffusion,
     "improved": improved,
     "snake": snake,
-    "stft_judge": stft_judge,
+    "stft_discriminator": stft_discriminator,
     "multiscale": multiscale,
     "stft_loss": stft_loss,
     "istft": istft,

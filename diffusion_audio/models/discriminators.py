@@ -1,6 +1,6 @@
 """Discriminators: HiFi-GAN's multi-period (MPD) and multi-scale (MSD), and MRD.
 
-Each is ``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each
+Each is ``apply(params, wave [B, N]) -> [DiscriminatorOutput, ...]``, one for each
 sub-discriminator. Kong et al. 2020, section 2.3; MSD is MelGAN's. Of spectrograms is
 the multi-resolution one, see `stft_discriminator`.
 """
@@ -23,8 +23,8 @@ from diffusion_audio.nn.functional import Network, functional
 SLOPE = 0.1
 
 
-class Judgement(NamedTuple):
-    """What one sub-discriminator makes of a batch.
+class DiscriminatorOutput(NamedTuple):
+    """The output of one sub-discriminator for a batch.
 
     Attributes:
         logits: [B, M], high for real.
@@ -96,21 +96,21 @@ class MSDConfig:
 
 
 def build_mpd(cfg: MPDConfig) -> Network:
-    """``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each period."""
+    """The multi-period discriminator, an output for each period."""
     return functional(lambda rngs: MPD(cfg, rngs))
 
 
 def build_msd(cfg: MSDConfig) -> Network:
-    """``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each scale."""
+    """The multi-scale discriminator, an output for each scale."""
     return functional(lambda rngs: MSD(cfg, rngs))
 
 
 def build_mrd(cfg: MRDConfig) -> Network:
-    """``apply(params, wave [B, N]) -> [Judgement, ...]``, one for each resolution."""
+    """The multi-resolution discriminator, an output for each resolution."""
     network = functional(lambda rngs: MRD(cfg, rngs))
 
-    def apply(params: Params, wave: Array) -> list[Judgement]:
-        return [_judgement(maps) for maps in network.apply(params, wave)]
+    def apply(params: Params, wave: Array) -> list[DiscriminatorOutput]:
+        return [_output(maps) for maps in network.apply(params, wave)]
 
     return Network(network.init, apply)
 
@@ -123,7 +123,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], Network]] = {
 
 
 def build_discriminators(settings: Mapping[str, Mapping[str, Any]]) -> Network:
-    """Several discriminators as one: their judgements in one list.
+    """Several discriminators as one: their outputs in one list.
 
     Args:
         settings: fields of `MPDConfig` as ``mpd``, of `MSDConfig` as ``msd``, of
@@ -144,11 +144,11 @@ def build_discriminators(settings: Mapping[str, Mapping[str, Any]]) -> Network:
             for (kind, network), key in zip(networks.items(), keys, strict=False)
         }
 
-    def apply(params: Params, wave: Array) -> list[Judgement]:
+    def apply(params: Params, wave: Array) -> list[DiscriminatorOutput]:
         return [
-            judgement
+            output
             for kind, network in networks.items()
-            for judgement in network.apply(params[kind], wave)
+            for output in network.apply(params[kind], wave)
         ]
 
     return Network(init, apply)
@@ -170,9 +170,9 @@ class MPD(nnx.Module):
             ]
         )
 
-    def __call__(self, wave: Array) -> list[Judgement]:
+    def __call__(self, wave: Array) -> list[DiscriminatorOutput]:
         """Waveforms [B, N], longer than the longest period."""
-        judgements = []
+        outputs = []
         for period, part in zip(self.periods, self.parts, strict=True):
             batch, samples = wave.shape
             x = jnp.pad(wave, ((0, 0), (0, -samples % period)), mode="reflect")
@@ -180,10 +180,10 @@ class MPD(nnx.Module):
             # of it is a sequence of its own.
             x = x.reshape(batch, -1, period).swapaxes(1, 2)  # [B, p, N / p]
             maps = part(x.reshape(batch * period, -1, 1))
-            judgements.append(
-                _judgement([m.reshape(batch, period, *m.shape[1:]) for m in maps])
+            outputs.append(
+                _output([m.reshape(batch, period, *m.shape[1:]) for m in maps])
             )
-        return judgements
+        return outputs
 
 
 class MSD(nnx.Module):
@@ -206,14 +206,14 @@ class MSD(nnx.Module):
             ]
         )
 
-    def __call__(self, wave: Array) -> list[Judgement]:
+    def __call__(self, wave: Array) -> list[DiscriminatorOutput]:
         """Waveforms [B, N]."""
         x = wave[..., None]
-        judgements = []
+        outputs = []
         for part in self.parts:
-            judgements.append(_judgement(part(x)))
+            outputs.append(_output(part(x)))
             x = _halve(x)
-        return judgements
+        return outputs
 
 
 class _Stack(nnx.Module):
@@ -259,8 +259,8 @@ class _Stack(nnx.Module):
         return [*maps, self.conv_post(x)]
 
 
-def _judgement(maps: list[Array]) -> Judgement:
-    return Judgement(maps[-1].reshape(maps[-1].shape[0], -1), tuple(maps))
+def _output(maps: list[Array]) -> DiscriminatorOutput:
+    return DiscriminatorOutput(maps[-1].reshape(maps[-1].shape[0], -1), tuple(maps))
 
 
 def _halve(x: Array) -> Array:

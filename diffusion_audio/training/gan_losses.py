@@ -17,13 +17,15 @@ from diffusion_audio.audio.mel import (
     stft_magnitude,
 )
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.models.discriminators import Judgement
+from diffusion_audio.models.discriminators import DiscriminatorOutput
 
 TINY = 1e-7
 MEL_WINDOWS = tuple(2**power for power in range(5, 12))
 
 
-def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
+def discriminator_loss(
+    real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]
+) -> Array:
     """LSGAN for the discriminators: real to 1, fake to 0 (equation 1)."""
     return _total(
         jnp.mean(jnp.square(1.0 - r.logits.astype(jnp.float32)))
@@ -32,14 +34,16 @@ def discriminator_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> 
     )
 
 
-def adversarial_loss(fake: Sequence[Judgement]) -> Array:
+def adversarial_loss(fake: Sequence[DiscriminatorOutput]) -> Array:
     """LSGAN for the generator: fake to 1 (equation 2)."""
     return _total(
         jnp.mean(jnp.square(1.0 - f.logits.astype(jnp.float32))) for f in fake
     )
 
 
-def feature_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Array:
+def feature_loss(
+    real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]
+) -> Array:
     """Mean absolute difference of each layer's output, summed (equation 4)."""
     return _total(
         jnp.mean(jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)))

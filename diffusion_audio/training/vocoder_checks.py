@@ -105,8 +105,8 @@ def check(
         )
 
 
-def check_heard(config: Mapping[str, Any]) -> None:
-    """Refuses two kinds of mels to hear, or an order of axes that does not exist."""
+def check_input_mels(config: Mapping[str, Any]) -> None:
+    """Refuses two kinds of input mels, or an order of axes that does not exist."""
     mels, axes = (config["data"].get(key, "") for key in ("mels", "mel_axes"))
     if mels and "autoencoder" in config.get("components", {}):
         raise UserError(

@@ -49,7 +49,7 @@ class VocoderLossConfig:
     def __post_init__(self) -> None:
         if self.mel_distance not in MEL_DISTANCES:
             raise unknown("mel distance", self.mel_distance, MEL_DISTANCES)
-        if not (self.mel or self.stft or self.judged):
+        if not (self.mel or self.stft or self.uses_discriminators):
             raise UserError(
                 "every loss has weight 0; set one of config.loss.mel, stft, features "
                 "and adversarial"
@@ -61,7 +61,7 @@ class VocoderLossConfig:
             )
 
     @property
-    def judged(self) -> bool:
+    def uses_discriminators(self) -> bool:
         """Whether discriminators take part at all."""
         return bool(self.features or self.adversarial)
 

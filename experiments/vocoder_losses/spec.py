@@ -5,7 +5,7 @@ from diffusion_audio.study.spec import Experiment, Published
 
 PAPER = "Kong et al. 2020, table 2 (V3, 500k steps, LJSpeech)"
 JUDGES = load("configs/vocoder.py:tones").discriminators.to_dict()
-MODERN = load("configs/vocoder.py:tones,stft_judge").discriminators.to_dict()
+MODERN = load("configs/vocoder.py:tones,stft_discriminator").discriminators.to_dict()
 
 experiment = Experiment(
     question="What does each part of HiFi-GAN's training and generator bring?",

@@ -28,7 +28,7 @@ def test_every_function_named_exists():
 
 def test_every_option_is_named():
     names = [f"`weighting.{name}`" for name in WEIGHTINGS]
-    names += [f"`times.{name}`" for name in TIMESTEP_SAMPLERS]
+    names += [f"`timestep_samplers.{name}`" for name in TIMESTEP_SAMPLERS]
     assert [name for name in names if name not in TEXT] == []
 
 

@@ -6,18 +6,22 @@ import pytest
 
 from diffusion_audio.audio.mel import full_band, log_mel
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.models.discriminators import Judgement
+from diffusion_audio.models.discriminators import DiscriminatorOutput
 from diffusion_audio.training import gan_losses
 from diffusion_audio.training.vocoder_loss import VocoderLossConfig, weighted
 
 # Two sub-discriminators: their logits, and the outputs of their layers.
 REAL = [
-    Judgement(jnp.array([[0.5, 2.0]]), (jnp.array([1.0, 3.0]), jnp.array([2.0]))),
-    Judgement(jnp.array([[-1.0]]), (jnp.array([4.0]),)),
+    DiscriminatorOutput(
+        jnp.array([[0.5, 2.0]]), (jnp.array([1.0, 3.0]), jnp.array([2.0]))
+    ),
+    DiscriminatorOutput(jnp.array([[-1.0]]), (jnp.array([4.0]),)),
 ]
 FAKE = [
-    Judgement(jnp.array([[0.0, 3.0]]), (jnp.array([2.0, 0.0]), jnp.array([2.5]))),
-    Judgement(jnp.array([[0.5]]), (jnp.array([3.0]),)),
+    DiscriminatorOutput(
+        jnp.array([[0.0, 3.0]]), (jnp.array([2.0, 0.0]), jnp.array([2.5]))
+    ),
+    DiscriminatorOutput(jnp.array([[0.5]]), (jnp.array([3.0]),)),
 ]
 SPEC = AudioSpec(16_000, 256, 256, 64, 8, fmin=100.0, fmax=4000.0, floor=1e-2)
 WAVE = np.random.default_rng(0).normal(0, 0.1, (2, 2, 512)).astype(np.float32)

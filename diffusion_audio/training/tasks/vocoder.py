@@ -1,7 +1,7 @@
 """Training a vocoder: generator and discriminators in one compiled step.
 
-The generator runs once a step: the discriminators learn from its output, then judge
-it anew, and the gradient they give goes back through that same run.
+The generator runs once a step: the discriminators are updated with its output, and the
+gradient of their losses after that update goes back through that same run.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ from diffusion_audio.training.update import UpdateRule, apply_gradients, update_
 from diffusion_audio.training.vocoder_checks import (
     adopted,
     check,
-    check_heard,
+    check_input_mels,
     check_start,
     load_start,
 )
@@ -55,11 +55,11 @@ class Vocoding:
         config: resolved.
         spec: the mel contract.
         vocoder: the generator.
-        discriminators: waveforms [B, N] -> judgements.
+        discriminators: waveforms [B, N] -> scores and feature maps.
         weights: of the generator's losses.
         distances: those of them that compare waveforms, by name.
         rule: how gradients change both.
-        autoencoder: through which the generator hears mels, or None.
+        autoencoder: whose reconstructions are the generator's mels, or None.
     """
 
     config: Mapping[str, Any]
@@ -72,20 +72,20 @@ class Vocoding:
     autoencoder: Autoencoder | None
 
 
-class Judged(NamedTuple):
-    """What an update of the discriminators leaves, and what they say of a fake.
+class DiscriminatorUpdate(NamedTuple):
+    """An update of the discriminators, and the gradient of their losses at a fake.
 
     Attributes:
         params: of the discriminators.
         opt: their optimiser's state.
-        towards_real: gradient of the adversarial and feature losses with respect to
-            the fake [B, N].
+        fake_gradient: of the adversarial and feature losses with respect to the fake
+            [B, N].
         metrics: of both.
     """
 
     params: Params
     opt: Any
-    towards_real: Array
+    fake_gradient: Array
     metrics: Metrics
 
 
@@ -94,9 +94,9 @@ def configure(config: Mapping[str, Any]) -> Vocoding:
 
     Its groups: audio, data, vocoder, discriminators, loss, optimizer, ema, train; and
     components, where generator and discriminators start from a trained ``vocoder``, or
-    the generator hears mels as a trained ``autoencoder`` reconstructs them. Where a
-    batch has a ``mel`` [B, T, F] that is what it hears, in training and in evaluations;
-    losses and errors compare with the recording all the same.
+    its mels are those that a trained ``autoencoder`` reconstructs. Where a batch has a
+    ``mel`` [B, T, F] that is its input, in training and in evaluations; losses and
+    errors compare with the recording all the same.
 
     Raises:
         UserError: mel bands, rates or segments do not fit the AudioSpec.
@@ -106,8 +106,8 @@ def configure(config: Mapping[str, Any]) -> Vocoding:
     weights = settings(VocoderLossConfig, config, "loss")
     seconds = config["data"]["seconds"]
     check(spec, vocoder, settings(TrainConfig, config, "train"), seconds)
-    check_heard(config)
-    if weights.judged and not config["discriminators"]:
+    check_input_mels(config)
+    if weights.uses_discriminators and not config["discriminators"]:
         raise UserError(
             "there are no discriminators, so config.loss.features and adversarial must "
             "be 0; or give config.discriminators.mpd, msd or mrd"
@@ -155,7 +155,7 @@ def init(task: Vocoding, key: Key, batch: Batch, frozen: Params | None = None) -
     return new_state(params, opt, average, kept)
 
 
-def heard(task: Vocoding, frozen: Params, batch: Batch) -> Array:
+def input_mels(task: Vocoding, frozen: Params, batch: Batch) -> Array:
     """The log-mels [B, T, F] that the generator is given."""
     if "mel" in batch:  # saved, as another model predicted them
         return batch["mel"]
@@ -174,16 +174,16 @@ def step(
     """One update of both; see `training.task.Task`."""
     del key
     wave, params, opt = batch["audio"], state["params"], state["opt"]
-    mel = heard(task, state["frozen"], batch)
-    fake, pull = jax.vjp(
+    mel = input_mels(task, state["frozen"], batch)
+    fake, vjp = jax.vjp(
         lambda params: task.vocoder.network.apply(params, mel), params["vocoder"]
     )
-    judged = judge(task, state, wave, fake, mean)
-    wanted, metrics = judged.towards_real, judged.metrics
+    update = discriminator_update(task, state, wave, fake, mean)
+    fake_gradient, metrics = update.fake_gradient, update.metrics
     for name, distance in task.distances.items():
-        metrics[name], towards = jax.value_and_grad(distance, argnums=1)(wave, fake)
-        wanted = wanted + getattr(task.weights, name) * towards
-    (grads,) = pull(wanted)
+        metrics[name], own = jax.value_and_grad(distance, argnums=1)(wave, fake)
+        fake_gradient = fake_gradient + getattr(task.weights, name) * own
+    (grads,) = vjp(fake_gradient)
     metrics["loss"] = weighted(task.weights, metrics)
     grads, metrics = mean((grads, metrics))
     metrics["grad_norm"] = optax.tree.norm(grads)
@@ -195,27 +195,31 @@ def step(
     )
     return state | {
         "step": state["step"] + 1,
-        "params": {"vocoder": trained, "discriminators": judged.params},
-        "opt": {"vocoder": trained_opt, "discriminators": judged.opt},
+        "params": {"vocoder": trained, "discriminators": update.params},
+        "opt": {"vocoder": trained_opt, "discriminators": update.opt},
         "ema": average,
     }, metrics
 
 
-def judge(task: Vocoding, state: State, wave: Array, fake: Array, mean: Mean) -> Judged:
-    """The discriminators' update and what they then say, once they have started."""
+def discriminator_update(
+    task: Vocoding, state: State, wave: Array, fake: Array, mean: Mean
+) -> DiscriminatorUpdate:
+    """The discriminators' update, once they have started; before that, none."""
     params = state["params"]["discriminators"]
     opt = state["opt"]["discriminators"]
-    if not task.weights.judged:
-        return Judged(params, opt, jnp.zeros_like(fake), {})
+    if not task.weights.uses_discriminators:
+        return DiscriminatorUpdate(params, opt, jnp.zeros_like(fake), {})
     update = partial(update_discriminators, task, mean=mean)
     if not task.weights.discriminator_start:
         return update(params, opt, wave, fake)
 
-    def not_yet(params: Params, opt: Any, wave: Array, fake: Array) -> Judged:
+    def not_yet(
+        params: Params, opt: Any, wave: Array, fake: Array
+    ) -> DiscriminatorUpdate:
         alone = partial(update_discriminators, task, mean=lambda tree: tree)
         shapes = jax.eval_shape(alone, params, opt, wave, fake).metrics
         nothing = {name: jnp.zeros(()) for name in shapes}
-        return Judged(params, opt, jnp.zeros_like(fake), nothing)
+        return DiscriminatorUpdate(params, opt, jnp.zeros_like(fake), nothing)
 
     started = state["step"] >= task.weights.discriminator_start
     return jax.lax.cond(started, update, not_yet, params, opt, wave, fake)
@@ -223,44 +227,46 @@ def judge(task: Vocoding, state: State, wave: Array, fake: Array, mean: Mean) ->
 
 def update_discriminators(
     task: Vocoding, params: Params, opt: Any, wave: Array, fake: Array, mean: Mean
-) -> Judged:
-    """Updates the discriminators on real and fake, and asks them of the fake again."""
+) -> DiscriminatorUpdate:
+    """Updates the discriminators; then the gradient of their losses at the fake."""
     params, apply = refresh_spectral(params), task.discriminators.apply
 
     def loss(params: Params) -> Array:
-        # Real and fake side by side, so that one run hears both and every
+        # Real and fake side by side, so that one run sees both and every
         # device keeps its own examples.
         pairs = jnp.stack([wave, fake], axis=1).reshape(-1, wave.shape[1])
         both = apply(params, pairs)
-        real_judged, fake_judged = (
+        real, fakes = (
             jax.tree.map(lambda x, i=i: x.reshape(-1, 2, *x.shape[1:])[:, i], both)
             for i in (0, 1)
         )
-        return discriminator_loss(real_judged, fake_judged)
+        return discriminator_loss(real, fakes)
 
     value, grads = mean(jax.value_and_grad(loss)(params))
     params, opt = apply_gradients(task.rule.optimizer, grads, opt, params)
 
     def generator_loss(fake: Array) -> tuple[Array, Metrics]:
-        judged = apply(params, fake)
+        outputs = apply(params, fake)
         terms = {}
         if task.weights.adversarial:
-            terms["adversarial"] = adversarial_loss(judged)
+            terms["adversarial"] = adversarial_loss(outputs)
         if task.weights.features:
-            terms["features"] = feature_loss(apply(params, wave), judged)
+            terms["features"] = feature_loss(apply(params, wave), outputs)
         return weighted(task.weights, terms), terms
 
-    towards_real, metrics = jax.grad(generator_loss, has_aux=True)(fake)
+    fake_gradient, metrics = jax.grad(generator_loss, has_aux=True)(fake)
     metrics |= {"discriminator": value, "grad_norm_d": optax.tree.norm(grads)}
-    return Judged(params, opt, towards_real, metrics)
+    return DiscriminatorUpdate(params, opt, fake_gradient, metrics)
 
 
 @partial(jax.jit, static_argnums=0)
 def vocode(
     task: Vocoding, params: Params, frozen: Params, batch: Batch
 ) -> tuple[Array, Array, Array]:
-    """Waveforms [B, N] of what is heard, and the log-mels of recording and waveform."""
-    fake = task.vocoder.network.apply(params["vocoder"], heard(task, frozen, batch))
+    """Waveforms [B, N], and the log-mels of recordings and of these."""
+    fake = task.vocoder.network.apply(
+        params["vocoder"], input_mels(task, frozen, batch)
+    )
     return fake, log_mel(task.spec, batch["audio"]), log_mel(task.spec, fake)
 
 
