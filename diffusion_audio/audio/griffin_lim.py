@@ -1,4 +1,4 @@
-"""Griffin-Lim: a waveform from a log-mel picture, with no network."""
+"""Griffin-Lim: a waveform from a log-mel spectrogram, with no network."""
 
 import functools
 import math
@@ -18,10 +18,10 @@ SMALL = 1e-8
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def griffin_lim(spec: AudioSpec, mel: Array, key: Key, iterations: int = 60) -> Array:
-    """The waveform whose spectrogram comes near a log-mel picture.
+    """The waveform whose spectrogram comes near a log-mel spectrogram.
 
     Args:
-        spec: what the picture means.
+        spec: how it was made.
         mel: [B, T, F] log-mels, not normalised.
         key: draws the phases that the iteration starts from, the same for every clip.
         iterations: projections; quality levels off near 60.
@@ -81,7 +81,7 @@ def linear_magnitude(spec: AudioSpec, mel: Array, iterations: int = 30) -> Array
     bands like loud ones, where least squares (librosa) loses what is 20 dB down.
 
     Args:
-        spec: what the picture means.
+        spec: how it was made.
         mel: [..., F] log-mels, not normalised.
         iterations: number of updates.
 

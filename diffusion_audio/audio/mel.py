@@ -1,4 +1,4 @@
-"""Log-mel pictures in JAX: framing, short-time Fourier transform, mel bands."""
+"""Log-mel spectrograms in JAX: framing, short-time Fourier transform, mel bands."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ REFERENCE_FLOOR = 1e-5  # of the mels of HiFi-GAN's code
 
 @functools.partial(jax.jit, static_argnums=0)
 def log_mel(spec: AudioSpec, wave: Array) -> Array:
-    """Log-mel picture of waveforms, as HiFi-GAN, AudioLDM and librosa define it.
+    """Log-mel spectrogram of waveforms, as HiFi-GAN, AudioLDM and librosa define it.
 
     Differentiable everywhere: the gradient of digital silence is zero. A float32
     transform is exact to 1e-7 of the loudest bin of a frame, so bands 60 dB below it
@@ -24,7 +24,7 @@ def log_mel(spec: AudioSpec, wave: Array) -> Array:
     beside a full-scale tone to 0.03; float64 waves (``jax_enable_x64``) stay float64.
 
     Args:
-        spec: what the picture means.
+        spec: how it was made.
         wave: [B, N] or [N], floats, full scale 1.
 
     Returns:

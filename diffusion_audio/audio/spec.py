@@ -1,4 +1,4 @@
-"""AudioSpec: what a mel picture means, the contract between VAE, vocoder and data."""
+"""AudioSpec: what a mel spectrogram is, for data, autoencoder and vocoder alike."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class AudioSpec:
-    """How a waveform becomes a log-mel picture, and how networks scale it.
+    """How a waveform becomes a log-mel spectrogram, and how networks scale it.
 
     Attributes:
         sample_rate: samples a second, Hz.
@@ -191,7 +191,7 @@ class AudioSpec:
     def require_same(
         self, other: "AudioSpec", mine: str = "this model", theirs: str = "the other"
     ) -> None:
-        """Refuses to let two parts with different mel pictures meet.
+        """Refuses to let two parts with different mel spectrograms meet.
 
         Args:
             other: the spec to compare with.
@@ -284,7 +284,7 @@ PRESETS: dict[str, AudioSpec] = {
         fmin=20.0,
         fmax=24000.0,
     ),
-    # Auffusion: 10.24 s is a 1024 x 256 picture; the range is its published one.
+    # Auffusion: 10.24 s is a 1024 x 256 spectrogram; the range is its published one.
     "auffusion_16k": AudioSpec(
         sample_rate=16000,
         n_fft=2048,
@@ -329,7 +329,7 @@ PRESETS: dict[str, AudioSpec] = {
     # The embedded set: 64 frames are 16,384 samples. A small dynamic range is what
     # lets a few minutes of training suffice: -60 dB below full scale is the floor.
     # The value range is one standard deviation (0.84) either side of the set's mean
-    # (-4.30): most of a picture is floor, and with the floor at -1 a VAE saw hardly
+    # (-4.30): most of a spectrogram is floor, and with the floor at -1 a VAE saw hardly
     # anything else (it explained 46 % of the variance where this way it explains
     # 89 % after the same steps).
     "tones_16k": AudioSpec(

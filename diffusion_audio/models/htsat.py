@@ -121,7 +121,7 @@ class Gate(nnx.Module):
 
 
 class Fusion(nnx.Module):
-    """Attentional feature fusion (Dai et al. 2021) of two pictures of features."""
+    """Attentional feature fusion (Dai et al. 2021) of two feature maps."""
 
     def __init__(self, width: int, reduction: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         inner = width // reduction
@@ -171,7 +171,7 @@ class Stage(nnx.Module):
     def __init__(self, cfg: HTSATConfig, index: int, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
         width = cfg.width * 2**index
-        # A window that is the whole picture has nothing to be shifted to.
+        # A window that is the whole feature map has nothing to be shifted to.
         whole = cfg.side // (cfg.patch * 2**index) <= cfg.window
         self.blocks = nnx.List(
             SwinBlock(

@@ -13,10 +13,10 @@ from diffusion_audio.nn.layers import from_patches, to_patches
 
 @dataclass(frozen=True)
 class PatchesConfig:
-    """How pictures are cut.
+    """How images are cut.
 
     Attributes:
-        size: edge of a patch; 1 leaves a picture as it is.
+        size: edge of a patch; 1 leaves an image as it is.
     """
 
     size: int = 8
@@ -34,12 +34,12 @@ class PatchesConfig:
 
     @property
     def latent(self) -> int:
-        """Channels of the grid, for pictures of one channel."""
+        """Channels of the grid, for images of one channel."""
         return self.size**2
 
 
 def build_patches(cfg: PatchesConfig) -> Network:
-    """In the place of a VAE: ``encode`` gives moments, ``decode`` a picture.
+    """In the place of a VAE: ``encode`` gives moments, ``decode`` an image.
 
     The moments are parameters of a Gaussian without width; there is nothing to train.
     """

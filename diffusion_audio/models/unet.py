@@ -20,7 +20,7 @@ from diffusion_audio.nn.functional import Network, functional
 from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm
 from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
-from diffusion_audio.nn.transformer import PictureTransformer
+from diffusion_audio.nn.transformer import SpatialTransformer
 
 PROJECTIONS = ("conv", "linear")
 DTYPES = ("float32", "bfloat16")
@@ -41,7 +41,7 @@ class UNetConfig:
         attention: whether each level has transformers (the middle always has).
         heads: attention heads at each level; the middle takes the last.
         contexts: one transformer stack per entry wherever there is attention. None:
-            both its attentions look at the picture itself. A width: the second looks
+            both its attentions look at the image itself. A width: the second looks
             at the next context of the condition.
         depth: transformer blocks per stack.
         vector_dim: width of the condition's vector, joined to the time embedding
@@ -138,7 +138,7 @@ class Level(nnx.Module):
             for c_in in widths
         )
         self.attentions = nnx.List(
-            PictureTransformer(
+            SpatialTransformer(
                 width,
                 cfg.heads[index],
                 context,
@@ -210,7 +210,7 @@ class UNet(nnx.Module):
     def __call__(
         self, x: Array, t: Array, condition: Condition = _UNCONDITIONAL
     ) -> Array:
-        """Predicts from a noisy picture, a time and a condition.
+        """Predicts from a noisy image, a time and a condition.
 
         Any height and width will do: what halves unevenly is cropped on the way up.
 
@@ -223,7 +223,7 @@ class UNet(nnx.Module):
             float32 [B, H, W, out_channels].
 
         Raises:
-            UserError: the picture or the condition is not what the config says.
+            UserError: the image or the condition is not what the config says.
         """
         streams = _streams(self.cfg, x, condition)
         dtype = jnp.dtype(self.cfg.dtype)
@@ -260,7 +260,7 @@ def build_unet(cfg: UNetConfig) -> Network:
 
 
 def _streams(cfg: UNetConfig, x: Array, condition: Condition) -> Streams:
-    """Checks the inputs and gives each stack its context, or None for the picture."""
+    """Checks the inputs and gives each stack its context, or None for the image."""
     if x.ndim != 4 or x.shape[-1] != cfg.in_channels:
         raise UserError(
             f"UNet: expected latents [B, H, W, {cfg.in_channels}], got {list(x.shape)}"

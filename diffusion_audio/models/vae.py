@@ -1,4 +1,4 @@
-"""The KL autoencoder of latent diffusion (Rombach et al. 2022), for mel pictures.
+"""The KL autoencoder of latent diffusion (Rombach et al. 2022), for mel spectrograms.
 
 AudioLDM's is the default; Stable Diffusion's is three channels in, four levels and four
 latent channels. Parameter names follow diffusers.
@@ -30,7 +30,7 @@ class VAEConfig:
     """Shape of the autoencoder; lists are taken for tuples.
 
     Attributes:
-        in_channels: channels of the picture, in and out.
+        in_channels: channels of the image, in and out.
         channels: width at each level, highest resolution first; each level but the
             last halves both axes. The cost is at the first levels.
         blocks: residual blocks a level in the encoder (the decoder has one more).
@@ -102,7 +102,7 @@ def kl(moments: Moments) -> Array:
 
 
 class MidAttention(nnx.Module):
-    """One-headed self-attention over the places of a picture, around a skip."""
+    """One-headed self-attention over the places of an image, around a skip."""
 
     def __init__(self, channels: int, groups: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.group_norm = GroupNorm(channels, groups, epsilon=_EPSILON, dtype=dtype)
@@ -196,7 +196,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Latents -> picture, after the 1x1 convolution."""
+    """Latents -> image, after the 1x1 convolution."""
 
     def __init__(self, cfg: VAEConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
@@ -237,28 +237,28 @@ class VAE(nnx.Module):
         self.post_quant_conv = conv(cfg.latent, cfg.latent, 1, dtype=dtype, rngs=rngs)
         self.decoder = Decoder(cfg, rngs)
 
-    def encode(self, picture: Array) -> Moments:
+    def encode(self, image: Array) -> Moments:
         """[B, T, F, in_channels] -> float32 moments [B, T / f, F / f, latent].
 
         Raises:
             UserError: the shape is not that, or T or F is not divisible by f.
         """
         factor = self.cfg.factor
-        self._check("picture", picture, self.cfg.in_channels)
-        if picture.shape[1] % factor or picture.shape[2] % factor:
+        self._check("image", image, self.cfg.in_channels)
+        if image.shape[1] % factor or image.shape[2] % factor:
             raise UserError(
                 f"VAE: expected frames and bands divisible by {factor}, got "
-                f"{picture.shape[1]} x {picture.shape[2]}; pad or crop "
+                f"{image.shape[1]} x {image.shape[2]}; pad or crop "
                 "the mel, in training by config.data.seconds"
             )
-        x = to_patches(picture.astype(jnp.dtype(self.cfg.dtype)), self.cfg.patch)
+        x = to_patches(image.astype(jnp.dtype(self.cfg.dtype)), self.cfg.patch)
         x = self.encoder(x)
         x = self.quant_conv(x).astype(jnp.float32)
         mean, log_variance = jnp.split(x, 2, axis=-1)
         return Moments(mean, jnp.clip(log_variance, LEAST_LOG_VARIANCE, 20.0))
 
     def decode(self, z: Array) -> Array:
-        """Latents [B, H, W, latent] -> float32 picture [B, H f, W f, in_channels].
+        """Latents [B, H, W, latent] -> float32 image [B, H f, W f, in_channels].
 
         Raises:
             UserError: the shape is not that.

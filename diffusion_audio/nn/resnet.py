@@ -1,4 +1,4 @@
-"""Residual blocks and resampling for pictures [B, H, W, C]."""
+"""Residual blocks and resampling for feature maps [B, H, W, C]."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
-"""Blocks of the Swin transformer: attention within windows of a picture.
+"""Blocks of the Swin transformer: attention within windows of a feature map.
 
 Liu et al. 2021. Every second block shifts its windows by half of one, around the
-picture's edges; places that lie together only that way are told apart by a bias.
+feature map's edges; places that lie together only that way are told apart by a bias.
 """
 
 import jax
@@ -17,14 +17,14 @@ from diffusion_audio.nn.norm import LayerNorm
 STRANGERS = -100.0  # bias between places that are no neighbours, as published
 
 
-def windows(x: Array, size: int) -> Array:
+def window_partition(x: Array, size: int) -> Array:
     """[B, H, W, C] -> [B, windows, size * size, C]; size divides H and W."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // size, size, width // size, size, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, -1, size * size, channels)
 
 
-def picture(x: Array, height: int, width: int, size: int) -> Array:
+def window_reverse(x: Array, height: int, width: int, size: int) -> Array:
     """[B, windows, size * size, C] -> [B, H, W, C]; the inverse of `windows`."""
     batch, *_, channels = x.shape
     x = x.reshape(batch, height // size, width // size, size, size, channels)
@@ -141,7 +141,7 @@ class SwinBlock(nnx.Module):
         self.fc2 = dense(4 * width, width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[B, H, W, C] -> [B, H, W, C]; zeros fill windows beyond the picture."""
+        """[B, H, W, C] -> [B, H, W, C]; zeros fill windows beyond the feature map."""
         x = x + self._attend(self.norm1(x))
         hidden = jax.nn.gelu(self.fc1(self.norm2(x)), approximate=False)
         return x + self.fc2(hidden)
@@ -156,7 +156,7 @@ class SwinBlock(nnx.Module):
         if shift:
             y = jnp.roll(y, (-shift, -shift), axis=(1, 2))
             bias = shift_bias(*whole, size, shift)
-        y = picture(self.attn(windows(y, size), bias), *whole, size)
+        y = window_reverse(self.attn(window_partition(y, size), bias), *whole, size)
         if shift:
             y = jnp.roll(y, (shift, shift), axis=(1, 2))
         return y[:, :height, :width]

@@ -1,7 +1,7 @@
 """Attention over tokens, where each query has keys of its own: causal, biased.
 
-Sequences of text are short, so all scores are held at once; over pictures, and where
-all queries share one mask, `diffusion_audio.nn.attention` needs less memory.
+Sequences of text are short, so all scores are held at once; over feature maps, and
+where all queries share one mask, `diffusion_audio.nn.attention` needs less memory.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Transformer blocks: inside a UNet (over a picture) and over text."""
+"""Transformer blocks: inside a UNet (over a feature map) and over text."""
 
 import jax
 import jax.numpy as jnp
@@ -60,14 +60,14 @@ class BasicTransformerBlock(nnx.Module):
         return x + self.ff(self.norm3(x))
 
 
-class PictureTransformer(nnx.Module):
-    """Transformer blocks over the places of a picture (Rombach et al. 2022).
+class SpatialTransformer(nnx.Module):
+    """Transformer blocks over the places of a feature map (Rombach et al. 2022).
 
     The output projection starts at zero, as in the originals, so that a new stack
     starts as the identity.
 
     Args:
-        width: channels of the picture.
+        width: channels of the feature map.
         heads: heads.
         context: channels of the context, or None for self-attention only.
         depth: number of blocks.

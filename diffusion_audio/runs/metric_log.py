@@ -23,16 +23,16 @@ class Evaluation(NamedTuple):
     Attributes:
         metrics: scalars by name, on data that training does not see.
         audio: waveforms float32 [N] by name, at the task's sample rate.
-        pictures: mel pictures float32 [T, F] by name.
+        spectrograms: mel spectrograms float32 [T, F] by name.
     """
 
     metrics: dict[str, float]
     audio: dict[str, np.ndarray]
-    pictures: dict[str, np.ndarray]
+    spectrograms: dict[str, np.ndarray]
 
 
 class MetricLog:
-    """Writes scalars, pictures and audio of one run.
+    """Writes scalars, spectrograms and audio of one run.
 
     Each row of ``metrics.jsonl`` is ``{"step": int, "split": "train" | "eval",
     name: value, ...}``. What cannot be written, as on a full disk, is said once and
@@ -80,10 +80,10 @@ class MetricLog:
         for name, wave in evaluation.audio.items():
             clipped = np.clip(wave, -PEAK, PEAK)
             self._show(self._events.audio, name, clipped, step, self._sample_rate)
-        for name, mel in evaluation.pictures.items():
+        for name, mel in evaluation.spectrograms.items():
             low, high = float(mel.min()), float(mel.max())
-            picture = (mel - low) / max(high - low, 1e-6)
-            self._show(self._events.image, name, picture.T[::-1], step)
+            spectrogram = (mel - low) / max(high - low, 1e-6)
+            self._show(self._events.image, name, spectrogram.T[::-1], step)
         self.scalars(step, "eval", evaluation.metrics)
         self._show(self._events.flush)
 

@@ -37,9 +37,9 @@ class Events:
         """A waveform, float32 [N] within -1 .. 1."""
         self._add(summary.audio(name, wave, sample_rate=sample_rate), step)
 
-    def image(self, name: str, picture: np.ndarray, step: int) -> None:
-        """A picture, float32 [H, W] within 0 .. 1."""
-        self._add(summary.image(name, picture, dataformats="HW"), step)
+    def image(self, name: str, values: np.ndarray, step: int) -> None:
+        """An image, float32 [H, W] within 0 .. 1."""
+        self._add(summary.image(name, values, dataformats="HW"), step)
 
     def flush(self) -> None:
         """Writes what is held back."""

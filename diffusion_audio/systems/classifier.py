@@ -1,4 +1,4 @@
-"""A classifier of what clips are: one softmax head an attribute, on mel pictures."""
+"""A classifier of clips by mel spectrograms: one softmax head an attribute."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ class Classifier(NamedTuple):
     """A classifier. Made by `build`.
 
     Attributes:
-        spec: of the pictures that it sees.
-        network: picture [B, T, F] -> logits, one [B, K] an attribute, in the order of
-            ``names``.
+        spec: of the spectrograms that it sees.
+        network: spectrogram [B, T, F] -> logits, one [B, K] an attribute, in the order
+            of ``names``.
         names: of the attributes.
         classes: how many values each has.
     """
@@ -38,13 +38,13 @@ class Classifier(NamedTuple):
 
     def logits(self, params: Params, audio: Array) -> tuple[Array, ...]:
         """Logits [B, K] of each attribute of waveforms [B, N]."""
-        return self.network.apply(params, self._picture(audio))
+        return self.network.apply(params, self._spectrogram(audio))
 
     def embed(self, params: Params, audio: Array) -> Array:
         """What the heads are given of waveforms [B, N]: [B, D]."""
-        return self.network.apply(params, self._picture(audio), method="embed")
+        return self.network.apply(params, self._spectrogram(audio), method="embed")
 
-    def _picture(self, audio: Array) -> Array:
+    def _spectrogram(self, audio: Array) -> Array:
         return normalize(self.spec, log_mel(self.spec, audio))
 
 

@@ -55,7 +55,7 @@ class System:
         objective: what the denoiser was taught to predict.
         conditioning: prompts -> condition.
         denoiser: (latents, its time, condition) -> prediction.
-        autoencoder: mel pictures <-> latents.
+        autoencoder: mel spectrograms <-> latents.
         vocoder: log-mel [B, T, F] -> waveform [B, N], or None.
     """
 

@@ -50,14 +50,14 @@ def evaluate(
     metrics = {"loss": float(np.mean(losses))}
     metrics |= {name: float(value) for name, value in found.items()}
     audio: dict[str, np.ndarray] = {}
-    pictures: dict[str, np.ndarray] = {}
+    spectrograms: dict[str, np.ndarray] = {}
     if task.prompts.count:
         mels, waves = listen(task, params, state["frozen"], task.prompts.listened, key)
         for i in range(task.prompts.count):
-            pictures[f"prompt/{i}"] = np.asarray(mels[i])
+            spectrograms[f"prompt/{i}"] = np.asarray(mels[i])
             if waves is not None:
                 audio[f"prompt/{i}"] = np.asarray(waves[i, : task.samples])
-    return Evaluation(metrics, audio, pictures)
+    return Evaluation(metrics, audio, spectrograms)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

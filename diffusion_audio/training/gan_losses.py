@@ -66,10 +66,10 @@ def soft_mel_loss(spec: AudioSpec, real: Array, fake: Array) -> Array:
     """
     clear = dataclasses.replace(spec, log="ln", floor=TINY)
 
-    def picture(wave: Array) -> Array:
+    def spectrogram(wave: Array) -> Array:
         return jnp.log(jnp.exp(log_mel(clear, wave)) + spec.floor)
 
-    return jnp.mean(jnp.square(picture(real) - picture(fake)))
+    return jnp.mean(jnp.square(spectrogram(real) - spectrogram(fake)))
 
 
 def multiscale_mel_loss(sample_rate: int, real: Array, fake: Array) -> Array:
@@ -80,7 +80,7 @@ def multiscale_mel_loss(sample_rate: int, real: Array, fake: Array) -> Array:
     those are equal in both waveforms, whatever they are.
     """
 
-    def picture(spec: AudioSpec, wave: Array) -> Array:
+    def spectrogram(spec: AudioSpec, wave: Array) -> Array:
         magnitude = stft_magnitude(
             wave, spec.n_fft, spec.hop_length, spec.win_length, pad=spec.pad
         )
@@ -89,7 +89,7 @@ def multiscale_mel_loss(sample_rate: int, real: Array, fake: Array) -> Array:
         return jnp.log10(jnp.maximum(mel, spec.floor))
 
     return _total(
-        jnp.mean(jnp.abs(picture(spec, real) - picture(spec, fake)))
+        jnp.mean(jnp.abs(spectrogram(spec, real) - spectrogram(spec, fake)))
         for spec in mel_scales(sample_rate)
     )
 

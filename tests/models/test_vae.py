@@ -132,7 +132,7 @@ def test_bad_configs_are_refused():
         (
             "encode",
             (1, 8, 8, 2),
-            r"picture of shape \[B, T, F, 1\], got \[1, 8, 8, 2\]",
+            r"image of shape \[B, T, F, 1\], got \[1, 8, 8, 2\]",
         ),
         ("decode", (1, 2, 2, 4), r"latents of shape \[B, T, F, 3\]"),
     ],

@@ -1,15 +1,20 @@
 import numpy as np
 
-from diffusion_audio.nn.swin import picture, relative_places, shift_bias, windows
+from diffusion_audio.nn.swin import (
+    relative_places,
+    shift_bias,
+    window_partition,
+    window_reverse,
+)
 from tests.networks import normal
 
 
 def test_windows_are_squares_and_come_back():
     x = normal(2, 4, 6, 3)
-    parts = windows(x, 2)
+    parts = window_partition(x, 2)
     assert parts.shape == (2, 6, 4, 3)
     np.testing.assert_array_equal(parts[1, 4], x[1, 2:4, 2:4].reshape(4, 3))
-    np.testing.assert_array_equal(picture(parts, 4, 6, 2), x)
+    np.testing.assert_array_equal(window_reverse(parts, 4, 6, 2), x)
 
 
 def test_relative_places_tell_each_offset_by_one_number():

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import erf
 
 from diffusion_audio.nn.functional import functional
-from diffusion_audio.nn.transformer import GEGLU, PictureTransformer, TextBlock
+from diffusion_audio.nn.transformer import GEGLU, SpatialTransformer, TextBlock
 from tests.models import reference
 from tests.networks import normal, random_params
 
@@ -14,7 +14,7 @@ F32 = jnp.float32
 
 def stack(context, projection="conv", depth=1):
     return functional(
-        lambda rngs: PictureTransformer(
+        lambda rngs: SpatialTransformer(
             8,
             2,
             context,

@@ -1,4 +1,4 @@
-"""Autoencoders: mel pictures to latents, in which diffusion works, and back."""
+"""Autoencoders: mel spectrograms to latents, in which diffusion works, and back."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from diffusion_audio.systems.table import Entry, Table, of_module
 
 
 class Autoencoder(NamedTuple):
-    """An autoencoder of mel pictures.
+    """An autoencoder of mel spectrograms.
 
     Attributes:
         network: ``apply(params, mel [B, T, F, 1], method="encode")`` gives
-            `models.vae.Moments` [B, H, W, C], and ``method="decode"`` a picture back.
+            `models.vae.Moments` [B, H, W, C], and ``method="decode"`` spectrograms.
         channels: C, of the latents.
         factors: how many times smaller the grid is, in time and in frequency.
         trained: whether it has parameters; else it takes the place of one that has.

@@ -1,4 +1,4 @@
-"""Patches of the mel picture itself, in the place of a trained autoencoder."""
+"""Patches of the mel spectrogram itself, in the place of a trained autoencoder."""
 
 from diffusion_audio.models.patches import PatchesConfig as Config
 from diffusion_audio.models.patches import build_patches

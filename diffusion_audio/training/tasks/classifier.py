@@ -46,8 +46,8 @@ class AugmentConfig:
         shift: largest shift in time either way, seconds.
         gain: largest change of level either way, dB.
         noise: largest standard deviation of added white noise.
-        blur: largest weight of a picture smoothed over 3 x 3 points.
-        jitter: largest standard deviation of noise on the picture, in the range of
+        blur: largest weight of a spectrogram smoothed over 3 x 3 points.
+        jitter: largest standard deviation of noise on the spectrogram, in the range of
             networks.
     """
 

@@ -1,4 +1,4 @@
-"""Training an autoencoder of mel pictures: reconstruction and a weighted KL.
+"""Training an autoencoder of mel spectrograms: reconstruction and a weighted KL.
 
 Without the perceptual and adversarial terms of AudioLDM's own recipe.
 """
@@ -107,8 +107,8 @@ def loss(
 ) -> tuple[Array, Metrics]:
     """The reconstruction's distance plus the weighted KL, a mean over examples.
 
-    The distance summed over a picture's elements plus ``kl_weight`` times the KL summed
-    over the latent, both divided by the number of elements of the picture.
+    The distance summed over a spectrogram's elements plus ``kl_weight`` times the KL
+    summed over the latent, both divided by the spectrogram's number of elements.
     """
     apply, params = task.network.apply, params["autoencoder"]
     mel = normalize(task.spec, log_mel(task.spec, batch["audio"]))[..., None]
@@ -140,19 +140,19 @@ def rebuild(task: VAE, params: Params, audio: Array) -> tuple[Array, Array]:
 
 
 def evaluate(task: VAE, state: State, batches: Iterator[Batch], key: Key) -> Evaluation:
-    """The mean absolute error of log-mels, and some pictures."""
+    """The mean absolute error of log-mels, and some spectrograms."""
     del key
     params = ema.best(state["ema"], state["params"])
     errors: list[float] = []
-    pictures: dict[str, np.ndarray] = {}
+    spectrograms: dict[str, np.ndarray] = {}
     for batch in islice(batches, 4):
         mel, rebuilt = rebuild(task, params, batch["audio"])
         errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
-        if not pictures:
+        if not spectrograms:
             for i in range(min(4, len(mel))):
                 pair = np.concatenate([mel[i], rebuilt[i]], axis=0)
-                pictures[f"real_and_rebuilt/{i}"] = pair
-    return Evaluation({"mel_l1": float(np.mean(errors))}, {}, pictures)
+                spectrograms[f"real_and_rebuilt/{i}"] = pair
+    return Evaluation({"mel_l1": float(np.mean(errors))}, {}, spectrograms)
 
 
 def make(task: VAE, data: Data) -> Task:

@@ -273,12 +273,12 @@ def vocode(
 def evaluate(
     task: Vocoding, state: State, batches: Iterator[Batch], key: Key
 ) -> Evaluation:
-    """The mean absolute error of log-mels; some clips to hear, and their pictures."""
+    """The mean absolute error of log-mels; some clips and spectrograms."""
     del key
     params = ema.best(state["ema"], state["params"])
     errors: list[float] = []
     audio: dict[str, np.ndarray] = {}
-    pictures: dict[str, np.ndarray] = {}
+    spectrograms: dict[str, np.ndarray] = {}
     for batch in islice(batches, 4):
         fake, mel, fake_mel = vocode(task, params, state["frozen"], batch)
         errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
@@ -287,8 +287,8 @@ def evaluate(
                 audio[f"real/{i}"] = np.asarray(batch["audio"][i])
                 audio[f"vocoded/{i}"] = np.asarray(fake[i])
                 pair = np.concatenate([mel[i], fake_mel[i]], axis=0)
-                pictures[f"real_and_vocoded/{i}"] = pair
-    return Evaluation({"mel_l1": float(np.mean(errors))}, audio, pictures)
+                spectrograms[f"real_and_vocoded/{i}"] = pair
+    return Evaluation({"mel_l1": float(np.mean(errors))}, audio, spectrograms)
 
 
 def make(task: Vocoding, data: Data) -> Task:

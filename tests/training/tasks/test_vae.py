@@ -103,7 +103,7 @@ def test_an_evaluation_is_of_the_averages_and_of_the_mean():
         np.abs(rebuilt - mel).mean(), rel=1e-3
     )
     np.testing.assert_allclose(
-        shown.pictures["real_and_rebuilt/0"],
+        shown.spectrograms["real_and_rebuilt/0"],
         np.concatenate([mel[0], rebuilt[0]]),
         atol=1e-3,
     )

@@ -189,7 +189,7 @@ def test_evaluation_measures_and_shows_the_averaged_generator(states):
     mel = log_mel(SPEC, wave)
     fake = jax.jit(generator.apply)(state["ema"]["vocoder"], mel)
     np.testing.assert_allclose(result.audio["vocoded/3"], fake[3], atol=1e-5)
-    assert result.pictures["real_and_vocoded/0"].shape == (32, 6)
+    assert result.spectrograms["real_and_vocoded/0"].shape == (32, 6)
     first = float(gan_losses.mel_loss(SPEC, wave, fake))
     only_first = task.evaluate(state, iter([batch(5)]), KEY)
     assert only_first.metrics["mel_l1"] == pytest.approx(first, rel=1e-5)
