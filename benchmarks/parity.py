@@ -29,7 +29,7 @@ from benchmarks.published import CASES, Case
 DTYPES = ("float32", "bfloat16")
 THEIRS = "PyTorch's bfloat16"
 # In bfloat16 ours may be so much further from PyTorch's float32 than its own is.
-HALF_FACTOR, HALF_LEAST = 2.0, 0.01
+HALF_FACTOR, HALF_LEAST = 4.0, 0.01
 SYSTEM_BOUNDS = {"mel": 1e-4, "waveform": 1e-3}  # in float32
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "diffusers", "transformers")
 
@@ -66,8 +66,8 @@ inputs on both sides: diffusers' or transformers' in float32, ours in float32 an
 bfloat16. An error is the largest difference of any value of any output from theirs in
 float32; relative is that over the largest value of the reference. The last column is
 PyTorch's own error in bfloat16. Bounds on the relative error are 1e-4 in float32 (1e-3
-for whole generations) and in bfloat16 twice PyTorch's own, or 0.01 where that is more;
-the command fails beyond them.
+for whole generations) and in bfloat16 four times PyTorch's own, or 0.01 where that is
+more; the command fails beyond them.
 
 {versions}; processor: {processor}.
 """
