@@ -132,12 +132,34 @@ def auffusion(folder, prompts, latents, *, steps, guidance, negative=None):
 
 
 def _original(folder, predict, latents, steps, guidance, eta, noise, unet):
-    """The originals' DDIM (unconditional and conditional pass apart), and sound."""
+    """The originals' DDIM, and sound."""
     config = json.loads(
         (folder / "scheduler/scheduler_config.json").read_text(encoding="utf-8")
     )
     ends = np.sqrt([config["beta_start"], config["beta_end"]])
     kept = np.cumprod(1 - np.linspace(*ends, 1000) ** 2)
+    x, states = ddim(predict, latents, kept, steps, guidance, eta, noise)
+    vae = part(folder, "vae")
+    mel = vae.decode(x / vae.config.scaling_factor).sample[:, 0]
+    wave = vocoder_of(folder)(mel)
+    return {"steps": states, "latents": x, "mel": mel, "waveform": wave}
+
+
+def ddim(predict, latents, kept, steps, guidance, eta, noise):
+    """The originals' DDIM: unconditional and conditional pass apart.
+
+    Args:
+        predict: noise of latents, their time, and ``""`` or ``"null_"``.
+        latents: to start from, [B, C, H, W].
+        kept: what is kept of the signal at each of 1000 times, ``alphas_cumprod``.
+        steps: must divide 1000.
+        guidance: its scale.
+        eta: of the noise that is added.
+        noise: that noise, [S, B, C, H, W].
+
+    Returns:
+        The last latents, and all of them [S, B, C, H, W].
+    """
     times = np.arange(0, 1000, 1000 // steps) + 1
     before = np.append(kept[0], kept[times[:-1]])
     x, states = torch.tensor(latents), []
@@ -152,10 +174,7 @@ def _original(folder, predict, latents, steps, guidance, eta, noise, unet):
         if eta:
             x = x + sigma * torch.tensor(noise[len(states)])
         states.append(x)
-    vae = part(folder, "vae")
-    mel = vae.decode(x / vae.config.scaling_factor).sample[:, 0]
-    wave = vocoder_of(folder)(mel)
-    return {"steps": torch.stack(states), "latents": x, "mel": mel, "waveform": wave}
+    return x, torch.stack(states)
 
 
 def _original_unet(folder, kind, head_channels):

@@ -98,15 +98,17 @@ def sound_of_pictures(folder, pictures):
     path = folder / "vocoder"
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     weights = torch.load(path / "vocoder.pt", weights_only=True)["generator"]
-    return {"mel": mel.mT, "waveform": _hifigan(config, weights, mel)}
+    return {"mel": mel.mT, "waveform": hifigan(config, weights, mel)}
 
 
-def _hifigan(config, weights, x):
-    """HiFi-GAN of [B, F, T], from weights with weight norm."""
+def hifigan(config, weights, x):
+    """HiFi-GAN of [B, F, T], by its code's names, with weight norm or without."""
 
     def layer(name, how, x, **options):
-        g, v = (weights[f"{name}.weight_{part}"] for part in "gv")
-        kernel = g * v / v.norm(dim=(1, 2), keepdim=True)
+        kernel = weights.get(f"{name}.weight")
+        if kernel is None:
+            g, v = (weights[f"{name}.weight_{part}"] for part in "gv")
+            kernel = g * v / v.norm(dim=(1, 2), keepdim=True)
         return how(x, kernel, weights[f"{name}.bias"], **options)
 
     def wide(kernel, dilation=1):
