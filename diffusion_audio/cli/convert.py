@@ -1,8 +1,10 @@
 """Brings a published model into a folder that runs can stand on, or takes ours out.
 
 SOURCE is a whole system (AudioLDM, AudioLDM 2, Auffusion: its folder, or its id on the
-hub) or a diffusion run. DIR then serves as --model or --config.components.NAME and
-holds everything in safetensors files, with hashes; --layout=diffusers writes it as
+hub; or the one file, .pth or .ckpt, of AudioLDM's or AudioLDM 2's original code, with
+its tokenizers in folders `tokenizer` and `tokenizer_2` beside it or in the cache of
+downloads) or a diffusion run. DIR then serves as --model or --config.components.NAME
+and holds everything in safetensors files, with hashes; --layout=diffusers writes it as
 diffusers' pipelines read it instead.
 
 Or SOURCE is a vocoder: a file or folder of HiFi-GAN (g_00000000), of transformers'

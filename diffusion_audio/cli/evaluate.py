@@ -9,6 +9,7 @@ report.html; prints the page's path.
 from absl import flags
 
 from diffusion_audio.cli import options
+from diffusion_audio.errors import UserError
 
 USAGE = "diffusion-audio evaluate --model=RUN_DIR --out=DIR [--classifier=RUN_DIR]"
 
@@ -50,8 +51,16 @@ def main(argv: list[str]) -> int:
     options.overwrite(values)
     options.parse(values, argv, usage=USAGE, about=__doc__, required=("model", "out"))
 
+    from diffusion_audio.pretrained.catalog import listed
+    from diffusion_audio.pretrained.read_system import is_system
     from diffusion_audio.study.evaluate import evaluate
 
+    if is_system(values.model) or listed(values.model):
+        raise UserError(
+            f"{values.model} is a whole system and no run: evaluate compares with the "
+            "data that a run was trained on. `generate --page` makes its sounds; a run "
+            "that starts from it (--config.components.denoiser) can be evaluated"
+        )
     page = evaluate(
         values.model,
         values.out,

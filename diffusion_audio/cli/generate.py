@@ -1,7 +1,8 @@
 """Makes audio files from prompts.
 
 MODEL is the directory of a diffusion run, the folder of a published system (AudioLDM,
-AudioLDM 2, Auffusion) or its id on the hub, such as cvssp/audioldm2; `diffusion-audio
+AudioLDM 2, Auffusion), the .pth or .ckpt of its original code with the tokenizers in
+folders beside it, or its id on the hub, such as cvssp/audioldm2; `diffusion-audio
 models` lists them. Writes one WAV file for each prompt and candidate, and index.json,
 which says what made them and, where the model has a CLAP, how near each candidate is
 to its prompt; prints the paths. The same prompt at the same place with the same seed
@@ -22,7 +23,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string(
         "model",
         None,
-        "diffusion run, folder of a published system, or an id of the hub",
+        "diffusion run, folder or file of a published system, or an id of the hub",
         flag_values=values,
     )
     flags.DEFINE_string("out", None, "directory of the files", flag_values=values)

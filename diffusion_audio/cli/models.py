@@ -87,6 +87,7 @@ def _parts(model: "Model") -> "Table":
 
 def _facts(model: "Model") -> dict[str, str]:
     from diffusion_audio.audio.spec import PRESETS
+    from diffusion_audio.pretrained.catalog import TOKENIZERS
 
     spec, sampler = PRESETS[model.audio], model.sampler
     terms = "allowed" if model.commercial else "not allowed"
@@ -101,5 +102,8 @@ def _facts(model: "Model") -> dict[str, str]:
     }
     if model.note:
         facts["note"] = model.note
+    if model.tokenizers:
+        ids = [TOKENIZERS[name].hub_id for name in model.tokenizers]
+        facts["words"] = f"tokenizers of {' and '.join(ids)}, which are fetched too"
     command = f'diffusion-audio generate --model={model.hub_id} "PROMPT" --out=DIR'
     return facts | {"run": command}

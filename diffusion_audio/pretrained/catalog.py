@@ -15,6 +15,27 @@ from diffusion_audio.pretrained.published_files import File
 from diffusion_audio.pretrained.published_parts import Part
 
 
+class Tokenizer(NamedTuple):
+    """A tokenizer that is published with its encoder, and not with the model.
+
+    Attributes:
+        folder: where its files are looked for beside the model's.
+        hub_id: where they come from.
+        kind: of `pretrained.tokenizer`.
+    """
+
+    folder: str
+    hub_id: str
+    kind: str
+
+
+TOKENIZERS = {
+    "clap": Tokenizer("tokenizer", "FacebookAI/roberta-base", "roberta"),
+    "t5": Tokenizer("tokenizer_2", "google/flan-t5-large", "t5"),
+}
+"""Of the originals' encoders: what is in one file has none."""
+
+
 class Sampler(NamedTuple):
     """How the authors sample.
 
@@ -50,6 +71,7 @@ class Model:
             ``main`` is at the first download.
         seconds: length of what it was trained on, and makes unless told.
         note: what else one should know.
+        tokenizers: keys of ``TOKENIZERS``: those that it needs and does not have.
     """
 
     hub_id: str
@@ -65,6 +87,7 @@ class Model:
     revision: str | None = None
     seconds: float = 10.24
     note: str = ""
+    tokenizers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -170,6 +193,7 @@ def _original(
     networks: tuple[Part, ...],
     audio: str = "audioldm_16k",
     note: str = "",
+    tokenizers: tuple[str, ...] = ("clap", "t5"),
 ) -> Model:
     return Model(
         hub_id=f"haoheliu/{name}",
@@ -183,6 +207,7 @@ def _original(
         sampler=_V2,
         files=(File(f"{name}.pth"),),
         note=_UNSTATED if licence == _OF_CODE else note,
+        tokenizers=tokenizers,
     )
 
 
@@ -247,12 +272,14 @@ MODELS: tuple[Model, ...] = (
         "the original of audioldm2_gigaspeech",
         _OF_CODE,
         (parts.ORIGINAL_SPEECH_UNET, *_SPEECH_PARTS),
+        tokenizers=("clap",),
     ),
     _original(
         "audioldm2-speech-ljspeech",
         "the original of audioldm2_ljspeech",
         _OF_CODE,
         (parts.ORIGINAL_SPEECH_UNET, *_SPEECH_PARTS),
+        tokenizers=("clap",),
     ),
     _original(
         "audioldm_48k",
@@ -264,6 +291,7 @@ MODELS: tuple[Model, ...] = (
         ),
         audio="audioldm_48k",
         note="by CLAP's vector alone, as the first AudioLDM",
+        tokenizers=("clap",),
     ),
     _original(
         "audioldm_16k_crossattn_t5",
@@ -273,5 +301,6 @@ MODELS: tuple[Model, ...] = (
             *(parts.ORIGINAL_T5_UNET, parts.T5, parts.CLAP_TEXT, parts.CLAP_AUDIO),
             *(parts.VAE_16K, parts.VOCODER_16K),
         ),
+        tokenizers=("t5",),
     ),
 )

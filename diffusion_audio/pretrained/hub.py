@@ -6,9 +6,10 @@ there (`origin`), and a model that has its record is not asked for again: which 
 ``main`` is is answered once, and stays.
 """
 
+import functools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from absl import logging
 
 from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.pretrained import hub_files
-from diffusion_audio.pretrained.catalog import Model, find, listed
+from diffusion_audio.pretrained.catalog import TOKENIZERS, Model, find, listed
 from diffusion_audio.pretrained.hub_download import digest, download
 from diffusion_audio.pretrained.hub_files import Remote
 from diffusion_audio.storage import write_whole
@@ -59,6 +60,9 @@ def located(model: str | Path, revision: str | None = None) -> Path:
 def fetch(place: str, revision: str | None = None, *, offline: bool = False) -> Path:
     """A model of the hub as a folder.
 
+    The tokenizers that a model of the catalog needs and does not have come along, each
+    from where it is published (`fetch_tokenizer`).
+
     Args:
         place: its id, or its name in the catalog.
         revision: branch, tag or commit; None for the catalog's, else ``main``.
@@ -72,8 +76,6 @@ def fetch(place: str, revision: str | None = None, *, offline: bool = False) -> 
             not of a model, a file arrived with another hash, or there is no network;
             then with what to fetch elsewhere, and where to put it.
     """
-    from huggingface_hub import constants
-
     entry = listed(place) or (None if is_hub_id(place) else find(place))
     hub_id = place if entry is None else entry.hub_id
     revision = revision or (entry and entry.revision) or "main"
@@ -82,6 +84,47 @@ def fetch(place: str, revision: str | None = None, *, offline: bool = False) -> 
             f"revision {shortened(repr(revision))} of {hub_id}: expected a branch, a "
             "tag or a commit"
         )
+    remedy = _by_hand(hub_id, revision, entry)
+    choose = functools.partial(_wanted, entry)
+    return _fetch(hub_id, revision, choose, remedy, entry, offline=offline)
+
+
+def fetch_tokenizer(name: str, *, offline: bool = False) -> Path:
+    """The folder of a tokenizer of `catalog.TOKENIZERS`; see `fetch`."""
+    _, hub_id, _ = TOKENIZERS[name]
+    remedy = f"Beside the model: {tokenizer_by_hand(name, 'MODEL')}"
+    choose = hub_files.choose_tokenizer
+    return _fetch(hub_id, "main", choose, remedy, None, offline=offline)
+
+
+def tokenizer_by_hand(name: str, beside: str | Path) -> str:
+    """The command that puts a tokenizer beside the file of a model, in a folder."""
+    folder, hub_id, _ = TOKENIZERS[name]
+    files = " ".join(hub_files.TOKENIZER[:2])
+    return f"`hf download {hub_id} {files} --local-dir {beside}/{folder}`"
+
+
+def _fetch(
+    hub_id: str,
+    revision: str,
+    choose: Callable[[Mapping[str, Remote], str], list[Remote]],
+    remedy: str,
+    entry: Model | None,
+    *,
+    offline: bool,
+) -> Path:
+    """A folder of the hub: from the cache, the network, or what others left there.
+
+    Args:
+        hub_id: of the folder.
+        revision: branch, tag or commit.
+        choose: which of its files are wanted, or what it lacks.
+        remedy: what to do where nothing can be had.
+        entry: of the catalog, for its terms and its tokenizers.
+        offline: ask nobody.
+    """
+    from huggingface_hub import constants
+
     cache = Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}"
     commit = _commit(cache, revision)
     if commit and _is_whole(cache / "snapshots" / commit):
@@ -90,12 +133,14 @@ def fetch(place: str, revision: str | None = None, *, offline: bool = False) -> 
     if not (offline or constants.is_offline_mode()):
         info = _asked(hub_id, revision)
     if info is None:
-        return _as_it_lies(cache, commit, hub_id, revision, entry)
+        return _as_it_lies(cache, commit, hub_id, choose, remedy, entry)
     commit = str(info.sha)
     if not COMMIT.fullmatch(commit):
         raise UserError(f"the hub gave no commit of {hub_id}: {shortened(commit)!r}")
     files = hub_files.check(map(_remote, info.siblings or ()), f"{hub_id} on the hub")
-    wanted = _wanted(files, entry, f"{hub_id} on the hub (commit {commit[:10]})")
+    wanted = choose(files, f"{hub_id} on the hub (commit {commit[:10]})")
+    for name in () if entry is None else entry.tokenizers:
+        fetch_tokenizer(name)  # first: the model is many times as large
     download(hub_id, commit, wanted, cache)
     if revision != commit:
         reference = cache / "refs" / revision
@@ -192,7 +237,9 @@ def _remote(sibling: Any) -> Remote:
     return Remote(sibling.rfilename, sibling.size, sibling.blob_id)
 
 
-def _wanted(files: dict[str, Remote], entry: Model | None, whose: str) -> list[Remote]:
+def _wanted(
+    entry: Model | None, files: Mapping[str, Remote], whose: str
+) -> list[Remote]:
     """The files to take: of a model of the catalog, only those that it lists."""
     if entry is None:
         return hub_files.choose(files, whose)
@@ -217,9 +264,14 @@ def _wanted(files: dict[str, Remote], entry: Model | None, whose: str) -> list[R
 
 
 def _as_it_lies(
-    cache: Path, commit: str | None, hub_id: str, revision: str, entry: Model | None
+    cache: Path,
+    commit: str | None,
+    hub_id: str,
+    choose: Callable[[Mapping[str, Remote], str], list[Remote]],
+    remedy: str,
+    entry: Model | None,
 ) -> Path:
-    """A model that another program has downloaded, where it is whole."""
+    """What another program has downloaded, where it is whole."""
     folder = cache / "snapshots" / (commit or "none")
     files = {}
     for path in folder.rglob("*"):
@@ -229,11 +281,11 @@ def _as_it_lies(
                 blob = digest(path, hub_files.SHA256)
             files[name] = Remote(name, path.stat().st_size, blob)
     try:
-        wanted = _wanted(files, entry, hub_id)
+        wanted = choose(files, hub_id)
     except UserError as error:
         raise UserError(
             f"{hub_id} is not here as a folder, nor whole in the cache of downloads, "
-            f"and the hub cannot be reached. {_by_hand(hub_id, revision, entry)}"
+            f"and the hub cannot be reached. {remedy}"
         ) from error
     return _recorded(cache, folder.name, hub_id, wanted, entry, "")
 
@@ -246,10 +298,14 @@ def _by_hand(hub_id: str, revision: str, entry: Model | None) -> str:
         ends = [end for end in ends if end in own]
     include = " ".join(f"--include '*{end}'" for end in ends)
     name = hub_id.partition("/")[2]
+    commands = [
+        f"`hf download {hub_id} --revision {revision} {include} --local-dir {name}`"
+    ]
+    if entry is not None:
+        commands += [tokenizer_by_hand(each, name) for each in entry.tokenizers]
     return (
-        f"On a machine that reaches it: `hf download {hub_id} --revision {revision} "
-        f"{include} --local-dir {name}`; bring that folder here and give its path, "
-        f"--model={name}"
+        f"On a machine that reaches it: {' and '.join(commands)}; bring that folder "
+        f"here and give its path, --model={name}"
     )
 
 

@@ -28,6 +28,8 @@ FOLDERS = {
     *("projection_model", "text_encoder_0", "condition_adapter_0"),
 }
 WEIGHTED = FOLDERS - {"scheduler", "feature_extractor", "tokenizer", "tokenizer_2"}
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+"""A tokenizer's files: the first must be there."""
 INDICES = ("model_index.json", "condition_config.json")
 """Of a system of several folders, in diffusers' layout and in Auffusion's own."""
 
@@ -106,15 +108,34 @@ def choose(files: Mapping[str, Remote], whose: str) -> list[Remote]:
             f"{whose} has no {listed(lacking, 8)}; expected a system of AudioLDM, "
             "AudioLDM 2 or Auffusion, or one network with its config.json"
         )
-    for name in wanted:
-        if name.endswith(TEXTS) and files[name].size > LARGEST_TEXT:
+    return _sized(files, wanted, whose)
+
+
+def choose_tokenizer(files: Mapping[str, Remote], whose: str) -> list[Remote]:
+    """The files of the tokenizer that lies beside an encoder's weights.
+
+    Raises:
+        UserError: there is none, or they are too large.
+    """
+    if TOKENIZER[0] not in files:
+        raise UserError(f"{whose} has no {TOKENIZER[0]}; expected a tokenizer's files")
+    return _sized(files, files.keys() & set(TOKENIZER), whose)
+
+
+def _sized(
+    files: Mapping[str, Remote], wanted: Iterable[str], whose: str
+) -> list[Remote]:
+    """The files of these names, where none is larger than it can be."""
+    found = [files[name] for name in sorted(wanted)]
+    for file in found:
+        if file.path.endswith(TEXTS) and file.size > LARGEST_TEXT:
             raise UserError(
-                f"{whose} lists {name} with {files[name].size} bytes; expected at most "
+                f"{whose} lists {file.path} with {file.size} bytes; expected at most "
                 f"{LARGEST_TEXT} of a text"
             )
-    if sum(files[name].size for name in wanted) > LARGEST_MODEL:
+    if sum(file.size for file in found) > LARGEST_MODEL:
         raise UserError(f"{whose} is larger than {LARGEST_MODEL >> 30} GiB in all")
-    return [files[name] for name in sorted(wanted)]
+    return found
 
 
 def is_weights(name: str) -> bool:

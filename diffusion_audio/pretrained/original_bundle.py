@@ -45,7 +45,8 @@ class Bundle(NamedTuple):
 def is_original(place: Path) -> bool:
     """Whether a path is such a file, or a folder with one.
 
-    It looks into files that end as those do, and at no more than the names there.
+    It looks into the files of a folder that end as those do, and into a file whatever
+    its name (on Zenodo it has no ending), and at no more than the names there.
     """
     return any(_names_denoiser(path) for path in _files(place))
 
@@ -75,8 +76,10 @@ def find_bundle(place: Path) -> Bundle:
 
 
 def _files(place: Path) -> list[Path]:
-    paths = sorted(place.iterdir()) if place.is_dir() else [place]
-    return [path for path in paths if path.suffix in ENDINGS and path.is_file()]
+    if not place.is_dir():
+        return [place] if place.is_file() else []
+    paths = (path for path in sorted(place.iterdir()) if path.suffix in ENDINGS)
+    return [path for path in paths if path.is_file()]
 
 
 def _names_denoiser(path: Path) -> bool:

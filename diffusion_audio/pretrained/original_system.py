@@ -3,7 +3,7 @@
 All arrays of a model lie in it under the names of that code, and nothing says what they
 are: configs follow from their shapes. AudioLDM's code generates with the moving average
 of the denoiser's weights, and AudioLDM 2's with the weights themselves. Tokenizers are
-not in it; their files lie in folders beside it.
+not in it: they lie in folders beside it, or in the cache of downloads.
 """
 
 import re
@@ -22,6 +22,7 @@ from diffusion_audio.pretrained import (
     gpt2,
     hifigan,
     htsat,
+    hub,
     original_config,
     projection,
     roberta,
@@ -29,6 +30,7 @@ from diffusion_audio.pretrained import (
     unet,
     vae,
 )
+from diffusion_audio.pretrained.catalog import TOKENIZERS
 from diffusion_audio.pretrained.diffusers_system import SECONDS, T5_TOKENS, Common
 from diffusion_audio.pretrained.original_bundle import DENOISER, Bundle, find_bundle
 from diffusion_audio.pretrained.original_config import Shapes
@@ -75,11 +77,6 @@ SAMPLING = {
     "steps_offset": 1,
     "final": "first",
     "steps": 200,
-}
-# Folder beside the file -> where its files come from, and of what kind they are.
-TOKENIZERS = {
-    "clap": ("tokenizer", "FacebookAI/roberta-base", "roberta"),
-    "t5": ("tokenizer_2", "google/flan-t5-large", "t5"),
 }
 
 
@@ -311,17 +308,27 @@ def _latent_scale(bundle: Bundle) -> float:
 
 
 def _tokenizers(bundle: Bundle, label: str, **lengths: int) -> dict[str, str]:
-    """Those of a conditioner, of a most of tokens, from the folders beside the file."""
-    folders = {}
-    for name, most in lengths.items():
-        folder, source, kind = TOKENIZERS[name]
-        place = bundle.path.parent / folder
-        if not place.is_dir():
-            raise UserError(
-                f"{bundle.path} holds no tokenizers: download tokenizer.json of "
-                f"{source} from the hub and put it into {place}"
-            )
-        folders[name] = (place, kind, most)
+    """Those of a conditioner, of a most of tokens.
+
+    From the folders beside the file, or from the cache of downloads.
+    """
+    places, lacking, beside = {}, [], bundle.path.parent
+    for name in lengths:
+        places[name] = beside / TOKENIZERS[name].folder
+        if not places[name].is_dir():
+            try:
+                places[name] = hub.fetch_tokenizer(name, offline=True)
+            except UserError:
+                lacking.append(hub.tokenizer_by_hand(name, beside))
+    if lacking:
+        raise UserError(
+            f"{bundle.path} holds no tokenizers, as no original does: "
+            f"{' and '.join(lacking)}, then try again"
+        )
+    folders = {
+        name: (places[name], TOKENIZERS[name].kind, most)
+        for name, most in lengths.items()
+    }
     return tokenizers(label, **folders)
 
 

@@ -43,6 +43,16 @@ def test_what_is_not_pinned_or_not_here_is_said(capsys):
     assert "note:     its page's licence" in out
 
 
+def test_an_original_needs_tokenizers_of_others(capsys):
+    assert main(["models", "audioldm_48k"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "words:    tokenizers of FacebookAI/roberta-base, which are fetched too" in out
+    )
+    command = 'generate --model=haoheliu/audioldm_48k "PROMPT" --out=DIR'
+    assert f"run:      diffusion-audio {command}\n" in out
+
+
 @pytest.mark.parametrize(
     ("argv", "line"),
     [

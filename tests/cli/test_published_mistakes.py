@@ -49,6 +49,20 @@ def speech(folder):
     path.write_text(json.dumps({"model_type": "vits"}))
 
 
+def test_evaluate_is_for_runs(folder, tmp_path, capsys):
+    """Whatever the layout: one line, before anything is downloaded or measured."""
+    assert main(["convert", str(folder), "--out=ours"]) == 0
+    capsys.readouterr()
+    for model in ("model", "ours", "cvssp/audioldm2"):
+        assert main(["evaluate", f"--model={model}", "--out=page"]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        line = f"diffusion-audio: {model} is a whole system and no run: evaluate"
+        assert err.startswith(line)
+        assert err.count("\n") == 1
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "flags", "said"),
     [

@@ -8,8 +8,10 @@ import shutil
 import sys
 
 import pytest
+from huggingface_hub import constants, file_download
 
 from diffusion_audio.pretrained import diffusers_folder, system_folder
+from tests.pretrained.hub_server import Hub, serving
 from tests.published.systems import make
 
 OPENED = []
@@ -61,3 +63,18 @@ def system(world, pristine):
         return shutil.copytree(pristine / layout, world / layout)
 
     return copy
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Puts a hub in the place of the real one, and an empty cache of downloads."""
+    with serving(Hub("nobody/nothing", {})) as server:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE
+        template = template.replace(constants.ENDPOINT, server.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
+        monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
+        yield server

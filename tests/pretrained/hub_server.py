@@ -19,6 +19,14 @@ def git_hash(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+def files_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 @dataclass
 class Hub:
     """What the server holds and how it behaves, to be changed by tests.
@@ -26,6 +34,7 @@ class Hub:
     Attributes:
         hub_id: of its one model.
         files: content by path.
+        beside: files of other models, by id; what follows is not of them.
         listed: siblings of the answer, in place of those of ``files``.
         broken: after how many bytes the sending of a file breaks off, each time.
         changed: what is sent in place of a file.
@@ -37,6 +46,7 @@ class Hub:
 
     hub_id: str
     files: dict[str, bytes]
+    beside: dict[str, dict[str, bytes]] = field(default_factory=dict)
     listed: list[dict[str, Any]] | None = None
     broken: dict[str, list[int]] = field(default_factory=dict)
     changed: dict[str, bytes] = field(default_factory=dict)
@@ -46,9 +56,11 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
-    def siblings(self) -> list[dict[str, Any]]:
+    def siblings(self, hub_id: str) -> list[dict[str, Any]]:
+        if hub_id == self.hub_id and self.listed is not None:
+            return self.listed
         found = []
-        for path, data in self.files.items():
+        for path, data in self.models()[hub_id].items():
             entry = {"rfilename": path, "size": len(data), "blobId": git_hash(data)}
             if path.endswith(LARGE):
                 digest = hashlib.sha256(data).hexdigest()
@@ -56,6 +68,9 @@ class Hub:
                 entry |= {"lfs": lfs}
             found.append(entry)
         return found
+
+    def models(self) -> dict[str, dict[str, bytes]]:
+        return {self.hub_id: self.files} | self.beside
 
 
 @contextlib.contextmanager
@@ -84,23 +99,25 @@ def serving(hub: Hub) -> Iterator[Hub]:
         def do_GET(self) -> None:
             hub.asked.append(self.path)
             code, word = hub.status
+            model = re.match(r"(?:/api/models)?/([^/]+/[^/]+)", self.path)
+            hub_id = model[1] if model and model[1] in hub.models() else hub.hub_id
             if code != 200:
                 self.answer(code, b"", {"X-Error-Code": word})
-            elif self.path.startswith(f"/api/models/{hub.hub_id}/revision/"):
+            elif self.path.startswith(f"/api/models/{hub_id}/revision/"):
                 assert self.path.endswith("?blobs=true")  # asks for the hashes
-                listed = hub.siblings() if hub.listed is None else hub.listed
-                said = {"id": hub.hub_id, "sha": COMMIT, "siblings": listed}
+                said = {"id": hub_id, "sha": COMMIT}
+                said["siblings"] = hub.siblings(hub_id)
                 said["tags"] = ["license:mit"]
                 self.answer(200, json.dumps(said).encode(), {})
             elif match := re.fullmatch(
-                rf"/{hub.hub_id}/resolve/(?:{COMMIT}|main)/(.+)", self.path
+                rf"/{hub_id}/resolve/(?:{COMMIT}|main)/(.+)", self.path
             ):
                 if match[1].endswith(LARGE):  # as the real one, from another place
                     self.answer(302, b"", {"Location": f"/large/{match[1]}"})
                 else:
-                    self.send(match[1])
+                    self.send(match[1], hub.models()[hub_id])
             elif self.path.startswith("/large/"):
-                self.send(self.path.removeprefix("/large/"))
+                self.send(self.path.removeprefix("/large/"), hub.files)
             else:
                 self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
@@ -112,8 +129,8 @@ def serving(hub: Hub) -> Iterator[Hub]:
             self.end_headers()
             self.wfile.write(body)
 
-        def send(self, path: str) -> None:
-            data = hub.changed.get(path, hub.files[path])
+        def send(self, path: str, files: dict[str, bytes]) -> None:
+            data = hub.changed.get(path, files[path])
             match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             match = match if hub.ranges else None
             start = int(match[1]) if match else 0

@@ -21,7 +21,7 @@ from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.models.vae import VAEConfig, build_vae
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained import published_parts
-from diffusion_audio.pretrained.catalog import MODELS, find, listed
+from diffusion_audio.pretrained.catalog import MODELS, TOKENIZERS, find, listed
 from diffusion_audio.pretrained.hub import is_hub_id
 from diffusion_audio.pretrained.published_parts import Part
 
@@ -122,6 +122,11 @@ def test_every_entry_makes_sense(model):
     assert index.get(model.layout, f"{model.name}.pth") in paths
     assert model.revision is None or re.fullmatch("[0-9a-f]{40}", model.revision)
     assert model.licence
+    encoders = {published_parts.CLAP_TEXT: "clap", published_parts.T5: "t5"}
+    needed = {encoders[part] for part in model.parts if part in encoders}
+    assert set(model.tokenizers) <= TOKENIZERS.keys()
+    assert bool(model.tokenizers) == (model.layout == "original")
+    assert set(model.tokenizers) <= needed
 
 
 def test_no_two_have_the_same_name():

@@ -12,8 +12,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import catalog, hub
 from diffusion_audio.pretrained.catalog import find
 from diffusion_audio.pretrained.hub import fetch, is_hub_id, located, origin
-from diffusion_audio.pretrained.published_files import File
-from tests.pretrained.hub_server import COMMIT, Hub, git_hash, serving
+from tests.pretrained.hub_server import COMMIT, files_of, git_hash
 
 OTHER = "someone/audioldm2-tuned"
 MODEL = "cvssp/audioldm2-music"
@@ -31,18 +30,10 @@ def model(*more: str) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def online(monkeypatch, tmp_path):
-    """Puts a hub in the place of the real one, and an empty cache of downloads."""
-    with serving(Hub(MODEL, model())) as server:
-        template = constants.HUGGINGFACE_CO_URL_TEMPLATE
-        template = template.replace(constants.ENDPOINT, server.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
-        monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
-        yield server
+def online(server):
+    """A hub that holds a model of the catalog."""
+    server.hub_id, server.files = MODEL, model()
+    return server
 
 
 @pytest.fixture
@@ -52,14 +43,6 @@ def said(monkeypatch):
         hub.logging, "info", lambda text, *values: lines.append(text % values)
     )
     return lines
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def blobs(folder):
@@ -219,7 +202,7 @@ def test_a_file_of_another_hash_than_the_catalog(online, monkeypatch):
 )
 def test_lists_that_are_not_to_be_trusted(online, entry, line, tmp_path):
     ordinary = {"rfilename": "x.json", "size": 1, "blobId": "a" * 40}
-    online.listed = [*online.siblings(), ordinary | entry]
+    online.listed = [*online.siblings(MODEL), ordinary | entry]
     with pytest.raises(UserError, match=line.replace("\\", "\\\\")):
         fetch(MODEL)
     assert not online.sent
@@ -356,10 +339,3 @@ def test_a_record_is_plain_json(online):
     assert json.loads(path.read_text(encoding="utf-8")) == origin(folder)
     path.write_text("{", encoding="utf-8")
     assert origin(folder) is None
-
-
-def test_an_original_is_one_file(online, monkeypatch):
-    online.hub_id = "haoheliu/audioldm2-full"
-    online.files = {"audioldm2-full.pth": b"weights" * 99, "README.md": b"x"}
-    assert find(online.hub_id).files == (File("audioldm2-full.pth"),)
-    assert set(files_of(fetch(online.hub_id))) == {"audioldm2-full.pth"}

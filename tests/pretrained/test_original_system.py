@@ -3,11 +3,14 @@
 import json
 import os
 import pickle
+import re
+import shutil
 import zipfile
 
 import jax
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import load
@@ -255,13 +258,35 @@ def test_what_no_original_has_is_refused_in_a_line(tmp_path, fault):
     assert "\n" not in str(refused.value)
 
 
-def test_what_lacks_beside_it_is_said(tmp_path):
-    save(tmp_path / "a.pth", originals.arrays("audioldm"))
-    with pytest.raises(UserError, match=r"FacebookAI/roberta-base .*/tokenizer$"):
+def test_what_lacks_beside_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    save(tmp_path / "a.pth", originals.arrays("audioldm2"))
+    files = "tokenizer.json tokenizer_config.json"
+    line = (
+        f"{tmp_path / 'a.pth'} holds no tokenizers, as no original does: `hf download "
+        f"FacebookAI/roberta-base {files} --local-dir {tmp_path}/tokenizer` and `hf "
+        f"download google/flan-t5-large {files} --local-dir {tmp_path}/tokenizer_2`, "
+        "then try again"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
         read_system(tmp_path)
     (tmp_path / "b.ckpt").write_bytes((tmp_path / "a.pth").read_bytes())
     with pytest.raises(UserError, match=r"has a\.pth, b\.ckpt; give the one file"):
         read_system(tmp_path)
+
+
+def test_a_file_alone_and_of_any_name(folders, tmp_path, monkeypatch):
+    """Its tokenizers are those that were downloaded, by whichever program."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "audioldm-s-full"  # as it is called on Zenodo
+    path.write_bytes((folders["audioldm"] / "audioldm.pth").read_bytes())
+    assert is_system(path)
+    cache = tmp_path / "cache" / "models--FacebookAI--roberta-base"
+    commit = "ab" * 20
+    shutil.copytree(folders["audioldm"] / "tokenizer", cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(commit, encoding="utf-8")
+    assert read_system(path).extras == read_system(folders["audioldm"]).extras
 
 
 class Runs:
