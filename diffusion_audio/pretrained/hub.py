@@ -16,7 +16,7 @@ from typing import Any
 from absl import logging
 
 from diffusion_audio.errors import UserError, shortened
-from diffusion_audio.pretrained import hub_files
+from diffusion_audio.pretrained import hub_files, system_folder
 from diffusion_audio.pretrained.catalog import TOKENIZERS, Model, find, listed
 from diffusion_audio.pretrained.hub_download import digest, download
 from diffusion_audio.pretrained.hub_files import Remote
@@ -138,10 +138,14 @@ def _fetch(
     if not COMMIT.fullmatch(commit):
         raise UserError(f"the hub gave no commit of {hub_id}: {shortened(commit)!r}")
     files = hub_files.check(map(_remote, info.siblings or ()), f"{hub_id} on the hub")
-    wanted = choose(files, f"{hub_id} on the hub (commit {commit[:10]})")
+    whose = f"{hub_id} on the hub (commit {commit[:10]})"
+    wanted = choose(files, whose)
     for name in () if entry is None else entry.tokenizers:
         fetch_tokenizer(name)  # first: the model is many times as large
     download(hub_id, commit, wanted, cache)
+    if more := _listed(files, wanted, cache / "snapshots" / commit, whose):
+        download(hub_id, commit, more, cache)
+        wanted = more
     if revision != commit:
         reference = cache / "refs" / revision
         reference.parent.mkdir(parents=True, exist_ok=True)
@@ -263,6 +267,18 @@ def _wanted(
     return wanted
 
 
+def _listed(
+    files: Mapping[str, Remote], wanted: Iterable[Remote], folder: Path, whose: str
+) -> list[Remote]:
+    """All of a folder that `convert` wrote, of which the manifest is here."""
+    manifest = [file for file in wanted if file.path == system_folder.MANIFEST]
+    if not manifest:
+        return []
+    return manifest + hub_files.choose_listed(
+        files, system_folder.hashes(folder), whose
+    )
+
+
 def _as_it_lies(
     cache: Path,
     commit: str | None,
@@ -282,6 +298,7 @@ def _as_it_lies(
             files[name] = Remote(name, path.stat().st_size, blob)
     try:
         wanted = choose(files, hub_id)
+        wanted = _listed(files, wanted, folder, hub_id) or wanted
     except UserError as error:
         raise UserError(
             f"{hub_id} is not here as a folder, nor whole in the cache of downloads, "

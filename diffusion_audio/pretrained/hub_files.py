@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.pretrained.rules import listed
+from diffusion_audio.pretrained.system_folder import NAMES as OURS
 from diffusion_audio.pretrained.weight_files import INDEX, MOST_SHARDS, NAMED
 
 MOST_FILES = 10_000  # of a list, taken or not
@@ -90,10 +91,14 @@ def _inside(path: str) -> bool:
 def choose(files: Mapping[str, Remote], whose: str) -> list[Remote]:
     """The files that a model needs, by the layout that its list shows.
 
+    Of a folder that `convert` wrote, those that say which: see `choose_listed`.
+
     Raises:
         UserError: it shows none, or weights or a config lack, or they are too large.
     """
     names = set(files)
+    if set(OURS) <= names:
+        return _sized(files, OURS, whose)
     if any(index in names for index in INDICES):
         wanted = _of_system(names)
         lacking = _lacking(wanted)
@@ -106,9 +111,39 @@ def choose(files: Mapping[str, Remote], whose: str) -> list[Remote]:
     if lacking:
         raise UserError(
             f"{whose} has no {listed(lacking, 8)}; expected a system of AudioLDM, "
-            "AudioLDM 2 or Auffusion, or one network with its config.json"
+            "AudioLDM 2 or Auffusion, a folder that `convert` wrote, or one network "
+            "with its config.json"
         )
     return _sized(files, wanted, whose)
+
+
+def choose_listed(
+    files: Mapping[str, Remote], hashes: Mapping[str, str], whose: str
+) -> list[Remote]:
+    """The files that the manifest of a folder of ours lists.
+
+    Args:
+        files: by path.
+        hashes: SHA-256 by path, of the manifest (`system_folder.hashes`).
+        whose: for errors.
+
+    Raises:
+        UserError: one lacks, is another than the manifest's, or too large.
+    """
+    lacking = sorted(hashes.keys() - files.keys())
+    if lacking:
+        raise UserError(
+            f"{whose} lacks {listed(lacking)}, which its {OURS[1]} lists; was it "
+            "uploaded in full?"
+        )
+    for path, sha256 in hashes.items():
+        digest = files[path].digest  # Git's of small files: they are checked when read
+        if len(digest) == SHA256 and digest != sha256:
+            raise UserError(
+                f"{whose} has another {path} than its {OURS[1]} lists: {digest}, not "
+                f"{sha256}; it was changed after `convert` wrote it"
+            )
+    return _sized(files, hashes, whose)
 
 
 def choose_tokenizer(files: Mapping[str, Remote], whose: str) -> list[Remote]:

@@ -93,11 +93,23 @@ def write(
 def listed(folder: str | Path) -> Iterator[Path]:
     """All files of a folder that its manifest lists, and that itself."""
     folder = Path(folder)
-    manifest = _manifest(folder)
-    for part in manifest["parts"].values():
-        yield from (folder / entry["path"] for entry in part)
-    yield from (folder / EXTRAS / name for name in manifest["extras"])
-    yield from (folder / CONFIG, folder / MANIFEST)
+    yield from (folder / name for name in hashes(folder))
+    yield folder / MANIFEST
+
+
+def hashes(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of the files that a folder's manifest lists, by path in the folder.
+
+    Raises:
+        UserError: the manifest is none, or names what is not in the folder.
+    """
+    manifest = _manifest(Path(folder))
+    parts = [entry for part in manifest["parts"].values() for entry in part]
+    return {
+        **{entry["path"]: entry["sha256"] for entry in parts},
+        **{f"{EXTRAS}/{name}": sha256 for name, sha256 in manifest["extras"].items()},
+        CONFIG: manifest["config"],
+    }
 
 
 def read_system_folder(folder: str | Path) -> PublishedSystem:
