@@ -71,6 +71,7 @@ AUDIOLDM2 = {
         "max_tokens": 128,
         "padding": "independent",
         "null": "zeros",
+        "negative": "whole",
         "trained": False,
     }
 }

@@ -169,9 +169,10 @@ class Pipeline:
         self.system.sampler(cfg)  # refuses what cannot be, before anything compiles
         require_size(batch_size)
         size = self.window(duration, windows)
+        asked = self.tokenizers.prompt(prompts)
         null = self.tokenizers.null()
         if clean(against[0]):
-            null = self.tokenizers.prompt(against)
+            null = self.tokenizers.against(against[0], asked)
 
         def draw(prompt: Any, index: Array, *start: Array) -> Any:
             keys = example_keys(purpose_key(key, "latents"), index)
@@ -185,7 +186,6 @@ class Pipeline:
                 )
             return hear(mels)
 
-        asked = self.tokenizers.prompt(prompts)
         rows = (asked, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
         return in_batches(draw, *rows, *start, size=batch_size, multiple=self._devices)

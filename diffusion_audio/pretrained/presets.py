@@ -9,6 +9,8 @@ attention heads    32 channels each (64    8 at each level          as they were
                    in AudioLDM-L)                                   where that is known
 no prompt (LOA)    zeros                   GPT-2's, of ""           zeros, as trained
 GPT-2's padding    depends on the batch    depends on the batch     of the prompt alone
+negative prompt    whole                   cut to the prompts'      whole
+                                           longest, in T5's tokens
 DDIM's eta         1                       0                        0: fewer steps do
 candidates         3, ranked by CLAP       1                        1
 T5's tokens        128                     512                      128, as trained
@@ -101,6 +103,7 @@ def _conditioner(group: dict[str, Any], name: str) -> None:
     if kind == "language_of_audio":
         group["padding"] = "independent" if name == "default" else "batch"
         group["null"] = "generated" if name == "diffusers" else "zeros"
+        group["negative"] = "cut" if name == "diffusers" else "whole"
     if kind in ("language_of_audio", "t5"):
         most = 512 if name == "diffusers" else 128
         if kind == "language_of_audio":  # what GPT-2 has room for beside its own

@@ -105,8 +105,12 @@ class PublishedTokenizer:
         most = min(most, limit) if type(limit) is int else most
         return cls(kind, most, config, content)
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
+    def encode(self, texts: Sequence[str], most: int | None = None) -> Encoded:
         """Tokens of texts, each cut at the end where it is too long.
+
+        Args:
+            texts: B of them.
+            most: tokens of a text, its ends among them, if that is fewer than L.
 
         Raises:
             UserError: a text holds a surrogate, which is no character.
@@ -122,7 +126,7 @@ class PublishedTokenizer:
                     f"the text {text[:60]!r} is not valid Unicode at character "
                     f"{error.start + 1}"
                 ) from error
-            tokens, more = self._tokens(text)
+            tokens, more = self._tokens(text, most)
             ids[i, : len(tokens)], mask[i, : len(tokens)] = tokens, True
             cut.append(more)
         return Encoded(ids, mask, tuple(cut))
@@ -167,8 +171,11 @@ class PublishedTokenizer:
 
     @functools.cached_property
     def _tokenizer(self) -> tokenizers.Tokenizer:
+        return self._cutting(self.max_tokens)
+
+    def _cutting(self, most: int) -> tokenizers.Tokenizer:
         tokenizer = tokenizers.Tokenizer.from_str(self.content)
-        tokenizer.enable_truncation(self.max_tokens)
+        tokenizer.enable_truncation(most)
         return tokenizer
 
     @functools.cached_property
@@ -177,12 +184,15 @@ class PublishedTokenizer:
         numbers = self._vocabulary if phonemes else self._tokenizer.get_vocab()
         return numbers[self.config["pad_token"]]
 
-    def _tokens(self, text: str) -> tuple[list[int], int]:
-        """Token ids, no more than L, and how many were cut."""
+    def _tokens(self, text: str, most: int | None) -> tuple[list[int], int]:
+        """Token ids, no more than L and that many, and how many were cut."""
+        most = self.max_tokens if most is None else min(most, self.max_tokens)
         if self.kind == PHONEMES:
             ids = phoneme_tokens.encode(text, self._vocabulary, self.config)
-            return ids[: self.max_tokens], max(0, len(ids) - self.max_tokens)
+            return ids[:most], max(0, len(ids) - most)
+        fewer = most < self.max_tokens
         with refusing("the tokenizer is damaged; fetch its files again"):
-            encoding = self._tokenizer.encode(text)
+            tokenizer = self._cutting(most) if fewer else self._tokenizer
+            encoding = tokenizer.encode(text)
         ends = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         return encoding.ids, sum(len(x.ids) - ends for x in encoding.overflowing)

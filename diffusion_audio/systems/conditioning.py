@@ -10,7 +10,13 @@ from diffusion_audio.diffusion.noise import purpose_key
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.condition import Condition
 from diffusion_audio.settings import require_group
-from diffusion_audio.systems.conditioners import TABLE, Arrays, Conditioner, Tokenizer
+from diffusion_audio.systems.conditioners import (
+    TABLE,
+    Arrays,
+    Conditioner,
+    NegativeTokenizer,
+    Tokenizer,
+)
 from diffusion_audio.systems.table import build
 
 Prompt = dict[str, dict[str, Any]]
@@ -35,6 +41,15 @@ class Tokenizers(NamedTuple):
     def null(self) -> dict[str, Arrays]:
         """Arrays [1, ...] of no prompt."""
         return {label: part.null() for label, part in self.parts.items()}
+
+    def against(self, text: str, asked: Prompt) -> dict[str, Arrays]:
+        """Arrays [1, ...] of a negative prompt, beside prompts of arrays [B, ...]."""
+        return {
+            label: part.against(text, asked[label])
+            if isinstance(part, NegativeTokenizer)
+            else part.arrays([text])
+            for label, part in self.parts.items()
+        }
 
     def files(self) -> dict[str, str]:
         """What a run keeps, text by path."""

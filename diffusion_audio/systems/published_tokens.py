@@ -1,7 +1,7 @@
 """Prompts for published encoders: token ids and masks of one or several tokenizers."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -19,16 +19,32 @@ class PublishedTokens:
 
     Args:
         tokenizers: by the names of what they are for.
+        cut: names of those that have no more tokens of a negative prompt than of the
+            prompts.
     """
 
-    def __init__(self, tokenizers: Mapping[str, PublishedTokenizer]) -> None:
+    def __init__(
+        self,
+        tokenizers: Mapping[str, PublishedTokenizer],
+        cut: Collection[str] = (),
+    ) -> None:
         self._tokenizers = dict(tokenizers)
+        self._cut = tuple(cut)
 
     def arrays(self, prompts: Sequence[str]) -> Arrays:
         """The tokens of prompts; of a long one the first, which is said."""
+        return self._arrays(prompts, {})
+
+    def against(self, text: str, asked: Arrays) -> Arrays:
+        """See `conditioners.NegativeTokenizer`."""
+        most = {n: int(asked[f"{n}_mask"].sum(axis=-1).max()) for n in self._cut}
+        return self._arrays([text], most)
+
+    def _arrays(self, prompts: Sequence[str], most: Mapping[str, int]) -> Arrays:
+        """The tokens of prompts, of some tokenizers no more than so many."""
         arrays: Arrays = {"asked": np.ones(len(prompts), bool)}
         for name, tokenizer in self._tokenizers.items():
-            encoded = tokenizer.encode(prompts)
+            encoded = tokenizer.encode(prompts, most.get(name))
             arrays[f"{name}_tokens"] = encoded.ids
             arrays[f"{name}_mask"] = encoded.mask
             long = [p for p, n in zip(prompts, encoded.cut, strict=True) if n]
@@ -37,7 +53,7 @@ class PublishedTokens:
                     "%d of %d prompts cut to the %d tokens that %s takes, such as %s",
                     len(long),
                     len(prompts),
-                    tokenizer.max_tokens,
+                    min(tokenizer.max_tokens, most.get(name, tokenizer.max_tokens)),
                     name,
                     shortened(repr(long[0])),
                 )
@@ -52,10 +68,13 @@ class PublishedTokens:
         return {f"{n}.json": each.to_json() for n, each in self._tokenizers.items()}
 
 
-def reader(**lengths: int) -> Callable[[Mapping[str, str]], PublishedTokens]:
+def reader(
+    *, cut: Collection[str] = (), **lengths: int
+) -> Callable[[Mapping[str, str]], PublishedTokens]:
     """What reads the tokenizers of a conditioner from the files that a run keeps.
 
     Args:
+        cut: of `PublishedTokens`.
         **lengths: how many tokens each makes of a prompt, by the tokenizers' names;
             fewer where a tokenizer itself says so.
     """
@@ -66,7 +85,7 @@ def reader(**lengths: int) -> Callable[[Mapping[str, str]], PublishedTokens]:
             tokenizer = PublishedTokenizer.from_json(files[f"{name}.json"])
             most = min(most, tokenizer.max_tokens)
             found[name] = dataclasses.replace(tokenizer, max_tokens=most)
-        return PublishedTokens(found)
+        return PublishedTokens(found, cut)
 
     return read
 

@@ -35,7 +35,12 @@ def test_audioldm_as_diffusers(folder, ours, negative):
 
 @pytest.mark.parametrize(
     ("kind", "negative"),
-    [("audioldm2", ""), ("audioldm2", "a man"), ("audioldm2_large", "")],
+    [
+        ("audioldm2", ""),
+        ("audioldm2", "a man"),
+        ("audioldm2", "techno music with a strong beat while water flows by"),
+        ("audioldm2_large", ""),
+    ],
 )
 def test_audioldm2_as_diffusers(folder, ours, kind, negative):
     place = folder(kind)

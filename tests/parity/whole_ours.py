@@ -57,8 +57,10 @@ class Ours:
     def prompts(self, negative):
         """Arrays of the prompts, and of what to lead away from."""
         tokenizers = self.pipeline.tokenizers
-        none = tokenizers.prompt([negative]) if negative else tokenizers.null()
-        return tokenizers.prompt(PROMPTS), none
+        asked = tokenizers.prompt(PROMPTS)
+        if negative:
+            return asked, tokenizers.against(negative, asked)
+        return asked, tokenizers.null()
 
     def conditions(self, negative):
         """What the denoiser is told of the prompts and of none, computed together."""

@@ -1,7 +1,7 @@
 """Conditioners: from prompts to arrays on the host, and from these to a condition."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,20 @@ class Tokenizer(Protocol):
 
     def files(self) -> dict[str, str]:
         """All that it has learned, as text files by name, to be kept in a run."""
+        ...
+
+
+@runtime_checkable
+class NegativeTokenizer(Tokenizer, Protocol):
+    """A tokenizer of which a negative prompt may depend on the prompts beside it."""
+
+    def against(self, text: str, asked: Arrays) -> Arrays:
+        """Arrays [1, ...] of what guidance leads away from.
+
+        Args:
+            text: of the negative prompt.
+            asked: arrays [B, ...] of the prompts.
+        """
         ...
 
 

@@ -25,6 +25,7 @@ from diffusion_audio.systems.conditioners import Conditioner
 from diffusion_audio.systems.published_tokens import learn, reader
 
 NULLS = ("zeros", "generated")
+NEGATIVES = ("whole", "cut")
 BUILDERS: dict[str, tuple[type, Callable[[Any], Network]]] = {
     "clap": (RobertaConfig, build_clap_text),
     "t5": (T5Config, build_t5),
@@ -49,6 +50,8 @@ class Config:
             diffusers do: see `models.gpt2.GPT2.generate`.
         null: GPT-2's tokens where there is no prompt: ``"zeros"``, as in training and
             in the original, or ``"generated"`` from an empty text, as in diffusers.
+        negative: T5's tokens of a negative prompt: ``"whole"``, or ``"cut"`` to as many
+            as the longest prompt has, as diffusers does.
         trained: whether all are trained with the denoiser.
     """
 
@@ -60,11 +63,14 @@ class Config:
     max_tokens: int = 128
     padding: str = "independent"
     null: str = "zeros"
+    negative: str = "whole"
     trained: bool = False
 
     def __post_init__(self) -> None:
         if self.null not in NULLS:
             raise unknown("null of language_of_audio", self.null, NULLS)
+        if self.negative not in NEGATIVES:
+            raise unknown("negative of language_of_audio", self.negative, NEGATIVES)
         if self.padding not in PADDINGS:
             raise unknown("padding of language_of_audio", self.padding, PADDINGS)
 
@@ -102,6 +108,7 @@ def build(cfg: Config) -> Conditioner:
             tokens = jnp.where(arrays["asked"][:, None, None], tokens, 0)
         return Condition((Context(tokens), words))
 
-    read = reader(clap=configs["clap"].max_tokens, t5=cfg.max_tokens)
+    cut = ("t5",) if cfg.negative == "cut" else ()
+    read = reader(cut=cut, clap=configs["clap"].max_tokens, t5=cfg.max_tokens)
     alone = cfg.padding == "independent"
     return Conditioner(Network(init, apply), learn, read, cfg.trained, alone)
