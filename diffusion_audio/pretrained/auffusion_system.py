@@ -43,7 +43,7 @@ def read_auffusion(folder: Path) -> PublishedSystem:
     return common.system(
         {"clip": {"name": "clip", "text": plain(text), "adapter": plain(adapter_cfg)}},
         {"conditioners/clip": (clip, *files)},
-        tokenizers("clip", clip=(encoder, "clip", text.max_tokens)),
+        tokenizers("clip", clip=(encoder, "clip", text.max_tokens, text.vocabulary)),
         system="auffusion",
         sampling={"steps": 100, "guidance": 7.5},
     )

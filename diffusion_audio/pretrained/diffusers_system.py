@@ -98,7 +98,10 @@ def _audioldm(folder: Path) -> PublishedSystem:
     return common.system(
         {"clap": {"name": "clap", "text": plain(text)}},
         {"conditioners/clap": (clap, file)},
-        tokenizers("clap", clap=(folder / "tokenizer", "roberta", text.max_tokens)),
+        tokenizers(
+            "clap",
+            clap=(folder / "tokenizer", "roberta", text.max_tokens, text.vocabulary),
+        ),
         system="audioldm",
         sampling={"steps": 200, "guidance": 2.5},
     )
@@ -155,8 +158,8 @@ def _audioldm2(folder: Path) -> PublishedSystem:
         {f"conditioners/{label}": (conditioner, *files), "ranker": (clap, files[0])},
         tokenizers(
             label,
-            clap=(folder / "tokenizer", "roberta", text.max_tokens),
-            t5=(folder / "tokenizer_2", "t5", T5_TOKENS),
+            clap=(folder / "tokenizer", "roberta", text.max_tokens, text.vocabulary),
+            t5=(folder / "tokenizer_2", "t5", T5_TOKENS, words.vocabulary),
         ),
         system="audioldm2",
         sampling={"steps": 200, "guidance": 3.5},
@@ -177,7 +180,10 @@ def _stable_diffusion(folder: Path) -> PublishedSystem:
     return common.system(
         {"clip": {"name": "clip", "text": plain(text)}},
         {"conditioners/clip": (clip, file)},
-        tokenizers("clip", clip=(folder / "tokenizer", "clip", text.max_tokens)),
+        tokenizers(
+            "clip",
+            clip=(folder / "tokenizer", "clip", text.max_tokens, text.vocabulary),
+        ),
         system="auffusion",
         sampling={"steps": 100, "guidance": 7.5},
     )

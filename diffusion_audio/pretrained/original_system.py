@@ -120,7 +120,7 @@ def _of_clap(
     def clap() -> Params:
         return roberta.import_clap_text(text, bundle.part(key, TEXT), str(bundle.path))
 
-    extras = _tokenizers(bundle, "clap", clap=text.max_tokens)
+    extras = _tokenizers(bundle, "clap", clap=(text.max_tokens, text.vocabulary))
     common = _common(bundle, averaged, vector=text.projection)
     part, settings = _ranker(bundle, ranker)
     return common.system(
@@ -140,7 +140,7 @@ def _of_t5(bundle: Bundle, key: str) -> PublishedSystem:
     def words() -> Params:
         return t5.import_t5(encoder, bundle.part(key), str(bundle.path))
 
-    extras = _tokenizers(bundle, "t5", t5=T5_TOKENS)
+    extras = _tokenizers(bundle, "t5", t5=(T5_TOKENS, encoder.vocabulary))
     return _common(bundle, contexts=(encoder.width,)).system(
         {"t5": {"name": "t5", "encoder": plain(encoder)}},
         {"conditioners/t5": (words, bundle.path)},
@@ -181,7 +181,12 @@ def _of_language(bundle: Bundle, key: str, words_key: str) -> PublishedSystem:
         }
 
     label = "language_of_audio"
-    extras = _tokenizers(bundle, label, clap=text.max_tokens, t5=T5_TOKENS)
+    extras = _tokenizers(
+        bundle,
+        label,
+        clap=(text.max_tokens, text.vocabulary),
+        t5=(T5_TOKENS, encoder.vocabulary),
+    )
     common = _common(bundle, contexts=(language.width, encoder.width))
     part, ranker = _ranker(bundle, RANKER)
     settings = {
@@ -307,13 +312,13 @@ def _latent_scale(bundle: Bundle) -> float:
     return float(found.item())
 
 
-def _tokenizers(bundle: Bundle, label: str, **lengths: int) -> dict[str, str]:
-    """Those of a conditioner, of a most of tokens.
+def _tokenizers(bundle: Bundle, label: str, **sizes: tuple[int, int]) -> dict[str, str]:
+    """Those of a conditioner, of a most of tokens and a vocabulary.
 
     From the folders beside the file, or from the cache of downloads.
     """
     places, lacking, beside = {}, [], bundle.path.parent
-    for name in lengths:
+    for name in sizes:
         places[name] = beside / TOKENIZERS[name].folder
         if not places[name].is_dir():
             try:
@@ -325,11 +330,11 @@ def _tokenizers(bundle: Bundle, label: str, **lengths: int) -> dict[str, str]:
             f"{bundle.path} holds no tokenizers, as no original does: "
             f"{' and '.join(lacking)}, then try again"
         )
-    folders = {
-        name: (places[name], TOKENIZERS[name].kind, most)
-        for name, most in lengths.items()
+    words = {
+        name: (places[name], TOKENIZERS[name].kind, *size)
+        for name, size in sizes.items()
     }
-    return tokenizers(label, **folders)
+    return tokenizers(label, **words)
 
 
 def _require_same(

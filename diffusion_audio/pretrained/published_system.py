@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import PRESETS, AudioSpec
+from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.pretrained import config_file, weight_files
 from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
@@ -93,15 +94,45 @@ def audio_spec(preset: str, vocoder: HiFiGANConfig, sample_rate: int) -> AudioSp
     )
 
 
-def tokenizers(label: str, **folders: tuple[Path, str, int]) -> dict[str, str]:
+class Words(NamedTuple):
+    """Where a tokenizer lies, and the network that it is of.
+
+    Attributes:
+        folder: of its files.
+        kind: of `PublishedTokenizer`.
+        most: tokens that it may be asked for.
+        vocabulary: token numbers that the network has an embedding of; None if it has
+            as many as the tokenizer needs, whatever that is.
+    """
+
+    folder: Path
+    kind: str
+    most: int
+    vocabulary: int | None = None
+
+
+def tokenizers(label: str, **words: tuple[Any, ...]) -> dict[str, str]:
     """A conditioner's tokenizers as the files that a run keeps.
 
     Args:
         label: of the conditioner.
-        **folders: where each lies, its kind and the most tokens that it may be asked
-            for, by name.
+        **words: ``Words`` of each, by name.
+
+    Raises:
+        UserError: one lacks or is damaged, or is of another network.
     """
     return {
-        f"conditioners/{label}/{name}.json": PublishedTokenizer.read(*where).to_json()
-        for name, where in folders.items()
+        f"conditioners/{label}/{name}.json": _tokenizer(Words(*where)).to_json()
+        for name, where in words.items()
     }
+
+
+def _tokenizer(words: Words) -> PublishedTokenizer:
+    found = PublishedTokenizer.read(words.folder, words.kind, words.most)
+    if words.vocabulary is not None and found.size > words.vocabulary:
+        raise UserError(
+            f"{words.folder} has a tokenizer that numbers {found.size} tokens, and the "
+            f"network beside it knows {words.vocabulary}; expected the tokenizer of "
+            "that network: take both from one model"
+        )
+    return found

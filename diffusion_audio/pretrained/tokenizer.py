@@ -166,6 +166,19 @@ class PublishedTokenizer:
         return files
 
     @functools.cached_property
+    def size(self) -> int:
+        """How many token numbers it may give: one more than the largest."""
+        return 1 + max(self._numbers.values())
+
+    @property
+    def _numbers(self) -> Mapping[str, int]:
+        """Token numbers by token."""
+        if self.kind == PHONEMES:
+            return self._vocabulary
+        numbers: dict[str, int] = self._tokenizer.get_vocab()
+        return numbers
+
+    @functools.cached_property
     def _vocabulary(self) -> dict[str, int]:
         return json.loads(self.content)
 
@@ -180,9 +193,7 @@ class PublishedTokenizer:
 
     @functools.cached_property
     def _padding(self) -> int:
-        phonemes = self.kind == PHONEMES
-        numbers = self._vocabulary if phonemes else self._tokenizer.get_vocab()
-        return numbers[self.config["pad_token"]]
+        return self._numbers[self.config["pad_token"]]
 
     def _tokens(self, text: str, most: int | None) -> tuple[list[int], int]:
         """Token ids, no more than L and that many, and how many were cut."""

@@ -33,7 +33,7 @@ CLAP = RobertaConfig(
     epsilon=1e-5,
 )
 HTSAT = HTSATConfig(width=8, depths=(1, 2), heads=(2, 4), window=4, embedding=12)
-T5 = T5Config(vocabulary=120, width=32, depth=2, heads=2, head_width=8, hidden=24)
+T5 = T5Config(vocabulary=150, width=32, depth=2, heads=2, head_width=8, hidden=24)
 GPT2 = GPT2Config(vocabulary=20, positions=64, width=128, depth=2, heads=2, hidden=48)
 JOIN = ProjectionConfig(first=12, second=32, width=128)
 UNET = UNetConfig(

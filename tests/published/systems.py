@@ -47,7 +47,7 @@ HTSAT = HTSATConfig(
     embedding=12,
 )
 MEL = ClapMel(n_mels=16, samples=48_000)
-T5 = T5Config(vocabulary=120, width=32, depth=2, heads=2, head_width=8, hidden=24)
+T5 = T5Config(vocabulary=150, width=32, depth=2, heads=2, head_width=8, hidden=24)
 GPT2 = GPT2Config(vocabulary=20, positions=64, width=16, depth=2, heads=2, hidden=64)
 CLIP = ClipTextConfig(
     vocabulary=400, max_tokens=24, width=16, depth=2, heads=2, hidden=24, eos=1
