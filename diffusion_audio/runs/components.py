@@ -13,12 +13,14 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained import folder
 from diffusion_audio.pretrained.read_system import is_system, read_system
+from diffusion_audio.pretrained.rules import require_same
 from diffusion_audio.runs import same_run
 from diffusion_audio.runs.extras import Extras
 from diffusion_audio.runs.read import read_part, read_saved, read_weights
 from diffusion_audio.runs.resolve import COMPONENTS
 from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.systems import autoencoders, denoisers, vocoders
+from diffusion_audio.systems.conditioning import build_conditioning
 from diffusion_audio.systems.dtype import placed
 from diffusion_audio.systems.system import build as system
 from diffusion_audio.systems.table import build
@@ -78,11 +80,12 @@ def load_autoencoder(directory: str | Path, config: Mapping[str, Any]) -> Params
         directory: the work directory.
         config: its resolved config.
     """
-    if is_system(directory):
-        return _published(directory, "autoencoder")
     group = config["autoencoder"]
     part = build(autoencoders.TABLE, group, f"{directory}: config.autoencoder")
-    return read_part(directory, "autoencoder", abstract_params(part.network))
+    shapes = abstract_params(part.network)
+    if is_system(directory):
+        return _published(directory, "autoencoder", shapes)
+    return read_part(directory, "autoencoder", shapes)
 
 
 def load_vocoder(
@@ -97,10 +100,11 @@ def load_vocoder(
         config: what its config.json says.
         place: where they go; the first device where None.
     """
-    if is_system(directory):
-        return _published(directory, "vocoder", place)
     group = config["vocoder"]
     part = build(vocoders.TABLE, group, f"{directory}: config.vocoder")
+    if is_system(directory):
+        shapes = abstract_params(part.inference)
+        return _published(directory, "vocoder", shapes, place)
     if folder.is_weights(directory):
         params = jax.tree.map(jnp.asarray, folder.read_generator(directory, config)[1])
     else:
@@ -134,8 +138,10 @@ def load_conditioners(directory: str | Path, config: Mapping[str, Any]) -> Param
     """
     if is_system(directory):
         return {
-            label: _published(directory, f"conditioners/{label}")
-            for label in config["conditioners"]
+            label: _published(
+                directory, f"conditioners/{label}", abstract_params(part.network)
+            )
+            for label, part in build_conditioning(config).parts.items()
         }
     params, frozen = system(read_config(directory)).shapes()
     like = {"conditioners": params["conditioners"]}
@@ -147,18 +153,25 @@ def load_conditioners(directory: str | Path, config: Mapping[str, Any]) -> Param
 
 def load_denoiser(directory: str | Path, config: Mapping[str, Any]) -> Params:
     """The parameters of a denoiser; see `load_conditioners`."""
-    if is_system(directory):
-        return _published(directory, "denoiser")
     group = config["denoiser"]
     part = build(denoisers.TABLE, group, f"{directory}: config.denoiser")
-    return read_part(directory, "denoiser", abstract_params(part.network))
+    shapes = abstract_params(part.network)
+    if is_system(directory):
+        return _published(directory, "denoiser", shapes)
+    return read_part(directory, "denoiser", shapes)
 
 
 def _published(
-    directory: str | Path, name: str, place: Sharding | None = None
+    directory: str | Path, name: str, like: Params, place: Sharding | None = None
 ) -> Params:
-    """A part of a published system, in the type that parameters are trained in."""
-    return placed(read_system(directory).parts[name](), place, "float32")
+    """A part of a published system, in the type that parameters are trained in.
+
+    Raises:
+        UserError: it has other parameters than its config says, ``like``.
+    """
+    params = read_system(directory).parts[name]()
+    require_same(params, like, f"{directory}: {name}")
+    return placed(params, place, "float32")
 
 
 _LOADED: dict[str, Callable[[str, Mapping[str, Any]], Params]] = {
