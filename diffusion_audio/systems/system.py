@@ -117,6 +117,27 @@ class System:
         """The denoiser's output for latents z [B, H, W, C] at its time t [B]."""
         return self.denoiser.network.apply(params["denoiser"], z, t, condition)
 
+    def require_told(self, prompt: Prompt) -> None:
+        """Refuses conditioners that do not tell the denoiser what it takes.
+
+        Nothing is computed, and no parameters are needed.
+
+        Args:
+            prompt: arrays [1, ...] of any prompt.
+
+        Raises:
+            UserError: a context or the vector is of another width, or there are more or
+                fewer.
+        """
+        shape = (1, *self.latent_shape(self.spec.sample_rate))
+
+        def told(params: Params, frozen: Params, prompt: Prompt) -> Array:
+            condition = self.condition(params, frozen, prompt)
+            time = self.process.time(jnp.zeros(1))
+            return self.predict(params, jnp.zeros(shape), time, condition)
+
+        jax.eval_shape(told, *self.shapes(), prompt)
+
     def encode(self, frozen: Params, audio: Array) -> Moments:
         """The autoencoder's posterior of waveforms [B, N], before scaling."""
         mel = normalize(self.spec, log_mel(self.spec, audio))[..., None]

@@ -151,6 +151,15 @@ def test_no_prompt(folders, preset):
     assert made.contexts[0].tokens.any()
 
 
+@pytest.mark.parametrize("preset", ["default", "diffusers"])
+def test_a_long_negative_prompt_is_cut_as_diffusers_does(folders, preset):
+    tokenizers = shared(folders, "audioldm2", preset).tokenizers
+    asked = tokenizers.prompt(["rain"])
+    against = tokenizers.against("techno music with a strong beat", asked)
+    masks = [x["language_of_audio"]["t5_mask"].sum() for x in (asked, against)]
+    assert (masks[0] == masks[1]) == (preset == "diffusers")
+
+
 @pytest.mark.parametrize("preset", ["default", "original"])
 def test_a_neighbour_changes_a_prompt_only_in_the_originals_way(folders, preset):
     pipeline = shared(folders, "audioldm2", preset)

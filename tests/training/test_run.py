@@ -86,6 +86,24 @@ def test_parts_are_of_what_a_device_has_under_pmap(source, tmp_path):
         run.train(config, tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("denoiser", "line"),
+    [
+        ({"contexts": (24,)}, r"contexts of widths \[24\], got \[16\]"),
+        ({"vector_dim": 8}, "vector of width 8, got 16"),
+    ],
+)
+def test_conditioners_of_another_denoiser_take_no_directory(
+    source, tmp_path, denoiser, line
+):
+    """Where parts come from different models, found before their weights are read."""
+    config = tiny("diffusion", source)
+    config.denoiser.update(in_channels=64, out_channels=64, **denoiser)
+    with pytest.raises(UserError, match=line):
+        run.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def with_captions(root, captions):
     """A folder of six recordings of which each has a caption."""
     source = folder_of_audio(root)

@@ -137,9 +137,11 @@ def make(task: Diffusion, data: Data, loss: Loss = loss) -> Task:
     """The task of some settings and data, with the loss of this file or another.
 
     Raises:
-        UserError: there are no captions to learn from, or one cannot be read.
+        UserError: there are no captions to learn from, or one cannot be read; or the
+            conditioners tell the denoiser what it does not take.
     """
     prompts = settle(task.system.conditioning, task.listen, data)
+    task.system.require_told(prompts.null)
     task = dataclasses.replace(task, prompts=prompts)
     return Task(
         init=partial(init, task),
