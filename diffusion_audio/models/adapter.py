@@ -7,7 +7,7 @@ from flax import nnx
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import unknown
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense
 from diffusion_audio.nn.norm import LayerNorm
 
@@ -52,4 +52,4 @@ class Adapter(nnx.Module):
 
 def build_adapter(cfg: AdapterConfig) -> Network:
     """As pure functions: ``apply(params, tokens) -> [B, L, context]``."""
-    return functional(lambda rngs: Adapter(cfg, rngs))
+    return network_of(Adapter, cfg)

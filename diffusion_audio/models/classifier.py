@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm
 
@@ -114,4 +114,4 @@ class Classifier(nnx.Module):
 
 def build_classifier(cfg: ClassifierConfig) -> Network:
     """As functions: ``apply(params, mel) -> logits``, ``method="embed"`` -> [B, D]."""
-    return functional(lambda rngs: Classifier(cfg, rngs))
+    return network_of(Classifier, cfg)

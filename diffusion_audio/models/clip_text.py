@@ -13,7 +13,7 @@ from flax import nnx
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.activations import ACTIVATIONS
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import LayerNorm
 from diffusion_audio.nn.token_attention import causal, token_attention
@@ -150,4 +150,4 @@ class ClipTextEncoder(nnx.Module):
 
 def build_clip_text(cfg: ClipTextConfig) -> Network:
     """The encoder as pure functions: ``apply(params, tokens, mask) -> ClipText``."""
-    return functional(lambda rngs: ClipTextEncoder(cfg, rngs))
+    return network_of(ClipTextEncoder, cfg)

@@ -18,7 +18,7 @@ from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.stft_discriminator import MRD, MRDConfig
 from diffusion_audio.nn.conv1d import Conv1d
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 
 SLOPE = 0.1
 
@@ -97,17 +97,17 @@ class MSDConfig:
 
 def build_mpd(cfg: MPDConfig) -> Network:
     """The multi-period discriminator, an output for each period."""
-    return functional(lambda rngs: MPD(cfg, rngs))
+    return network_of(MPD, cfg)
 
 
 def build_msd(cfg: MSDConfig) -> Network:
     """The multi-scale discriminator, an output for each scale."""
-    return functional(lambda rngs: MSD(cfg, rngs))
+    return network_of(MSD, cfg)
 
 
 def build_mrd(cfg: MRDConfig) -> Network:
     """The multi-resolution discriminator, an output for each resolution."""
-    network = functional(lambda rngs: MRD(cfg, rngs))
+    network = network_of(MRD, cfg)
 
     def apply(params: Params, wave: Array) -> list[DiscriminatorOutput]:
         return [_output(maps) for maps in network.apply(params, wave)]

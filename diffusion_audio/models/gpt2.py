@@ -13,7 +13,7 @@ from flax import nnx
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.activations import gelu_new
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import LayerNorm
 from diffusion_audio.nn.token_attention import causal, token_attention
@@ -240,4 +240,4 @@ def build_gpt2(cfg: GPT2Config) -> Network:
 
     ``apply(params, x, mask, method="generate", steps=8) -> [B, 8, C]`` continues it.
     """
-    return functional(lambda rngs: GPT2(cfg, rngs))
+    return network_of(GPT2, cfg)

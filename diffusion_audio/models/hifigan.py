@@ -21,7 +21,7 @@ from diffusion_audio.audio.griffin_lim import istft
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.conv1d import Conv1d, TransposedConv1d
 from diffusion_audio.nn.conv1d import fold as fold
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.snake import KINDS, TAPS, Activation
 
 SLOPE = 0.1
@@ -146,7 +146,7 @@ def margin(cfg: HiFiGANConfig) -> int:
 
 def build_hifigan(cfg: HiFiGANConfig) -> Network:
     """The generator: ``apply(params, mel [B, T, F]) -> waveform [B, T * hop]``."""
-    network = functional(lambda rngs: HiFiGAN(cfg, rngs))
+    network = network_of(HiFiGAN, cfg)
     if cfg.init == "reference":
         return network
     return network._replace(init=lambda key: _preserving(network.init(key)))

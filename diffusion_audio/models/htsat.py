@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.batch_norm import FixedBatchNorm
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.interpolate import bicubic_matrix
 from diffusion_audio.nn.layers import dense
 from diffusion_audio.nn.norm import LayerNorm
@@ -269,7 +269,7 @@ class HTSAT(nnx.Module):
 
 def build_htsat(cfg: HTSATConfig) -> Network:
     """As functions: ``apply(params, mel, longer) -> embedding``, or ``features``."""
-    return functional(lambda rngs: HTSAT(cfg, rngs))
+    return network_of(HTSAT, cfg)
 
 
 def _patches(

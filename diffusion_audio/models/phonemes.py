@@ -16,7 +16,7 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.activations import ACTIVATIONS
 from diffusion_audio.nn.conv1d import Conv1d
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import LayerNorm
 
@@ -177,4 +177,4 @@ class PhonemeEncoder(nnx.Module):
 
 def build_phonemes(cfg: PhonemeConfig) -> Network:
     """The encoder as pure functions: ``apply(params, tokens, mask) -> [B, L, C]``."""
-    return functional(lambda rngs: PhonemeEncoder(cfg, rngs))
+    return network_of(PhonemeEncoder, cfg)

@@ -8,7 +8,7 @@ from flax import nnx
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.condition import Context
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense
 
 DTYPES = ("float32", "bfloat16")
@@ -107,4 +107,4 @@ def _opened(context: Context) -> Array:
 
 def build_projection(cfg: ProjectionConfig) -> Network:
     """As pure functions: ``apply(params, first, second) -> Context``."""
-    return functional(lambda rngs: Projection(cfg, rngs))
+    return network_of(Projection, cfg)

@@ -13,7 +13,7 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.activations import gelu
 from diffusion_audio.nn.attention import Attention
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import LayerNorm
 
@@ -151,4 +151,4 @@ def build_clap_text(cfg: RobertaConfig) -> Network:
 
     ``apply(..., method="encode")`` gives RoBERTa's states instead.
     """
-    return functional(lambda rngs: ClapTextEncoder(cfg, rngs))
+    return network_of(ClapTextEncoder, cfg)

@@ -15,7 +15,7 @@ from flax import nnx
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.activations import ACTIVATIONS
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import RMSNorm
 from diffusion_audio.nn.token_attention import token_attention
@@ -167,4 +167,4 @@ class T5Encoder(nnx.Module):
 
 def build_t5(cfg: T5Config) -> Network:
     """The encoder as pure functions: ``apply(params, tokens, mask) -> [B, L, C]``."""
-    return functional(lambda rngs: T5Encoder(cfg, rngs))
+    return network_of(T5Encoder, cfg)

@@ -9,7 +9,7 @@ from flax import nnx
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.condition import Condition, Context
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import dense, embedding
 from diffusion_audio.nn.norm import LayerNorm
 from diffusion_audio.nn.transformer import TextBlock
@@ -126,4 +126,4 @@ class TextEncoder(nnx.Module):
 
 def build_text(cfg: TextConfig) -> Network:
     """The encoder as pure functions: ``apply(params, tokens) -> Condition``."""
-    return functional(lambda rngs: TextEncoder(cfg, rngs))
+    return network_of(TextEncoder, cfg)

@@ -16,7 +16,7 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.condition import Condition, Context
 from diffusion_audio.nn.embeddings import TimestepEmbedding, timestep_embedding
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import conv, dense
 from diffusion_audio.nn.norm import GroupNorm
 from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
@@ -256,7 +256,7 @@ class UNet(nnx.Module):
 
 def build_unet(cfg: UNetConfig) -> Network:
     """The UNet as pure functions: ``apply(params, x, t, condition) -> prediction``."""
-    return functional(lambda rngs: UNet(cfg, rngs))
+    return network_of(UNet, cfg)
 
 
 def _streams(cfg: UNetConfig, x: Array, condition: Condition) -> Streams:

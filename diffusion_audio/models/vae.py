@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.attention import Attention
-from diffusion_audio.nn.functional import Network, functional
+from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.layers import conv, from_patches, to_patches
 from diffusion_audio.nn.norm import GroupNorm
 from diffusion_audio.nn.resnet import Downsample, ResnetBlock, Upsample
@@ -277,4 +277,4 @@ class VAE(nnx.Module):
 
 def build_vae(cfg: VAEConfig) -> Network:
     """As functions: ``apply(params, x, method="encode")`` and ``"decode"``."""
-    return functional(lambda rngs: VAE(cfg, rngs))
+    return network_of(VAE, cfg)

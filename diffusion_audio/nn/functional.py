@@ -4,8 +4,9 @@ Everything outside ``nn`` and ``models`` sees nested dicts of arrays and pure
 functions, so plain ``jax.jit``, ``jax.grad``, optax and orbax work on them.
 """
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -133,6 +134,20 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
         return getattr(model, method)(*inputs, **options)
 
     return Network(init, apply, shapes)
+
+
+@functools.lru_cache(maxsize=64)
+def network_of(module: Callable[[Any, nnx.Rngs], nnx.Module], cfg: Hashable) -> Network:
+    """`functional` of a module and its config, made once for each.
+
+    To read weights, compare their shapes and run them, a network is asked for several
+    times; to make its module takes seconds for a published UNet.
+
+    Args:
+        module: a class, or what else makes a module of its config and random streams.
+        cfg: its frozen config.
+    """
+    return functional(lambda rngs: module(cfg, rngs))
 
 
 def abstract_params(network: Network) -> Params:

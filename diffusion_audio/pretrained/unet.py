@@ -4,7 +4,6 @@ Stable Diffusion's (Auffusion), AudioLDM's and AudioLDM 2's, each as its diffuse
 folder or its original ``.pth`` has it.
 """
 
-import functools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -93,7 +92,9 @@ def import_unet(
         UserError: the arrays are not those of this config.
     """
     table = naming.table(layers(cfg), names)
-    return import_params(table, naming.canonical(source), _shapes(cfg), whose)
+    return import_params(
+        table, naming.canonical(source), abstract_params(build_unet(cfg)), whose
+    )
 
 
 def find_unet(
@@ -111,17 +112,14 @@ def find_unet(
     Raises:
         UserError: none or several of this config are in it.
     """
-    return naming.find_model(layers(cfg), source, _shapes(cfg), whose, take)
+    return naming.find_model(
+        layers(cfg), source, abstract_params(build_unet(cfg)), whose, take
+    )
 
 
 def export_unet(cfg: UNetConfig, params: Params, names: str = "diffusers") -> Arrays:
     """A UNet's arrays by ``"diffusers"``' or the ``"original"`` names."""
     return export_params(naming.table(layers(cfg), names), params)
-
-
-@functools.lru_cache(maxsize=4)  # seconds for a published UNet
-def _shapes(cfg: UNetConfig) -> Params:
-    return abstract_params(build_unet(cfg))
 
 
 def _site(

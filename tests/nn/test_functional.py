@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.nn.functional import abstract_params, count, functional
+from diffusion_audio.nn.functional import abstract_params, count, functional, network_of
 from diffusion_audio.nn.layers import conv, dense, embedding
 
 
@@ -114,3 +114,16 @@ def test_a_missing_parameter_is_named():
     del params["layers"]["3"]["bias"]
     with pytest.raises(UserError, match="layers/3/bias"):
         TOWER.apply(params, jnp.ones((1, 4)))
+
+
+def test_a_network_is_made_once_for_a_config():
+    class Sized(nnx.Module):
+        def __init__(self, cfg, rngs):
+            made.append(cfg)
+            self.array = nnx.Param(jnp.ones(cfg))
+
+    made: list[tuple[int, ...]] = []
+    first, other = network_of(Sized, (2,)), network_of(Sized, (3,))
+    assert network_of(Sized, (2,)) is first
+    assert made == [(2,), (3,)]
+    assert other.shapes["array"].shape == (3,)
