@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from diffusion_audio.cli.main import main
-from tests.published.systems import publish
+from tests.published.folders import make
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    return publish("audioldm2", tmp_path_factory.mktemp("small") / "audioldm2")
+    return make("audioldm2", tmp_path_factory.mktemp("small") / "audioldm2")
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 from huggingface_hub import constants, file_download
 
 from diffusion_audio.pretrained import diffusers_folder, system_folder
+from diffusion_audio.pretrained.read_system import read_system
 from tests.pretrained.hub_server import Hub, serving
-from tests.published.systems import make
+from tests.published.folders import make
 
 OPENED = []
 
@@ -27,10 +28,15 @@ sys.addaudithook(_note)
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    root = tmp_path_factory.mktemp("small")
-    for kind in ("audioldm2", "auffusion"):
-        diffusers_folder.write(root / kind, make(kind))
-    system_folder.write(root / "ours", make("auffusion_plain"))
+    """Systems by layout: as published, without pickles, and as `convert` writes it."""
+    root, made = (tmp_path_factory.mktemp(name) for name in ("small", "made"))
+    make("audioldm2", root / "audioldm2")
+    adapted, plain = (
+        read_system(make(kind, made / kind))
+        for kind in ("auffusion", "auffusion_no_adapter")
+    )
+    diffusers_folder.write(root / "auffusion", adapted)
+    system_folder.write(root / "ours", plain)
     return root
 
 

@@ -17,13 +17,13 @@ from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained import gpt2, hifigan, htsat, projection, roberta, t5
 from diffusion_audio.pretrained.unet import export_unet
 from diffusion_audio.pretrained.vae import export_vae
-from tests.published import tokenizers
+from tests.published import tokenizer_files
 from tests.published.random_weights import random_params
 from tests.published.torch_zip import save
 
 SCALE = 0.41
 CLAP = RobertaConfig(
-    vocabulary=300,
+    vocabulary=tokenizer_files.ROBERTA_SIZE,
     positions=34,
     width=128,
     depth=2,
@@ -172,12 +172,13 @@ def publish(kind, folder):
 
 def write_tokenizers(folder):
     """The folders of tokenizers that the files of originals lack."""
-    for name, text in {
-        "tokenizer": tokenizers.roberta(),
-        "tokenizer_2": tokenizers.t5(),
+    for name, files in {
+        "tokenizer": tokenizer_files.roberta(),
+        "tokenizer_2": tokenizer_files.t5(),
     }.items():
         (folder / name).mkdir(parents=True)
-        (folder / name / "tokenizer.json").write_text(text, encoding="utf-8")
+        for file, text in files.items():
+            (folder / name / file).write_text(text, encoding="utf-8")
 
 
 def _join(tree):

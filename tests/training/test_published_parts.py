@@ -7,11 +7,16 @@ import pytest
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import load
 from diffusion_audio.generation.convert import convert
+from diffusion_audio.pretrained.read_system import read_system
 from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.training import run
-from tests.published.systems import SCALE, VAE, make, publish
+from tests.published import configs, encoder_configs
+from tests.published.folders import make
 from tests.recipes import folder_of_audio, recipe, tiny
 
+SCALE = configs.AUDIOLDM2_VAE["scaling_factor"]
+CONTEXTS = (encoder_configs.GPT2["n_embd"], encoder_configs.T5["d_model"])
+LATENT = configs.AUDIOLDM2_VAE["latent_channels"]
 PARTS = ("autoencoder", "vocoder", "conditioners", "denoiser")
 
 
@@ -27,7 +32,7 @@ def source(place):
 
 @pytest.fixture(scope="module")
 def system(place):
-    return publish("audioldm2", place / "audioldm2")
+    return make("audioldm2", place / "audioldm2")
 
 
 def config_of(source, **components):
@@ -79,8 +84,8 @@ def test_a_conditioner_is_trained_from_its_published_weights(place, source, syst
     config = config_of(source, conditioners=system, autoencoder=system)
     config.denoiser = recipe("diffusion", "audioldm2").denoiser
     config.denoiser.update(channels=(8, 16), heads=(2, 2), attention=(False, True))
-    config.denoiser.update(in_channels=VAE.latent, out_channels=VAE.latent, blocks=1)
-    config.denoiser.update(contexts=(16, 32), groups=4, dtype="float32")
+    config.denoiser.update(in_channels=LATENT, out_channels=LATENT, blocks=1)
+    config.denoiser.update(contexts=CONTEXTS, groups=4, dtype="float32")
     run.train(config, place / "frozen")
     published = load(system).frozen["conditioners"]
     kept = load(place / "frozen", vocoder=system)
@@ -93,7 +98,7 @@ def test_what_a_config_is_resolved_to(source, system):
     config = config_of(source, **dict.fromkeys(PARTS, system))
     config.denoiser.dtype = "bfloat16"
     resolved = resolve(config)
-    made = make("audioldm2").config
+    made = read_system(system).config
     assert resolved["conditioners"].keys() == made["conditioners"].keys()
     assert list(resolved["denoiser"]["channels"]) == list(made["denoiser"]["channels"])
     assert resolved["denoiser"]["dtype"] == "bfloat16"  # of the recipe
