@@ -81,6 +81,8 @@ setup(
     extras_require={
         # Public TFDS sets whose features are `tfds.features.Audio` need TensorFlow.
         "tfds": ["tensorflow-cpu>=2.20"],
+        # What is said, in letters: published models of speech take phonemes.
+        "speech": ["phonemizer-fork>=3.3", "espeakng-loader>=0.2.4"],
         "test": TEST,
         "lint": LINT,
         "parity": PARITY,

@@ -8,11 +8,13 @@ which says what made them and, where the model has a CLAP, how near each candida
 to its prompt; prints the paths. The same prompt at the same place with the same seed
 sounds the same. An empty prompt is a sound of no caption. A prompt that begins with a
 dash comes after all flags and two dashes: ... --out=DIR -- "-5 dB hum", or from a file.
+A model of speech takes a transcript too, what is said: --transcript="Good morning".
 """
 
 from absl import flags
 
 from diffusion_audio.cli import options
+from diffusion_audio.errors import UserError
 
 USAGE = 'diffusion-audio generate --model=MODEL "PROMPT" ... --out=DIR'
 
@@ -50,6 +52,25 @@ def main(argv: list[str]) -> int:
         "negative_prompt",
         "",
         "what guidance leads away from",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "transcript",
+        None,
+        "what is said in all sounds, of a model of speech",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "transcripts",
+        None,
+        "file of transcripts, one for each prompt: as --prompts, with a column "
+        "transcript; may be the same table",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "phonemes",
+        False,
+        "the transcripts are phonemes already, in the IPA",
         flag_values=values,
     )
     flags.DEFINE_float(
@@ -118,11 +139,18 @@ def main(argv: list[str]) -> int:
     )
 
     from diffusion_audio import generation
-    from diffusion_audio.generation.prompts import read_prompts
+    from diffusion_audio.generation.prompts import read_prompts, read_transcripts
 
     prompts = [options.text(prompt) for prompt in prompts]
     if values.prompts:
         prompts += read_prompts(values.prompts)
+    transcripts = values.transcript
+    if transcripts is not None:
+        transcripts = options.text(transcripts)
+    if values.transcripts:
+        if transcripts is not None:
+            raise UserError("give --transcript or --transcripts, not both")
+        transcripts = read_transcripts(values.transcripts)
     if values.page:
         from diffusion_audio.study.gallery import require_page, write_gallery
 
@@ -137,6 +165,8 @@ def main(argv: list[str]) -> int:
         steps=values.steps,
         guidance=values.guidance,
         negative_prompt=options.text(values.negative_prompt),
+        transcripts=transcripts,
+        phonemes=values.phonemes,
         duration=values.duration,
         num_candidates=values.num_candidates,
         vocoder=values.vocoder,

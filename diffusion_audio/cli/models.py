@@ -78,8 +78,7 @@ def _parts(model: "Model") -> "Table":
     table.add_column("network")
     table.add_column("parameters", justify="right")
     for part in model.parts:
-        absent = "" if part.config is not None else " (not here, so it does not run)"
-        table.add_row(part.role, part.network + absent, f"{part.parameters:,}")
+        table.add_row(part.role, part.network, f"{part.parameters:,}")
     table.add_section()
     table.add_row("all", "", f"{model.parameters:,}")
     return table
@@ -105,5 +104,7 @@ def _facts(model: "Model") -> dict[str, str]:
     if model.tokenizers:
         ids = [TOKENIZERS[name].hub_id for name in model.tokenizers]
         facts["words"] = f"tokenizers of {' and '.join(ids)}, which are fetched too"
-    command = f'diffusion-audio generate --model={model.hub_id} "PROMPT" --out=DIR'
+    said = '--transcript="TEXT" ' if model.of_speech else ""
+    command = f"diffusion-audio generate --model={model.hub_id} "
+    command += f'"PROMPT" {said}--out=DIR'
     return facts | {"run": command}

@@ -8,7 +8,16 @@ from absl import flags
 
 from diffusion_audio.errors import UserError
 
-PATHS = ("model", "out", "workdir", "vocoder", "classifier", "runs", "prompts")
+PATHS = (
+    "model",
+    "out",
+    "workdir",
+    "vocoder",
+    "classifier",
+    "runs",
+    "prompts",
+    "transcripts",
+)
 """Flags that are paths: ``~`` in them is the home, which a shell leaves after ``=``."""
 
 

@@ -34,6 +34,8 @@ def generate(
     steps: int | None = None,
     guidance: float | None = None,
     negative_prompt: str = "",
+    transcripts: str | Sequence[str] | None = None,
+    phonemes: bool = False,
     duration: float | None = None,
     num_candidates: int | None = None,
     vocoder: str | Path | None = None,
@@ -64,6 +66,8 @@ def generate(
         steps: solver steps; the run's own where None.
         guidance: guidance scale; the run's own where None.
         negative_prompt: what guidance leads away from.
+        transcripts: what is said, of a model of speech; a string is one for all.
+        phonemes: the transcripts are phonemes already, in the IPA.
         duration: seconds; the length of training clips where None.
         num_candidates: sounds per prompt, each from its own noise; the model's own
             number where None.
@@ -99,6 +103,9 @@ def generate(
     pipeline = load(place, vocoder, preset=preset, dtype=dtype)
     num_candidates = num_candidates or pipeline.candidates
     repeated, paths = asked(num_candidates)
+    said = pipeline.transcripts(prompts, transcripts, phonemes=phonemes)
+    if said is not None:
+        said = [text for text in said for _ in range(num_candidates)]
     files: list[dict[str, Any]] = []
 
     def watch(done: int, count: int, rows: int) -> None:
@@ -113,6 +120,8 @@ def generate(
         steps=steps,
         guidance=guidance,
         negative_prompt=negative_prompt,
+        transcripts=said,
+        phonemes=phonemes,
         duration=duration,
         batch_size=batch_size,
         windows=windows,
@@ -139,6 +148,7 @@ def generate(
         "sampling": dataclasses.asdict(pipeline.drawing(solver, steps, guidance)),
         "seed": seed,
         "negative_prompt": negative_prompt,
+        **({} if said is None else {"phonemes": phonemes}),
         "duration": pipeline.seconds if duration is None else duration,
         "num_candidates": num_candidates,
         "batch_size": batch_size,
@@ -161,6 +171,8 @@ def generate(
                 write(path, wave, pipeline.system.spec.sample_rate)
                 record(path, "generate")
                 entry = {"file": path.name, "prompt": prompt, "position": position}
+                if said is not None:
+                    entry["transcript"] = said[position]
                 files.append(entry)
                 unranked.append(wave)
                 if len(unranked) == num_candidates:

@@ -82,6 +82,8 @@ class Pipeline:
         guidance: float | None = None,
         duration: float | None = None,
         negative_prompt: str = "",
+        transcripts: str | Sequence[str] | None = None,
+        phonemes: bool = False,
         latents: Array | None = None,
         batch_size: int = BATCH_SIZE,
         windows: str = "auto",
@@ -99,6 +101,8 @@ class Pipeline:
             guidance: classifier-free guidance scale; the run's own where None.
             duration: seconds; the length of training clips where None.
             negative_prompt: what guidance leads away from.
+            transcripts: what is said, of a model of speech: B texts, or one for all.
+            phonemes: the transcripts are phonemes already, in the IPA.
             latents: noise to start from [B, H, W, C]; drawn from ``key`` where None.
             batch_size: prompts that are computed at a time, which memory grows with;
                 rounded up to a multiple of the devices.
@@ -107,8 +111,8 @@ class Pipeline:
                 length. Auto does so from more than twice of it.
 
         Raises:
-            UserError: a prompt is too long, a number is impossible, or there is no
-                vocoder.
+            UserError: a prompt is too long, a number is impossible, there is no
+                vocoder, or transcripts lack, or are not of this model.
         """
         made = self.batches(
             prompts,
@@ -118,6 +122,8 @@ class Pipeline:
             guidance=guidance,
             duration=duration,
             negative_prompt=negative_prompt,
+            transcripts=transcripts,
+            phonemes=phonemes,
             latents=latents,
             batch_size=batch_size,
             windows=windows,
@@ -135,6 +141,8 @@ class Pipeline:
         guidance: float | None = None,
         duration: float | None = None,
         negative_prompt: str = "",
+        transcripts: str | Sequence[str] | None = None,
+        phonemes: bool = False,
         latents: Array | None = None,
         batch_size: int = BATCH_SIZE,
         windows: str = "auto",
@@ -149,6 +157,7 @@ class Pipeline:
         """
         prompts = as_texts(prompts)
         against = as_texts([negative_prompt], "negative prompt")
+        said = self.transcripts(prompts, transcripts, phonemes=phonemes)
         samples = self._samples(duration)
         if hear is None:
             self.system.require_vocoder()
@@ -169,7 +178,10 @@ class Pipeline:
         self.system.sampler(cfg)  # refuses what cannot be, before anything compiles
         require_size(batch_size)
         size = self.window(duration, windows)
-        asked = self.tokenizers.prompt(prompts)
+        if said is None:
+            asked = self.tokenizers.prompt(prompts)
+        else:
+            asked = self.tokenizers.spoken(prompts, said, phonemes=phonemes)
         null = self.tokenizers.null()
         if clean(against[0]):
             null = self.tokenizers.against(against[0], asked)
@@ -189,6 +201,43 @@ class Pipeline:
         rows = (asked, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
         return in_batches(draw, *rows, *start, size=batch_size, multiple=self._devices)
+
+    def transcripts(
+        self,
+        prompts: Sequence[str],
+        transcripts: str | Sequence[str] | None,
+        *,
+        phonemes: bool = False,
+    ) -> list[str] | None:
+        """A transcript for each prompt; None where the model takes none.
+
+        Raises:
+            UserError: they lack, are of another number or empty, or the model is none
+                of speech.
+        """
+        if not self.tokenizers.of_speech:
+            if transcripts is not None or phonemes:
+                raise UserError(
+                    "this is no model of speech: it takes no transcript and no "
+                    "phonemes; say all in the prompt"
+                )
+            return None
+        if transcripts is None:
+            raise UserError(
+                "this is a model of speech: beside a prompt, which says how it sounds, "
+                "give a transcript of what is said (--transcript, or transcripts=)"
+            )
+        texts = as_texts(transcripts, "transcript")
+        if isinstance(transcripts, str):
+            texts *= len(prompts)
+        if len(texts) != len(prompts):
+            raise UserError(
+                f"expected a transcript for each of {len(prompts)} prompts, or one for "
+                f"all, got {len(texts)}"
+            )
+        if not all(map(clean, texts)):
+            raise UserError("a transcript is empty; expected words to say")
+        return texts
 
     def window(self, duration: float | None = None, windows: str = "auto") -> int:
         """Latent frames that the model sees at a time for a duration; see `__call__`.

@@ -19,7 +19,7 @@ from diffusion_audio.nn.norm import LayerNorm
 from diffusion_audio.nn.token_attention import causal, token_attention
 
 DTYPES = ("float32", "bfloat16")
-PADDINGS = ("independent", "batch")
+PADDINGS = ("independent", "batch", "all")
 Cache = tuple[Array, Array]
 """Keys and values of a block, [B, K, H, D] each."""
 
@@ -164,7 +164,8 @@ class GPT2(nnx.Module):
                 beside any other prompts. ``"batch"`` counts all places that are real in
                 some row and goes on from the last place, as AudioLDM 2's code does,
                 original and diffusers, which fills up to the longest prompt of a batch:
-                there a prompt's tokens depend on the longest one beside it.
+                there a prompt's tokens depend on the longest one beside it. ``"all"``
+                counts every place, as where all texts are filled up to one length.
 
         Returns:
             float32 [B, steps, C].
@@ -185,7 +186,7 @@ class GPT2(nnx.Module):
         for block in self.blocks:
             y, cache = block(y, allowed, (empty, empty))
             caches.append(cache)
-        real = mask if padding == "independent" else mask.any(axis=0, keepdims=True)
+        real = _counted(mask, padding)
         last = jnp.broadcast_to(length - 1 - jnp.argmax(real[:, ::-1], axis=1), batch)
         rows = jnp.arange(batch)
         first = self.norm_out(y[rows, last])
@@ -227,12 +228,19 @@ class GPT2(nnx.Module):
         return x.astype(self.cfg.dtype) + self.position_embedding(positions)
 
 
+def _counted(mask: Array, padding: str) -> Array:
+    """The places of [B, L] that are counted as a token's, bool [B, L]."""
+    if padding == "all":
+        return jnp.ones_like(mask)
+    if padding == "batch":  # up to the longest text, whatever fills it up further
+        return jnp.broadcast_to(mask.any(axis=0), mask.shape)
+    return mask
+
+
 def _positions(mask: Array, padding: str) -> Array:
     """The position of each token of [B, L]."""
-    every = mask
-    if padding == "batch":  # up to the longest text, whatever fills it up further
-        every = jnp.broadcast_to(mask.any(axis=0), mask.shape)
-    return jnp.maximum(jnp.cumsum(every, axis=1, dtype=jnp.int32) - 1, 0)
+    counted = _counted(mask, padding)
+    return jnp.maximum(jnp.cumsum(counted, axis=1, dtype=jnp.int32) - 1, 0)
 
 
 def build_gpt2(cfg: GPT2Config) -> Network:

@@ -95,6 +95,11 @@ class Model:
         return self.hub_id.partition("/")[2]
 
     @property
+    def of_speech(self) -> bool:
+        """Whether it takes a transcript beside a prompt."""
+        return parts.PHONEMES in self.parts
+
+    @property
     def parameters(self) -> int:
         """Of all parts together."""
         return sum(part.parameters for part in self.parts)

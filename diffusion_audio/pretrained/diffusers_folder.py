@@ -22,6 +22,7 @@ from diffusion_audio.models.clip_text import ClipTextConfig
 from diffusion_audio.models.gpt2 import GPT2Config
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.models.htsat import HTSATConfig
+from diffusion_audio.models.phonemes import PhonemeConfig
 from diffusion_audio.models.projection import ProjectionConfig
 from diffusion_audio.models.roberta import RobertaConfig
 from diffusion_audio.models.t5 import T5Config
@@ -37,6 +38,7 @@ from diffusion_audio.pretrained import (
     hifigan,
     hifigan_config,
     htsat,
+    phonemes,
     projection,
     roberta,
     t5,
@@ -150,11 +152,37 @@ class _Writer:
 
     def language_of_audio(self, label: str, group: Mapping[str, Any]) -> Iterator[Path]:
         """AudioLDM 2's conditioner and ranker, and its index."""
+        words = of_group(T5Config, group["t5"], f"{label}: t5")
+        params = self._system.parts[f"conditioners/{label}"]()
+        yield self._json("text_encoder_2", t5.t5_json(words))
+        yield self._weights("text_encoder_2", t5.export_t5(words, params["t5"]))
+        yield from self._tokenizer("tokenizer_2", label, "t5")
+        self._index["text_encoder_2"] = ["transformers", "T5EncoderModel"]
+        self._index["tokenizer_2"] = ["transformers", "T5TokenizerFast"]
+        yield from self._language(label, group, params)
+
+    def language_of_speech(
+        self, label: str, group: Mapping[str, Any]
+    ) -> Iterator[Path]:
+        """The same of speech; the rest of a VITS, which nothing uses, lacks."""
+        words = of_group(PhonemeConfig, group["phonemes"], f"{label}: phonemes")
+        params = self._system.parts[f"conditioners/{label}"]()
+        yield self._json("text_encoder_2", phonemes.phoneme_json(words))
+        arrays = phonemes.export_phonemes(words, params["phonemes"])
+        yield self._weights("text_encoder_2", arrays)
+        yield from self._tokenizer("tokenizer_2", label, "phonemes")
+        self._index["text_encoder_2"] = ["transformers", "VitsModel"]
+        self._index["tokenizer_2"] = ["transformers", "VitsTokenizer"]
+        yield from self._language(label, group, params)
+
+    def _language(
+        self, label: str, group: Mapping[str, Any], params: Params
+    ) -> Iterator[Path]:
+        """What an AudioLDM 2 has beside its second encoder, and its index."""
         configs: dict[str, Any] = {
             name: of_group(kind, group[name], f"{label}: {name}")
             for name, kind in {
                 "clap": RobertaConfig,
-                "t5": T5Config,
                 "projection": ProjectionConfig,
                 "gpt2": GPT2Config,
             }.items()
@@ -162,9 +190,8 @@ class _Writer:
         ranker = self._config["ranker"]
         audio = of_group(HTSATConfig, ranker["audio"], "ranker: audio")
         mel = of_group(ClapMel, ranker["mel"], "ranker: mel")
-        params = self._system.parts[f"conditioners/{label}"]()
         whole = self._system.parts["ranker"]()
-        text, words = configs["clap"], configs["t5"]
+        text = configs["clap"]
         yield self._json(
             "text_encoder",
             {
@@ -184,8 +211,6 @@ class _Writer:
             | {name: np.asarray(value) for name, value in scales.items()}
         )
         yield self._weights("text_encoder", arrays)
-        yield self._json("text_encoder_2", t5.t5_json(words))
-        yield self._weights("text_encoder_2", t5.export_t5(words, params["t5"]))
         yield self._json(
             "projection_model", projection.projection_json(configs["projection"])
         )
@@ -201,15 +226,12 @@ class _Writer:
             "preprocessor_config.json",
         )
         yield from self._tokenizer("tokenizer", label, "clap")
-        yield from self._tokenizer("tokenizer_2", label, "t5")
         self._index |= {
             "text_encoder": ["transformers", "ClapModel"],
-            "text_encoder_2": ["transformers", "T5EncoderModel"],
             "projection_model": ["audioldm2", "AudioLDM2ProjectionModel"],
             "language_model": ["transformers", "GPT2Model"],
             "feature_extractor": ["transformers", "ClapFeatureExtractor"],
             "tokenizer": ["transformers", "RobertaTokenizerFast"],
-            "tokenizer_2": ["transformers", "T5TokenizerFast"],
         }
         yield self._end("AudioLDM2Pipeline")
 
@@ -275,6 +297,7 @@ class _Writer:
 WRITERS: dict[str, Callable[[_Writer, str, Mapping[str, Any]], Iterator[Path]]] = {
     "clap": _Writer.clap,
     "language_of_audio": _Writer.language_of_audio,
+    "language_of_speech": _Writer.language_of_speech,
     "clip": _Writer.clip,
 }
 """By the conditioner that a system has."""

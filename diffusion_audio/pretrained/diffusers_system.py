@@ -21,6 +21,8 @@ from diffusion_audio.pretrained import (
     hifigan,
     hifigan_config,
     htsat,
+    phoneme_tokens,
+    phonemes,
     projection,
     roberta,
     t5,
@@ -49,7 +51,9 @@ LIBRARIES = ("diffusers", "transformers", "audioldm", "audioldm2", "stable_diffu
 SECONDS = 10.24
 T5_TOKENS = 512  # at most: diffusers takes so many, the original fewer
 TOKENS = 8  # of AudioLDM 2's language of audio, where its config does not say it
-# Where AudioLDM 2 keeps CLAP, T5, what joins them, and GPT-2.
+# Of speech, whatever its config says: diffusers' calls give it so.
+SPEECH_TOKENS = 512
+# Where AudioLDM 2 keeps CLAP, the second encoder, what joins them, and GPT-2.
 LANGUAGE = ("text_encoder", "text_encoder_2", "projection_model", "language_model")
 
 
@@ -107,22 +111,51 @@ def _audioldm(folder: Path) -> PublishedSystem:
     )
 
 
+class Second(NamedTuple):
+    """The second encoder of an AudioLDM 2.
+
+    Attributes:
+        conditioner: that it is part of.
+        name: its own there.
+        config: reads its settings.
+        weights: reads its parameters.
+        tokenizer: the kind of it.
+        most: tokens of a text.
+    """
+
+    conditioner: str
+    name: str
+    config: Callable[[Mapping[str, Any], str], Any]
+    weights: Callable[[Any, Mapping[str, np.ndarray], str], Params]
+    tokenizer: str
+    most: int
+
+
+WORDS = Second("language_of_audio", "t5", t5.t5_config, t5.import_t5, "t5", T5_TOKENS)
+SPEECH = Second(
+    "language_of_speech",
+    "phonemes",
+    phonemes.phoneme_config,
+    phonemes.import_phonemes,
+    "vits",
+    phoneme_tokens.MAX_TOKENS,
+)
+
+
 def _audioldm2(folder: Path) -> PublishedSystem:
     """AudioLDM 2 (Liu et al. 2024)."""
     common = read_common(folder, "audioldm_16k")
     clap_json = part_json(folder / "text_encoder")
     text = roberta.clap_text_config(*clap_json)
-    words_json, whose = part_json(folder / "text_encoder_2")
-    if words_json.get("model_type") == "vits":
-        raise UserError(
-            f"{folder} is a model of speech, whose conditioner this program does not "
-            "have yet; expected one whose text_encoder_2 is a T5"
-        )
-    words = t5.t5_config(words_json, whose)
+    words_json, words_path = part_json(folder / "text_encoder_2")
+    second = SPEECH if words_json.get("model_type") == "vits" else WORDS
+    words = second.config(words_json, words_path)
     join = projection.projection_config(*part_json(folder / "projection_model"))
     language_json, whose = part_json(folder / "language_model")
     language = gpt2.gpt2_config(language_json, whose)
     tokens = whole(language_json, "max_new_tokens", TOKENS, whose)
+    if second is SPEECH:
+        tokens = SPEECH_TOKENS
     audio = htsat.clap_audio_config(*clap_json)
     mel = clap_mel_config.clap_mel_config(
         *part_json(folder / "feature_extractor", "preprocessor_config.json")
@@ -133,7 +166,7 @@ def _audioldm2(folder: Path) -> PublishedSystem:
         sources = ((weight_files.read(file), str(file)) for file in files)
         return {
             "clap": roberta.import_clap_text(text, *next(sources)),
-            "t5": t5.import_t5(words, *next(sources)),
+            second.name: second.weights(words, *next(sources)),
             "projection": projection.import_projection(join, *next(sources)),
             "gpt2": gpt2.import_gpt2(language, *next(sources)),
         }
@@ -145,10 +178,10 @@ def _audioldm2(folder: Path) -> PublishedSystem:
             "audio": htsat.find_clap_audio(audio, arrays, whose).model,
         }
 
-    label = "language_of_audio"
+    label = second.conditioner
     settings = {
         "clap": plain(text),
-        "t5": plain(words),
+        second.name: plain(words),
         "projection": plain(join),
         "gpt2": plain(language),
         "tokens": tokens,
@@ -159,7 +192,14 @@ def _audioldm2(folder: Path) -> PublishedSystem:
         tokenizers(
             label,
             clap=(folder / "tokenizer", "roberta", text.max_tokens, text.vocabulary),
-            t5=(folder / "tokenizer_2", "t5", T5_TOKENS, words.vocabulary),
+            **{
+                second.name: (
+                    folder / "tokenizer_2",
+                    second.tokenizer,
+                    second.most,
+                    words.vocabulary,
+                )
+            },
         ),
         system="audioldm2",
         sampling={"steps": 200, "guidance": 3.5},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.pretrained import config_file, tokenizer_files
+from diffusion_audio.pretrained import config_file, espeak, tokenizer_files
 from diffusion_audio.pretrained.tokenizer_files import CONFIG, LARGEST, VOCABULARY
 
 CLASSES = ("VitsTokenizer",)
@@ -54,6 +54,26 @@ def read(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return text, named | flags | split
 
 
+def phonemes(
+    text: str, vocabulary: Mapping[str, int], config: Mapping[str, Any]
+) -> str:
+    """What `encode` takes, of a text in letters.
+
+    Args:
+        text: in letters.
+        vocabulary: numbers by tokens.
+        config: what `read` gives.
+
+    Raises:
+        UserError: phonemes are wanted, and eSpeak NG is not installed.
+    """
+    if not config["phonemize"]:
+        return text
+    if config["normalize"]:
+        text = _in_lower_case(text, vocabulary)
+    return espeak.phonemize(text)
+
+
 def encode(text: str, vocabulary: Mapping[str, int], config: Mapping[str, Any]) -> list:
     """Token ids of phonemes; of letters where the tokenizer takes them as they are.
 
@@ -63,7 +83,8 @@ def encode(text: str, vocabulary: Mapping[str, int], config: Mapping[str, Any]) 
         config: what `read` gives.
     """
     if config["normalize"] and not config["phonemize"]:
-        text = _normalized(text, vocabulary)
+        lower = _in_lower_case(text, vocabulary)
+        text = "".join(each for each in lower if each in vocabulary).strip()
     special, unknown = set(config["split"]), vocabulary[config["unk_token"]]
     pattern = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
     ids: list[int] = []
@@ -78,11 +99,10 @@ def encode(text: str, vocabulary: Mapping[str, int], config: Mapping[str, Any]) 
     return ids
 
 
-def _normalized(text: str, vocabulary: Mapping[str, int]) -> str:
-    """In lower case but for the tokens, and without what is no token."""
+def _in_lower_case(text: str, vocabulary: Mapping[str, int]) -> str:
+    """A text in lower case but for the tokens in it."""
     pattern = "|".join(map(re.escape, vocabulary))
-    lower = re.sub(f"({pattern})|(.)", _lower, text, flags=re.DOTALL)
-    return "".join(each for each in lower if each in vocabulary).strip()
+    return re.sub(f"({pattern})|(.)", _lower, text, flags=re.DOTALL)
 
 
 def _lower(match: re.Match[str]) -> str:

@@ -81,6 +81,12 @@ def phoneme_config(config: Mapping[str, Any], whose: str) -> PhonemeConfig:
     return PhonemeConfig(**transformers_config.read(config, NAMES, FIXED, whose))
 
 
+def phoneme_json(cfg: PhonemeConfig) -> dict[str, Any]:
+    """The config.json of a VITS with this encoder; `phoneme_config` reads it back."""
+    written = transformers_config.written(NAMES, cfg)
+    return {"architectures": ["VitsModel"], "model_type": "vits", **written}
+
+
 def table(cfg: PhonemeConfig) -> Iterator[Layer]:
     """The layers of an encoder."""
     yield Layer("token_embedding", "text_encoder.embed_tokens", EMBEDDING)

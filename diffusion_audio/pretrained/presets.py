@@ -102,6 +102,7 @@ def _conditioner(group: dict[str, Any], name: str) -> None:
     kind = group["name"]
     if kind == "language_of_audio":
         group["padding"] = "independent" if name == "default" else "batch"
+    if kind in ("language_of_audio", "language_of_speech"):
         group["null"] = "generated" if name == "diffusers" else "zeros"
         group["negative"] = "cut" if name == "diffusers" else "whole"
     if kind in ("language_of_audio", "t5"):
@@ -113,7 +114,7 @@ def _conditioner(group: dict[str, Any], name: str) -> None:
 
 def _clap_towers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The settings of each of a system's text towers of CLAP."""
-    towers = {"clap": "text", "language_of_audio": "clap"}
+    towers = {"clap": "text", "language_of_audio": "clap", "language_of_speech": "clap"}
     for group in config["conditioners"].values():
         if group["name"] in towers:
             yield group[towers[group["name"]]]

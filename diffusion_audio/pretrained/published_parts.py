@@ -16,6 +16,7 @@ from diffusion_audio.pretrained import (
     clip_text,
     gpt2,
     htsat,
+    phonemes,
     projection,
     roberta,
     t5,
@@ -30,7 +31,7 @@ class Part:
         role: what it is for.
         network: which one it is.
         parameters: how many it has.
-        config: our settings of it; None for a network that is not here.
+        config: our settings of it.
     """
 
     role: str
@@ -146,8 +147,7 @@ CLAP_AUDIO = Part("ranking", "CLAP's audio tower", 68_611_864, htsat.BASE)
 T5 = Part("text", "Flan-T5 large's encoder", 341_231_104, t5.FLAN_T5_LARGE)
 GPT2 = Part("language of audio", "GPT-2", 124_439_808, gpt2.GPT2_BASE)
 PROJECTION = Part("language of audio", "projections", 1_184_256, projection.AUDIOLDM2)
-# Of phonemes, not of text: the encoder of VITS is not among our networks.
-PHONEMES = Part("phonemes", "VITS's text encoder", 6_327_744, None)
+PHONEMES = Part("phonemes", "VITS's text encoder", 6_253_632, phonemes.AUDIOLDM2_SPEECH)
 SPEECH_PROJECTION = Part(
     "language of audio",
     "projections",

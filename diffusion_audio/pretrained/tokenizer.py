@@ -131,6 +131,16 @@ class PublishedTokenizer:
             cut.append(more)
         return Encoded(ids, mask, tuple(cut))
 
+    def phonemes(self, text: str) -> str:
+        """What `encode` takes of a text in letters: its phonemes, if it is of these.
+
+        Raises:
+            UserError: eSpeak NG is needed, and not installed.
+        """
+        if self.kind != PHONEMES:
+            return text
+        return phoneme_tokens.phonemes(text, self._vocabulary, self.config)
+
     def to_json(self) -> str:
         """All of it as one text, to be kept in a run."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False)

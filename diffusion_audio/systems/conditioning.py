@@ -15,6 +15,7 @@ from diffusion_audio.systems.conditioners import (
     Arrays,
     Conditioner,
     NegativeTokenizer,
+    SpeechTokenizer,
     Tokenizer,
 )
 from diffusion_audio.systems.table import build
@@ -37,6 +38,30 @@ class Tokenizers(NamedTuple):
     def prompt(self, texts: Sequence[str]) -> dict[str, Arrays]:
         """Arrays [B, ...] of B prompts, by conditioner and name."""
         return {label: part.arrays(texts) for label, part in self.parts.items()}
+
+    @property
+    def of_speech(self) -> bool:
+        """Whether a prompt has a transcript of what is said."""
+        return any(isinstance(part, SpeechTokenizer) for part in self.parts.values())
+
+    def spoken(
+        self, texts: Sequence[str], transcripts: Sequence[str], *, phonemes: bool
+    ) -> dict[str, Arrays]:
+        """As `prompt`, of B prompts and what is said in each.
+
+        Args:
+            texts: B descriptions.
+            transcripts: B texts.
+            phonemes: these are phonemes already, and no letters.
+        """
+        arrays = {}
+        for label, part in self.parts.items():
+            if not isinstance(part, SpeechTokenizer):
+                arrays[label] = part.arrays(texts)
+                continue
+            said = transcripts if phonemes else part.phonemes(transcripts)
+            arrays[label] = part.spoken(texts, said)
+        return arrays
 
     def null(self) -> dict[str, Arrays]:
         """Arrays [1, ...] of no prompt."""

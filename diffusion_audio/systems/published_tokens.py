@@ -44,19 +44,7 @@ class PublishedTokens:
         """The tokens of prompts, of some tokenizers no more than so many."""
         arrays: Arrays = {"asked": np.ones(len(prompts), bool)}
         for name, tokenizer in self._tokenizers.items():
-            encoded = tokenizer.encode(prompts, most.get(name))
-            arrays[f"{name}_tokens"] = encoded.ids
-            arrays[f"{name}_mask"] = encoded.mask
-            long = [p for p, n in zip(prompts, encoded.cut, strict=True) if n]
-            if long:
-                logging.warning(
-                    "%d of %d prompts cut to the %d tokens that %s takes, such as %s",
-                    len(long),
-                    len(prompts),
-                    min(tokenizer.max_tokens, most.get(name, tokenizer.max_tokens)),
-                    name,
-                    shortened(repr(long[0])),
-                )
+            arrays |= encode(name, tokenizer, prompts, most.get(name))
         return arrays
 
     def null(self) -> Arrays:
@@ -66,6 +54,40 @@ class PublishedTokens:
     def files(self) -> dict[str, str]:
         """The tokenizers."""
         return {f"{n}.json": each.to_json() for n, each in self._tokenizers.items()}
+
+
+def encode(
+    name: str,
+    tokenizer: PublishedTokenizer,
+    texts: Sequence[str],
+    most: int | None = None,
+) -> Arrays:
+    """``NAME_tokens`` and ``NAME_mask`` of texts; what is cut is said.
+
+    Args:
+        name: of the arrays.
+        tokenizer: of the texts.
+        texts: to encode.
+        most: tokens of a text; None for as many as the tokenizer makes.
+    """
+    encoded = tokenizer.encode(texts, most)
+    long = [text for text, n in zip(texts, encoded.cut, strict=True) if n]
+    if long:
+        logging.warning(
+            "%d of %d prompts cut to the %d tokens that %s takes, such as %s",
+            len(long),
+            len(texts),
+            tokenizer.max_tokens if most is None else min(tokenizer.max_tokens, most),
+            name,
+            shortened(repr(long[0])),
+        )
+    return {f"{name}_tokens": encoded.ids, f"{name}_mask": encoded.mask}
+
+
+def stored(files: Mapping[str, str], name: str, most: int) -> PublishedTokenizer:
+    """A tokenizer that a run keeps, which makes ``most`` tokens or fewer of a text."""
+    tokenizer = PublishedTokenizer.from_json(files[f"{name}.json"])
+    return dataclasses.replace(tokenizer, max_tokens=min(most, tokenizer.max_tokens))
 
 
 def reader(
@@ -80,11 +102,7 @@ def reader(
     """
 
     def read(files: Mapping[str, str]) -> PublishedTokens:
-        found = {}
-        for name, most in lengths.items():
-            tokenizer = PublishedTokenizer.from_json(files[f"{name}.json"])
-            most = min(most, tokenizer.max_tokens)
-            found[name] = dataclasses.replace(tokenizer, max_tokens=most)
+        found = {name: stored(files, name, most) for name, most in lengths.items()}
         return PublishedTokens(found, cut)
 
     return read

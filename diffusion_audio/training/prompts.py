@@ -58,8 +58,8 @@ def settle(conditioning: Conditioning, listen: ListenConfig, data: Data) -> Prom
     Every caption is tried: one too long is found now, not hours later.
 
     Raises:
-        UserError: there are no captions to learn from, one is too long, or what the run
-            kept of its tokenizers is gone or damaged.
+        UserError: there are no captions to learn from, one is too long, what the run
+            kept of its tokenizers is gone or damaged, or they are those of speech.
     """
     if not conditioning.parts:  # all prompts sound alike, and are heard all the same
         return Prompts(count=len(_listened(listen, data.held)))
@@ -69,6 +69,12 @@ def settle(conditioning: Conditioning, listen: ListenConfig, data: Data) -> Prom
         tokenizers = conditioning.learn(captions)
     else:
         tokenizers = conditioning.read(data.kept)
+    if tokenizers.of_speech:
+        raise UserError(
+            f"{data.train.name} has captions and no transcripts, so nothing is "
+            "trained on it with conditioners of speech; give others with "
+            "--config.components.conditioners"
+        )
     prompts = _listened(listen, data.held)
     for text in (*captions, *data.held.captions(), *prompts):
         tokenizers.prompt([text])

@@ -35,11 +35,11 @@ def test_all_of_one(capsys, name):
     assert "note:" not in out
 
 
-def test_what_is_not_pinned_or_not_here_is_said(capsys):
+def test_what_is_not_pinned_and_what_speech_takes_is_said(capsys):
     assert main(["models", "audioldm2_ljspeech"]) == 0
     out = capsys.readouterr().out
     assert "not pinned: main, as it is at the download" in out
-    assert "(not here, so it does not run)" in out
+    assert '"PROMPT" --transcript="TEXT" --out=DIR' in out
     assert "note:     its page's licence" in out
 
 

@@ -44,11 +44,6 @@ def another_size(folder):
     path.write_text(json.dumps(config))
 
 
-def speech(folder):
-    path = folder / "text_encoder_2" / "config.json"
-    path.write_text(json.dumps({"model_type": "vits"}))
-
-
 def test_evaluate_is_for_runs(folder, tmp_path, capsys):
     """Whatever the layout: one line, before anything is downloaded or measured."""
     (tmp_path / "ours").mkdir()
@@ -73,7 +68,6 @@ def test_evaluate_is_for_runs(folder, tmp_path, capsys):
         (without("vae"), [], "vae/config.json: No such file"),
         (without("language_model"), [], "language_model/config.json: No such file"),
         (another_size, [], "cannot be our"),
-        (speech, [], "is a model of speech"),
         (lambda _: None, ["--preset=orignal"], "did you mean 'original'"),
         (lambda _: None, ["--dtype=float16"], "dtype"),
         (lambda _: None, ["--num_candidates=0"], "num_candidates"),

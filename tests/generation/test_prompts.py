@@ -3,7 +3,7 @@
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.generation.prompts import read_prompts
+from diffusion_audio.generation.prompts import read_prompts, read_transcripts
 
 PROMPTS = ["rain, and wind", "a fl\u00fbte"]
 
@@ -61,3 +61,19 @@ def test_a_file_that_cannot_be_read(tmp_path):
         read_prompts(tmp_path / "none.txt")
     with pytest.raises(UserError, match="Is a directory"):
         read_prompts(tmp_path)
+
+
+def test_transcripts_are_read_beside_prompts(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("caption,transcript\na man,Hello.\na woman,Good day.\n")
+    assert read_transcripts(table) == ["Hello.", "Good day."]
+    assert read_prompts(table) == ["a man", "a woman"]
+    table.write_text("caption,transcript\na man,\na woman,Good day.\n")
+    with pytest.raises(UserError, match="a row has no transcript"):
+        read_transcripts(table)
+    table.write_text("caption\na man\n")
+    with pytest.raises(UserError, match="expected transcript or transcription, got"):
+        read_transcripts(table)
+    lines = tmp_path / "a.txt"
+    lines.write_text("Hello.\n\nGood day.\n")
+    assert read_transcripts(lines) == ["Hello.", "Good day."]

@@ -41,7 +41,7 @@ PROMPT = jnp.asarray(normal(2, 6, 8))
 MASK = jnp.asarray([[True, True, True, False, False, True], [True] * 6])
 
 
-@pytest.mark.parametrize("padding", ["independent", "batch"])
+@pytest.mark.parametrize("padding", ["independent", "batch", "all"])
 def test_the_cache_changes_nothing(padding):
     generate, whole, params = network(padding)
     tokens = generate(params, PROMPT, MASK)

@@ -60,6 +60,9 @@ def test_every_part_loads_whole(published, kind):
             part.from_pretrained(place)
             continue
         _, how = part.from_pretrained(place, output_loading_info=True)
+        if part is transformers.VitsModel:  # all but its text encoder is left out
+            mine = {x for x in how["missing_keys"] if x.startswith("text_encoder.")}
+            how["missing_keys"] = mine
         faults = {k: v for k, v in how.items() if v and k != "error_msgs"}
         assert not faults, (name, faults)
         found.append(name)
@@ -84,6 +87,9 @@ def test_tokenizers_know_their_own_words(published, kind, caplog):
         if not (published[kind] / name / "tokenizer_config.json").is_file():
             continue
         tokenizer = transformers.AutoTokenizer.from_pretrained(published[kind] / name)
+        if isinstance(tokenizer, transformers.VitsTokenizer):
+            assert tokenizer.convert_tokens_to_ids(["_", "ᵻ", "<unk>"]) == [0, 175, 176]
+            continue  # letters are all that it has
         ids = tokenizer("a dog barks loudly in the rain").input_ids
         assert len(ids) < len("a dog barks loudly in the rain")  # not letters alone
         text = tokenizer.decode(ids, skip_special_tokens=True)

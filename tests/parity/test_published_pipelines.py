@@ -51,6 +51,19 @@ def test_audioldm2_as_diffusers(folder, ours, kind, negative):
     )
 
 
+@pytest.mark.parametrize("negative", ["", "a man"])
+def test_speech_as_diffusers(folder, ours, negative):
+    """A transcript that is filled up, and one that is cut; no prompt says nothing."""
+    place = folder("audioldm2_speech")
+    compare(
+        ours(place, "diffusers"),
+        lambda **asked: theirs.audioldm2_speech(
+            place, negative=negative, transcripts=TRANSCRIPTS, **asked
+        ),
+        negative,
+    )
+
+
 def test_audioldm_as_the_original(folder, ours):
     """With the noise of eta 1, and heads that diffusers has not."""
     place = folder("audioldm", unet=WIDE | {"cross_attention_dim": [16, 32, 64]})

@@ -16,6 +16,7 @@ from tests.pretrained.tokenizer_folders import (
     pieces,
     write,
 )
+from tests.published import tokenizer_files
 
 pytestmark = pytest.mark.parity
 
@@ -90,6 +91,29 @@ def test_a_folder_of_old_files(kind, layout, tmp_path):
 @pytest.mark.parametrize("files", VITS)
 def test_phonemes(files, tmp_path):
     assert_read(write(tmp_path, **files), "vits", PHONEMES)
+
+
+def test_text_as_phonemes(tmp_path):
+    """Where the extra `speech` is installed."""
+    espeak = pytest.importorskip("espeakng_loader")
+    wrapper = pytest.importorskip("phonemizer.backend.espeak.wrapper").EspeakWrapper
+    wrapper.set_library(espeak.get_library_path())
+    wrapper.set_data_path(espeak.get_data_path())
+    folder = write(tmp_path)
+    for name, text in tokenizer_files.vits(40).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    theirs = transformers.VitsTokenizer.from_pretrained(folder)
+    ours = PublishedTokenizer.read(folder, "vits", 40)
+    for text in (
+        "Wish you have a GOOD day!",
+        "Dr. Smith paid $5, at 3 p.m.;  then left",
+        "  a\n\tnew line \u2014 and caf\u00e9 ",
+        "123",
+    ):
+        said, _ = theirs.prepare_for_tokenization(text)
+        assert ours.phonemes(text) == said
+        expected = theirs([text], padding="max_length", truncation=True, max_length=40)
+        assert ours.encode([said]).ids.tolist() == expected["input_ids"]
 
 
 def test_a_model_of_sentencepiece(tmp_path, monkeypatch):

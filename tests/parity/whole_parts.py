@@ -77,12 +77,16 @@ class Encoders:
             attention_mask=mask.new_ones(len(mask), 1),
             attention_mask_1=mask,
         )
-        x, seen = begun.hidden_states, begun.attention_mask
-        for _ in range(LANGUAGE):
-            states = self.gpt2(inputs_embeds=x, attention_mask=seen).last_hidden_state
-            x = torch.cat([x, states[:, -1:]], 1)
-            seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
-        return x[:, -LANGUAGE:]
+        return spoken(self.gpt2, begun.hidden_states, begun.attention_mask, LANGUAGE)
+
+
+def spoken(gpt2, x, seen, count):
+    """What GPT-2 says after a prompt [B, L, D], the whole sequence anew for each."""
+    for _ in range(count):
+        states = gpt2(inputs_embeds=x, attention_mask=seen).last_hidden_state
+        x = torch.cat([x, states[:, -1:]], 1)
+        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
+    return x[:, -count:]
 
 
 def clap_vector(text, tokenizer, texts):

@@ -10,7 +10,7 @@ latents [B, C, H, W] to start from, and give NumPy arrays by name, as PyTorch la
 * ``mel`` [B, T, F], what the vocoder is handed; ``waveform`` [B, N];
 * AudioLDM: ``vector`` and ``null_vector`` [B, D];
 * AudioLDM 2: ``language`` [B, 8, D], ``tokens`` [B, L, D] and ``mask`` [B, L] of T5,
-  and the same of no prompt after ``null_``;
+  and the same of no prompt after ``null_``; of speech ``language`` [B, 512, D] alone;
 * Auffusion: ``context`` and ``null_context`` [B, 77, D].
 """
 
@@ -25,6 +25,7 @@ from tests.parity.whole_parts import (
     part,
     scheduler_of,
     sound_of_pictures,
+    spoken,
     tokenizer_of,
     vocoder_of,
 )
@@ -122,6 +123,49 @@ def audioldm2(
         "eta": eta,
     }
     return arrays(found | _run(pipeline, latents, steps, guidance, asked))
+
+
+@torch.no_grad()
+def audioldm2_speech(
+    folder, prompts, latents, *, transcripts, steps, guidance, negative=""
+):
+    """AudioLDM 2 of speech by diffusers' pipeline, but for the call of its GPT-2.
+
+    Arguments as of `audioldm`, and ``transcripts``, B texts of phonemes.
+    """
+    tokenizer = tokenizer_of(folder / "tokenizer_2")
+    tokenizer.phonemize = tokenizer.normalize = False  # they are phonemes already
+    pipeline = diffusers.AudioLDM2Pipeline(
+        vae=part(folder, "vae"),
+        text_encoder=load(transformers.ClapModel, folder / "text_encoder"),
+        text_encoder_2=load(transformers.VitsModel, folder / "text_encoder_2"),
+        projection_model=part(folder, "projection_model"),
+        language_model=load(transformers.GPT2Model, folder / "language_model"),
+        tokenizer=tokenizer_of(folder / "tokenizer"),
+        tokenizer_2=tokenizer,
+        feature_extractor=transformers.ClapFeatureExtractor.from_pretrained(
+            folder / "feature_extractor"
+        ),
+        unet=part(folder, "unet", "unet2"),
+        scheduler=scheduler_of(folder, None),
+        vocoder=vocoder_of(folder),
+    )
+    told = []
+
+    def speak(x, max_new_tokens, attention_mask):
+        told.append(spoken(pipeline.language_model, x, attention_mask, max_new_tokens))
+        return told[-1]
+
+    pipeline.generate_language_model = speak
+    asked = {
+        "prompt": list(prompts),
+        "transcription": list(transcripts),
+        "negative_prompt": [negative] * len(prompts),
+        "max_new_tokens": 512,
+    }
+    found = _run(pipeline, latents, steps, guidance, asked)
+    names = ("language", "null_language")
+    return arrays(found | dict(zip(names, told, strict=True)))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from diffusion_audio.models.clip_text import ClipTextConfig, build_clip_text
 from diffusion_audio.models.gpt2 import GPT2Config, build_gpt2
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.models.htsat import HTSATConfig, build_htsat
+from diffusion_audio.models.phonemes import PhonemeConfig, build_phonemes
 from diffusion_audio.models.projection import ProjectionConfig, build_projection
 from diffusion_audio.models.roberta import RobertaConfig, build_clap_text
 from diffusion_audio.models.t5 import T5Config, build_t5
@@ -31,6 +32,7 @@ BUILD = {
     GPT2Config: build_gpt2,
     HiFiGANConfig: build_hifigan,
     HTSATConfig: build_htsat,
+    PhonemeConfig: build_phonemes,
     ProjectionConfig: build_projection,
     RobertaConfig: build_clap_text,
     T5Config: build_t5,
@@ -38,9 +40,7 @@ BUILD = {
     VAEConfig: build_vae,
 }
 PARTS = {
-    name: part
-    for name, part in vars(published_parts).items()
-    if isinstance(part, Part) and part.config is not None
+    name: part for name, part in vars(published_parts).items() if isinstance(part, Part)
 }
 
 

@@ -19,6 +19,7 @@ from diffusion_audio.models.clip_text import build_clip_text
 from diffusion_audio.models.gpt2 import build_gpt2
 from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.models.htsat import build_htsat
+from diffusion_audio.models.phonemes import build_phonemes
 from diffusion_audio.models.projection import build_projection
 from diffusion_audio.models.roberta import build_clap_text
 from diffusion_audio.models.t5 import build_t5
@@ -32,6 +33,7 @@ from diffusion_audio.pretrained import (
     hifigan,
     hifigan_config,
     htsat,
+    phonemes,
     projection,
     roberta,
     t5,
@@ -162,6 +164,22 @@ def t5_arrays(config, seed=0, tied=False):
     if tied:
         arrays["encoder.embed_tokens.weight"] = arrays["shared.weight"]
     return arrays
+
+
+def phoneme_arrays(config, seed=0):
+    """Of a VITS: its text encoder, and some of what nothing uses."""
+    cfg = phonemes.phoneme_config(config, "text_encoder_2")
+    shapes = _shapes(build_phonemes, cfg, phonemes.export_phonemes)
+    prior = 2 * config["flow_size"]
+    return drawn(
+        shapes
+        | {
+            "text_encoder.project.weight": (prior, cfg.width, 1),
+            "text_encoder.project.bias": (prior,),
+            "decoder.conv_pre.bias": (config["upsample_initial_channel"],),
+        },
+        seed,
+    )
 
 
 def gpt2_arrays(config, seed=0):

@@ -72,6 +72,9 @@ AUDIOLDM2_LARGE_UNET = AUDIOLDM2_UNET | {
     "cross_attention_dim": [[None, 16, 24, None]] * 3,
     "transformer_layers_per_block": 2,
 }
+AUDIOLDM2_SPEECH_UNET = AUDIOLDM2_UNET | {
+    "cross_attention_dim": [[None, 16]] * 3,
+}
 AUFFUSION_UNET = {
     "_class_name": "UNet2DConditionModel",
     **_UNET,

@@ -160,6 +160,49 @@ PROJECTION = {
     "text_encoder_1_dim": 24,
     "text_encoder_dim": 16,
 }
+# Of speech: GPT-2 has room for 512 tokens, though its config says 8.
+SPEECH_GPT2 = GPT2 | {"n_ctx": 560, "n_positions": 560}
+SPEECH_PROJECTION = PROJECTION | {
+    "_diffusers_version": "0.22.0.dev0",
+    "max_seq_length": 24,
+    "text_encoder_1_dim": 12,
+    "use_learned_position_embedding": True,
+}
+# All of a VITS is there, and its text encoder alone is used.
+VITS = {
+    "architectures": ["VitsModel"],
+    "depth_separable_channels": 2,
+    "depth_separable_num_layers": 1,
+    "duration_predictor_filter_channels": 8,
+    "duration_predictor_flow_bins": 4,
+    "duration_predictor_kernel_size": 3,
+    "duration_predictor_num_flows": 1,
+    "ffn_dim": 24,
+    "ffn_kernel_size": 3,
+    "flow_size": 8,
+    "hidden_act": "relu",
+    "hidden_size": 12,
+    "layer_norm_eps": 1e-05,
+    "model_type": "vits",
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "posterior_encoder_num_wavenet_layers": 1,
+    "prior_encoder_num_flows": 1,
+    "prior_encoder_num_wavenet_layers": 1,
+    "resblock_dilation_sizes": [[1]],
+    "resblock_kernel_sizes": [3],
+    "sampling_rate": 16000,
+    "spectrogram_bins": 5,
+    "torch_dtype": "float32",
+    "transformers_version": "4.35.0.dev0",
+    "upsample_initial_channel": 8,
+    "upsample_kernel_sizes": [4],
+    "upsample_rates": [2],
+    "use_bias": True,
+    "vocab_size": 183,
+    "wavenet_kernel_size": 3,
+    "window_size": 4,
+}
 CLIP = {
     "_name_or_path": "openai/clip-vit-large-patch14",
     "architectures": ["CLIPTextModel"],

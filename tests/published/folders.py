@@ -11,6 +11,7 @@ from tests.published.arrays import (
     clap_text_arrays,
     clip_arrays,
     gpt2_arrays,
+    phoneme_arrays,
     projection_arrays,
     t5_arrays,
     unet_arrays,
@@ -41,6 +42,11 @@ AUDIOLDM2_INDEX = AUDIOLDM_INDEX | {
     "text_encoder_2": ["transformers", "T5EncoderModel"],
     "tokenizer_2": ["transformers", "T5TokenizerFast"],
     "unet": ["audioldm2", "AudioLDM2UNet2DConditionModel"],
+}
+SPEECH_INDEX = AUDIOLDM2_INDEX | {
+    "_diffusers_version": "0.22.0.dev0",
+    "text_encoder_2": ["transformers", "VitsModel"],
+    "tokenizer_2": ["transformers", "VitsTokenizer"],
 }
 STABLE_DIFFUSION_INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -126,15 +132,31 @@ def _audioldm2(out, unet=configs.AUDIOLDM2_UNET):
     """cvssp/audioldm2*."""
     out.json("model_index.json", AUDIOLDM2_INDEX)
     file, model = f"{DIFFUSERS}.safetensors", "model.safetensors"
-    out.part("unet", unet, unet_arrays, file)
-    out.part("vae", configs.AUDIOLDM2_VAE, vae_arrays, file)
-    out.part("text_encoder", encoder_configs.CLAP, clap_arrays, model)
     out.part("text_encoder_2", encoder_configs.T5, t5_arrays, model)
     out.part("projection_model", encoder_configs.PROJECTION, projection_arrays, file)
     out.part("language_model", encoder_configs.GPT2, gpt2_arrays, model)
+    out.tokenizer("tokenizer_2", tokenizer_files.t5())
+    _audioldm2_rest(out, unet, file, model)
+
+
+def _audioldm2_speech(out):
+    """anhnct/audioldm2_*: pickles, and phonemes in the place of words."""
+    out.json("model_index.json", SPEECH_INDEX)
+    file, model = f"{DIFFUSERS}.bin", "pytorch_model.bin"
+    projection = encoder_configs.SPEECH_PROJECTION
+    out.part("text_encoder_2", encoder_configs.VITS, phoneme_arrays, model)
+    out.part("projection_model", projection, projection_arrays, file)
+    out.part("language_model", encoder_configs.SPEECH_GPT2, gpt2_arrays, model)
+    out.tokenizer("tokenizer_2", tokenizer_files.vits())
+    _audioldm2_rest(out, configs.AUDIOLDM2_SPEECH_UNET, file, model)
+
+
+def _audioldm2_rest(out, unet, file, model):
+    out.part("unet", unet, unet_arrays, file)
+    out.part("vae", configs.AUDIOLDM2_VAE, vae_arrays, file)
+    out.part("text_encoder", encoder_configs.CLAP, clap_arrays, model)
     out.part("vocoder", configs.SPEECH_T5_VOCODER, vocoder_arrays, model)
     out.tokenizer("tokenizer", tokenizer_files.roberta())
-    out.tokenizer("tokenizer_2", tokenizer_files.t5())
     name = "feature_extractor"
     extractor = out.changed(name, encoder_configs.FEATURE_EXTRACTOR)
     out.json(f"{name}/preprocessor_config.json", extractor)
@@ -199,6 +221,7 @@ KINDS = {
     "audioldm": _audioldm,
     "audioldm2": _audioldm2,
     "audioldm2_large": _audioldm2_large,
+    "audioldm2_speech": _audioldm2_speech,
     "auffusion": _auffusion,
     "auffusion_no_adapter": _auffusion_no_adapter,
     "original_audioldm": lambda out: _original(out, "audioldm", "audioldm-s-full.ckpt"),

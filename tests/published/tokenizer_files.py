@@ -25,6 +25,13 @@ CLIP_WORDS = (
     r"|[^\s\p{L}\p{N}]+"
 )
 ROBERTA_SIZE, CLIP_SIZE = 400, 600
+# Padding, punctuation, letters and the IPA; the last number ends a transcript.
+PHONEMES = (
+    *("_", *";:,.!?¡¿—…", *'"«»“” ', *string.ascii_letters),
+    *("ɑɐɒæɓʙβɔɕçɗɖðʤəɘɚɛɜɝɞɟʄɡɠɢʛɦɧħɥʜɨɪʝɭɬɫɮʟɱɯɰŋɳɲɴøɵɸθœɶʘɹɺɾɻʀʁɽʂʃʈʧʉʊʋⱱʌɣɤʍχʎʏ"),
+    *("ʑʐʒʔʡʕʢǀǁǂǃˈˌːˑʼʴʰʱʲʷˠˤ˞↓↑→↗↘'ᵻ"),
+    "<unk>",
+)
 
 
 @functools.cache
@@ -144,6 +151,25 @@ def clip(max_length=77):
         "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
         "merges.txt": "\n".join(lines) + "\n",
         **_described(named, config),
+    }
+
+
+def vits(max_length=24):
+    """The files of VITS' tokenizer of phonemes, text by name."""
+    vocabulary = {letter: number for number, letter in enumerate(PHONEMES)}
+    special = {"pad_token": "_", "unk_token": "<unk>"}
+    config = special | {
+        "add_blank": False,
+        "is_uroman": False,
+        "language": "en-us",
+        "model_max_length": max_length,
+        "normalize": True,
+        "phonemize": True,
+        "tokenizer_class": "VitsTokenizer",
+    }
+    return {
+        "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
+        **_described(special, config),
     }
 
 

@@ -46,6 +46,30 @@ class NegativeTokenizer(Tokenizer, Protocol):
         ...
 
 
+@runtime_checkable
+class SpeechTokenizer(Tokenizer, Protocol):
+    """One of speech: a prompt is a description, and a transcript of what is said.
+
+    Its ``arrays`` are those of descriptions in which nothing is said.
+    """
+
+    def phonemes(self, transcripts: Sequence[str]) -> list[str]:
+        """What `spoken` takes, of transcripts in letters.
+
+        Raises:
+            UserError: what makes phonemes is not installed.
+        """
+        ...
+
+    def spoken(self, prompts: Sequence[str], phonemes: Sequence[str]) -> Arrays:
+        """Arrays [B, ...] of B descriptions and the phonemes that are said in each.
+
+        Raises:
+            UserError: a text is too long, empty, or none.
+        """
+        ...
+
+
 class Conditioner(NamedTuple):
     """A conditioner.
 

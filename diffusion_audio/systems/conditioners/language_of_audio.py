@@ -1,37 +1,24 @@
 """AudioLDM 2's conditioner: a language of audio that GPT-2 speaks, and T5's tokens.
 
-CLAP's vector and T5's tokens, projected and set one after the other, are a prompt for
-GPT-2, which goes on with tokens of what AudioMAE would see in the sound (Liu et al.
-2024, section III-B). The denoiser attends to these, and to T5's tokens.
+The denoiser attends to GPT-2's tokens and to T5's (Liu et al. 2024, section III-B).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
-
-from diffusion_audio.aliases import Array, Key, Params
-from diffusion_audio.diffusion.noise import purpose_key
+from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import unknown
-from diffusion_audio.models.condition import Condition, Context
-from diffusion_audio.models.gpt2 import PADDINGS, GPT2Config, build_gpt2
-from diffusion_audio.models.projection import ProjectionConfig, build_projection
-from diffusion_audio.models.roberta import RobertaConfig, build_clap_text
+from diffusion_audio.models.condition import Condition
+from diffusion_audio.models.gpt2 import PADDINGS
 from diffusion_audio.models.t5 import T5Config, build_t5
 from diffusion_audio.nn.functional import Network
-from diffusion_audio.settings import of_group
 from diffusion_audio.systems.conditioners import Conditioner
+from diffusion_audio.systems.language import build_language, builders, require_null
 from diffusion_audio.systems.published_tokens import learn, reader
 
-NULLS = ("zeros", "generated")
 NEGATIVES = ("whole", "cut")
-BUILDERS: dict[str, tuple[type, Callable[[Any], Network]]] = {
-    "clap": (RobertaConfig, build_clap_text),
-    "t5": (T5Config, build_t5),
-    "projection": (ProjectionConfig, build_projection),
-    "gpt2": (GPT2Config, build_gpt2),
-}
+BUILDERS = builders(t5=(T5Config, build_t5))
 
 
 @dataclass(frozen=True)
@@ -67,8 +54,7 @@ class Config:
     trained: bool = False
 
     def __post_init__(self) -> None:
-        if self.null not in NULLS:
-            raise unknown("null of language_of_audio", self.null, NULLS)
+        require_null(self.null, "language_of_audio")
         if self.negative not in NEGATIVES:
             raise unknown("negative of language_of_audio", self.negative, NEGATIVES)
         if self.padding not in PADDINGS:
@@ -77,38 +63,16 @@ class Config:
 
 def build(cfg: Config) -> Conditioner:
     """The conditioner of a config."""
-    configs: dict[str, Any] = {
-        name: of_group(config, getattr(cfg, name), f"language_of_audio: {name}")
-        for name, (config, _) in BUILDERS.items()
-    }
-    networks: dict[str, Network] = {
-        name: builder(configs[name]) for name, (_, builder) in BUILDERS.items()
-    }
-
-    def init(key: Key) -> Params:
-        return {n: each.init(purpose_key(key, n)) for n, each in networks.items()}
-
-    def run(params: Params, name: str, *arguments: Any, **options: Any) -> Any:
-        return networks[name].apply(params[name], *arguments, **options)
+    language = build_language(cfg, BUILDERS, "language_of_audio")
 
     def apply(params: Params, arrays: Mapping[str, Array]) -> Condition:
-        vector = run(params, "clap", arrays["clap_tokens"], arrays["clap_mask"])
-        mask = arrays["t5_mask"]
-        words = Context(run(params, "t5", arrays["t5_tokens"], mask), mask)
-        start = run(params, "projection", Context(vector[:, None]), words)
-        tokens = run(
-            params,
-            "gpt2",
-            *start,
-            method="generate",
-            steps=cfg.tokens,
-            padding=cfg.padding,
+        told = language.speak(
+            params, arrays, tokens=cfg.tokens, padding=cfg.padding, null=cfg.null
         )
-        if cfg.null == "zeros":
-            tokens = jnp.where(arrays["asked"][:, None, None], tokens, 0)
-        return Condition((Context(tokens), words))
+        return Condition(told)
 
     cut = ("t5",) if cfg.negative == "cut" else ()
-    read = reader(cut=cut, clap=configs["clap"].max_tokens, t5=cfg.max_tokens)
-    alone = cfg.padding == "independent"
-    return Conditioner(Network(init, apply), learn, read, cfg.trained, alone)
+    most = language.configs["clap"].max_tokens
+    read = reader(cut=cut, clap=most, t5=cfg.max_tokens)
+    network, alone = Network(language.init, apply), cfg.padding == "independent"
+    return Conditioner(network, learn, read, cfg.trained, alone)
