@@ -62,7 +62,7 @@ def main():
 def resolved(words):
     """The config of a system at published size, and its tokenizers' files."""
     from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
-    from tests.published import tokenizers
+    from tests.published import tokenizer_files
 
     config = SYSTEMS[words.system]()
     config = narrow(config) if words.narrow else config
@@ -71,8 +71,8 @@ def resolved(words):
     extras = {}
     for name, kind in TOKENIZERS[words.system].items():
         with tempfile.TemporaryDirectory() as folder:
-            text = getattr(tokenizers, kind)()
-            Path(folder, "tokenizer.json").write_text(text, encoding="utf-8")
+            for file, text in getattr(tokenizer_files, kind)().items():
+                Path(folder, file).write_text(text, encoding="utf-8")
             read = PublishedTokenizer.read(Path(folder), kind)
         extras[f"conditioners/{label}/{name}.json"] = read.to_json()
     return config, extras

@@ -102,9 +102,9 @@ def _conditioner(group: dict[str, Any], name: str) -> None:
     kind = group["name"]
     if kind == "language_of_audio":
         group["padding"] = "independent" if name == "default" else "batch"
+        group["negative"] = "cut" if name == "diffusers" else "whole"
     if kind in ("language_of_audio", "language_of_speech"):
         group["null"] = "generated" if name == "diffusers" else "zeros"
-        group["negative"] = "cut" if name == "diffusers" else "whole"
     if kind in ("language_of_audio", "t5"):
         most = 512 if name == "diffusers" else 128
         if kind == "language_of_audio":  # what GPT-2 has room for beside its own

@@ -15,11 +15,17 @@ from tests.published.cases import (
     PROMPTS,
     SAMPLES,
     STEPS,
+    TRANSCRIPTS,
     latents,
 )
 from tests.published.folders import make
 
-PRESETS = {"audioldm": "diffusers", "audioldm2": "diffusers", "auffusion": "default"}
+PRESETS = {
+    "audioldm": "diffusers",
+    "audioldm2": "diffusers",
+    "audioldm2_speech": "diffusers",
+    "auffusion": "default",
+}
 
 
 def assert_close(ours, stored, bound):
@@ -29,11 +35,18 @@ def assert_close(ours, stored, bound):
     np.testing.assert_allclose(ours, stored, rtol=0, atol=bound * largest)
 
 
+def said(kind):
+    """What a model of speech is asked for beside prompts."""
+    speech = {"transcripts": TRANSCRIPTS, "phonemes": True}
+    return speech if kind == "audioldm2_speech" else {}
+
+
 @pytest.mark.parametrize(
     "kind",
     [
         pytest.param("audioldm", marks=pytest.mark.slow),
         pytest.param("audioldm2", marks=pytest.mark.slow),
+        pytest.param("audioldm2_speech", marks=pytest.mark.slow),
         pytest.param("auffusion", marks=pytest.mark.slow),
     ],
 )
@@ -48,17 +61,28 @@ def test_a_system_sounds_as_that_of_its_authors(tmp_path, kind):
         guidance=GUIDANCE,
         duration=SAMPLES / 16_000,
         latents=latents(),
+        **said(kind),
     )
     assert_close(mel, stored["mel"], 1e-4)
     wave = pipeline.vocode(stored["mel"])
     assert_close(wave[:, :SAMPLES], stored["waveform"][:, :SAMPLES], 1e-3)
 
 
-@pytest.mark.parametrize("kind", PRESETS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow) if "speech" in kind else kind
+        for kind in PRESETS
+    ],
+)
 def test_prompts_are_told_as_by_its_authors(tmp_path, kind):
     pipeline = load(make(kind, tmp_path), preset=PRESETS[kind])
     stored = dict(np.load(GOLDEN / f"{kind}.npz"))
-    prompt = pipeline.tokenizers.prompt(PROMPTS)
+    tokenizers = pipeline.tokenizers
+    if kind == "audioldm2_speech":
+        prompt = tokenizers.spoken(PROMPTS, **said(kind))
+    else:
+        prompt = tokenizers.prompt(PROMPTS)
     told = jax.jit(pipeline.system.condition)(pipeline.params, pipeline.frozen, prompt)
     if kind == "audioldm":
         assert_close(told.vector, stored["vector"], 1e-5)
@@ -66,6 +90,7 @@ def test_prompts_are_told_as_by_its_authors(tmp_path, kind):
         assert_close(told.contexts[0].tokens, stored["context"], 1e-5)
     else:
         assert_close(told.contexts[0].tokens, stored["language"], 1e-4)
+    if kind == "audioldm2":
         mask = stored["mask"].astype(bool)
         tokens = np.asarray(told.contexts[1].tokens)[:, : mask.shape[1]]
         assert_close(tokens[mask], stored["tokens"][mask], 1e-5)

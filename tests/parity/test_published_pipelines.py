@@ -6,6 +6,8 @@ noise where they add some. `tests.published.folders` writes the folders without 
 
 import pytest
 
+from tests.published.cases import TRANSCRIPTS
+
 pytestmark = [
     pytest.mark.parity,
     pytest.mark.usefixtures("one_thread"),

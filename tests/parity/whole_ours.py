@@ -8,9 +8,9 @@ import numpy as np
 
 from diffusion_audio.diffusion.noise import example_keys, example_noise, purpose_key
 from diffusion_audio.generation import load
+from tests.published.cases import TRANSCRIPTS
 
 PROMPTS = ("a dog barks loudly", "rain")
-TRANSCRIPTS = ("həlˈoʊ, wˈɜːld!", "a transcript that is cut at the end, bˈaɪ")
 STEPS, GUIDANCE, SECONDS = 4, 3.0, 0.32
 SOLVER = purpose_key(jax.random.key(0), "solver")
 ROWS = jnp.arange(len(PROMPTS))

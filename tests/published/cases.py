@@ -6,6 +6,11 @@ import numpy as np
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMPTS = ("a dog barks loudly", "rain")
+# Of speech: one that is filled up, and one that is cut.
+TRANSCRIPTS = (
+    "h\u0259l\u02c8o\u028a, w\u02c8\u025c\u02d0ld!",
+    "a transcript that is cut at the end",
+)
 STEPS, GUIDANCE = 4, 3.0
 SAMPLES = 2560
 SHAPE = (4, 4, 4)  # [H, W, C]

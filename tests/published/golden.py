@@ -3,23 +3,35 @@
 python -m tests.published.golden    (needs PyTorch, diffusers and transformers)
 """
 
+import functools
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from tests.parity import whole_originals, whole_pipelines
-from tests.published.cases import GOLDEN, GUIDANCE, PROMPTS, STEPS, latents
+from tests.published.cases import (
+    GOLDEN,
+    GUIDANCE,
+    PROMPTS,
+    STEPS,
+    TRANSCRIPTS,
+    latents,
+)
 from tests.published.folders import make
 
 PIPELINES = {
     "audioldm": whole_pipelines.audioldm,
     "audioldm2": whole_pipelines.audioldm2,
+    "audioldm2_speech": functools.partial(
+        whole_pipelines.audioldm2_speech, transcripts=TRANSCRIPTS
+    ),
     "auffusion": whole_originals.auffusion,
 }
 KEPT = {
     "audioldm": ("vector", "null_vector"),
     "audioldm2": ("language", "null_language", "tokens", "null_tokens", "mask"),
+    "audioldm2_speech": ("language",),
     "auffusion": ("context",),
 }
 
