@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -28,8 +29,15 @@ CONFIG = "config.json"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all."""
-    write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+    """Writes JSON, whole or not at all; each array of numbers on a line of its own."""
+    text = json.dumps(value, indent=2, sort_keys=True)
+    # No string has a line break in JSON, so what spans lines is layout.
+    text = re.sub(r"\[\n[^\"\[\]{}]*\n *\]", _on_one_line, text)
+    write_whole(path, text + "\n")
+
+
+def _on_one_line(array: re.Match[str]) -> str:
+    return re.sub(r"\n *", " ", array[0]).replace("[ ", "[").replace(" ]", "]")
 
 
 def read_json(path: Path) -> dict[str, Any]:

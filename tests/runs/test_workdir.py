@@ -4,6 +4,7 @@ import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs import workdir
+from diffusion_audio.runs.workdir import read_json, write_json
 
 DAMAGED = [b"", b"[1]", b"null", b"{", b"\xff\xfe", b"[" * 100_000]
 
@@ -41,3 +42,18 @@ def test_provenance_counts_changes_of_code_and_recipes_only(repository):
     assert recipe
     (repository / "diffusion_audio/training/workdir.py").write_text("2\n")
     assert workdir.provenance()["uncommitted_changes"] not in ("", recipe)
+
+
+def test_an_array_of_numbers_is_one_line(tmp_path):
+    value = {
+        "a": [1, -2.5e-07, None],
+        "b": [],
+        "c": [[1, 2], [3]],
+        "d": ["[\n1\n]", "x"],
+    }
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == value
+    assert '  "a": [1, -2.5e-07, null],\n  "b": [],\n' in text
+    assert "    [1, 2],\n    [3]\n" in text
+    assert '    "x"\n' in text
