@@ -12,7 +12,7 @@ import numpy as np
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
 from diffusion_audio.data.source import drawn_evenly
-from diffusion_audio.data.tones import ATTRIBUTES
+from diffusion_audio.errors import unknown
 from diffusion_audio.evaluation.adherence import adherence
 from diffusion_audio.evaluation.distributions import (
     KERNEL_SCALE,
@@ -33,6 +33,8 @@ from diffusion_audio.generation.batches import in_batches, joined
 
 RESAMPLER = "soxr HQ of real clips that have another rate; none of generated ones"
 JUDGE = "the project's own classifier of captioned attributes, trained on real clips"
+
+OF_ATTRIBUTE = "adherence/"  # before the name of one that the judge tells
 
 
 class Measure(NamedTuple):
@@ -68,12 +70,6 @@ MEASURES: dict[str, Measure] = {
     "all_right": _share(
         "All attributes right", "share of clips with every attribute as captioned"
     ),
-    **{
-        f"adherence/{name}": _share(
-            f"Right: {name}", f"share of clips whose {name} is heard as captioned"
-        )
-        for name in ATTRIBUTES
-    },
     "frechet": _judged(
         "Fréchet distance (own classifier)",
         "float64, singular values; on one embedding a clip",
@@ -124,6 +120,26 @@ MEASURES: dict[str, Measure] = {
         percent=True,
     ),
 }
+
+
+def about(metric: str) -> Measure:
+    """What is measured under a name: one of ``MEASURES``, or of one attribute.
+
+    Args:
+        metric: ``adherence/NAME`` is of the attribute NAME of a labelled source.
+
+    Raises:
+        UserError: there is no such measure.
+    """
+    before, _, attribute = metric.partition(OF_ATTRIBUTE)
+    if attribute and not before:
+        return _share(
+            f"Right: {attribute}",
+            f"share of clips whose {attribute} is heard as captioned",
+        )
+    if metric not in MEASURES:
+        raise unknown("metric", metric, (*MEASURES, f"{OF_ATTRIBUTE}NAME"))
+    return MEASURES[metric]
 
 
 class Reference(NamedTuple):
@@ -205,7 +221,7 @@ def measure(
     by_clip = {
         "adherence": right.mean(1),
         "all_right": right.all(1),
-        **{f"adherence/{name}": right[:, i] for i, name in enumerate(judge.values)},
+        **{f"{OF_ATTRIBUTE}{name}": right[:, i] for i, name in enumerate(judge.values)},
         "kl_reference_generated": kl_divergence(theirs, posteriors),
         "kl_generated_reference": kl_divergence(posteriors, theirs),
         **joined(in_batches(distances, real, flat)),
@@ -236,14 +252,15 @@ def protocols(
     """How `measure` makes each of its numbers."""
     prompts, samples = reference.audio.shape
     made = {}
-    for name, about in MEASURES.items():
+    for name in (*MEASURES, *(f"{OF_ATTRIBUTE}{label}" for label in judge.values)):
+        this = about(name)
         of_set = name in ("frechet", "frechet_extrapolated", "kernel")
         made[name] = Protocol(
             metric=name,
-            definition=about.definition,
-            reference=reference.fingerprint if about.reference else "",
+            definition=this.definition,
+            reference=reference.fingerprint if this.reference else "",
             reference_clips=(
-                (len(reference.every) if of_set else prompts) if about.reference else 0
+                (len(reference.every) if of_set else prompts) if this.reference else 0
             ),
             prompts=text_hash(reference.captions),
             clips=prompts * len(sampling_seeds),
@@ -252,8 +269,8 @@ def protocols(
             loudness="as generated",
             resampler=RESAMPLER,
             vocoder=vocoder,
-            embedding=JUDGE if about.judged else "",
-            embedding_weights=judge.weights if about.judged else "",
+            embedding=JUDGE if this.judged else "",
+            embedding_weights=judge.weights if this.judged else "",
             sampling_seeds=sampling_seeds,
             settings={"audio_spec": spec.hash},
         )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.runs import session
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.workdir import read_json
@@ -119,7 +119,7 @@ def tables(results: Results) -> list[Table]:
     """Values and differences; shares and other units apart."""
     made = []
     for percent in (True, False):
-        metrics = [m for m in results.metrics if MEASURES[m].percent == percent]
+        metrics = [m for m in results.metrics if about(m).percent == percent]
         if not metrics:
             continue
         unit = "shares" if percent else "other measures"
@@ -154,7 +154,7 @@ def _values(results: Results, metric: str) -> Row:
         Estimate(*mean, story=explain.explain(results, metric, system))
         for system, mean in results.summaries(metric).items()
     )
-    return Row(MEASURES[metric].title, cells, results.metrics[metric])
+    return Row(about(metric).title, cells, results.metrics[metric])
 
 
 def _contrasts(results: Results, metric: str) -> Row:
@@ -164,7 +164,7 @@ def _contrasts(results: Results, metric: str) -> Row:
         story = f"{sentence}\n\n{explain.explain(results, metric, system)}"
         ends = contrast.low, contrast.high
         cells.append(Estimate(contrast.difference, *ends, contrast.verdict, story))
-    return Row(MEASURES[metric].title, tuple(cells), results.metrics[metric])
+    return Row(about(metric).title, tuple(cells), results.metrics[metric])
 
 
 def differences(results: Results) -> list[tuple[str, Markup]]:
@@ -172,7 +172,7 @@ def differences(results: Results) -> list[tuple[str, Markup]]:
     pictures = []
     for metric in results.metrics:
         baseline = results.values(metric, results.systems[0]).mean(1)
-        scale = 100.0 if MEASURES[metric].percent else 1.0
+        scale = 100.0 if about(metric).percent else 1.0
         lines = {
             name: plots.Line(
                 scale * contrast.low,
@@ -181,9 +181,9 @@ def differences(results: Results) -> list[tuple[str, Markup]]:
             )
             for name, contrast in results.contrasts(metric).items()
         }
-        unit = " (points of %)" if MEASURES[metric].percent else ""
+        unit = " (points of %)" if about(metric).percent else ""
         better = f", {results.metrics[metric]} is better"
-        title = f"{MEASURES[metric].title}{unit}{better}"
+        title = f"{about(metric).title}{unit}{better}"
         pictures.append((title, plots.forest(lines, title)))
     return pictures
 

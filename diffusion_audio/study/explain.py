@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.study import wording
 from diffusion_audio.study.execute import Overall, Part, listen
 from diffusion_audio.study.identity import check
@@ -36,7 +37,7 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     table = results.values(metric, system)
     seeds, prompts = table.shape
     ends = wording.interval(metric, mean.low, mean.high)
-    yield f"{wording.MEASURES[metric].title}, {system}: "
+    yield f"{about(metric).title}, {system}: "
     yield f"  value     {wording.number(metric, mean.value)} {ends}"
     sd_seeds, sd_prompts, _ = spread_of(table)
     yield f"            mean of {seeds} seeds x {prompts} values; interval: Student's t"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from diffusion_audio import recipe
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.measures import OF_ATTRIBUTE
 from diffusion_audio.runs.same_run import FREE_TO_CHANGE
 from diffusion_audio.study.code_hash import short_hash
 from diffusion_audio.study.spec import Experiment, configs
@@ -165,7 +166,7 @@ def _require_different(cells: Iterable[Cell]) -> None:
 def _require_labels(experiment: Experiment, classifier: Training) -> None:
     labels = classifier.config["data"]["labels"]
     for metric in experiment.metrics:
-        _, _, attribute = metric.partition("adherence/")
+        _, _, attribute = metric.partition(OF_ATTRIBUTE)
         if attribute and attribute not in labels:
             raise UserError(
                 f"metric {metric}: the classifier {experiment.classifier} learns "

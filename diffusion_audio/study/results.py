@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.evaluation.protocol import Protocol
 from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
@@ -85,7 +85,7 @@ class Results(NamedTuple):
     def summaries(self, metric: str) -> dict[str, statistics.Summary]:
         """Mean and interval of every system; that of a share ends at 0 and 1."""
         found = {s: statistics.summary(self.values(metric, s)) for s in self.systems}
-        if MEASURES[metric].percent:
+        if about(metric).percent:
             return {
                 s: m._replace(low=max(m.low, 0.0), high=min(m.high, 1.0))
                 for s, m in found.items()

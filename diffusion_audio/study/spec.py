@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from diffusion_audio import recipe
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.evaluation.measures import about
 
 Better = Literal["higher", "lower"]
 SPEC = "spec.py"
@@ -111,8 +111,7 @@ class Experiment:
         if not self.metrics:
             raise UserError("the experiment has no metrics; the first one decides")
         for metric, better in self.metrics.items():
-            if metric not in MEASURES:
-                raise unknown("metric", metric, MEASURES)
+            about(metric)  # refuses one that there is not
             if better not in ("higher", "lower"):
                 raise UserError(
                     f"metric {metric}: expected 'higher' or 'lower', got {better!r}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.runs import session
 from diffusion_audio.storage import write_whole
 from diffusion_audio.study.results import Results
@@ -18,7 +18,7 @@ README = "README.md"
 def number(metric: str, value: float, signed: bool = False) -> str:
     """A value as people read it, in percent where it is a share."""
     sign = "+" if signed else ""
-    if MEASURES[metric].percent:
+    if about(metric).percent:
         return f"{100 * value:{sign}.1f} %"
     return f"{value:{sign}.3g}"
 
@@ -34,7 +34,7 @@ def interval(metric: str, low: float, high: float, signed: bool = False) -> str:
 def verdict(results: Results, metric: str, variant: str, contrast: Contrast) -> str:
     """One sentence that says what is known of a variant."""
     baseline = results.systems[0]
-    what = f"{MEASURES[metric].title}: {_evidence(metric, contrast)}"
+    what = f"{about(metric).title}: {_evidence(metric, contrast)}"
     if contrast.verdict != "not distinguishable":
         return f"{variant} is {contrast.verdict} than {baseline} ({what})."
     if contrast.difference == 0 and not any(contrast.spread):
@@ -81,7 +81,10 @@ def summary(results: Results) -> list[str]:
     groups: dict[str, list[tuple[str, Contrast]]] = {}
     for variant, contrast in results.contrasts(metric).items():
         groups.setdefault(contrast.verdict, []).append((variant, contrast))
-    lines = [f"By the metric that decides, {MEASURES[metric].title.lower()}:", ""]
+    lines = [
+        f"By the metric that decides, {about(metric).title.lower()}:",
+        "",
+    ]
     for found in ("better", "worse", "not distinguishable"):
         if found not in groups:
             continue
@@ -102,7 +105,7 @@ def summary(results: Results) -> list[str]:
 def seeds_only(results: Results, metrics: Iterable[str]) -> str:
     """A sentence on the metrics that are one number a set; empty without any."""
     whole = [
-        MEASURES[metric].title
+        about(metric).title
         for metric in metrics
         if results.values(metric, results.systems[0]).shape[1] == 1
     ]
@@ -112,7 +115,7 @@ def seeds_only(results: Results, metrics: Iterable[str]) -> str:
 def markdown(results: Results) -> str:
     """Verdicts and the table of every metric, for a README."""
     arrow = {"higher": "↑", "lower": "↓"}
-    heads = [f"{MEASURES[m].title} {arrow[b]}" for m, b in results.metrics.items()]
+    heads = [f"{about(m).title} {arrow[b]}" for m, b in results.metrics.items()]
     rows = []
     contrasts = {metric: results.contrasts(metric) for metric in results.metrics}
     for system in results.systems:
@@ -176,7 +179,7 @@ def side_by_side(found: list[Results]) -> str:
         for other in others:
             first.protocols[metric].require_same(other.protocols[metric])
     lines = [
-        f"| | {' | '.join(MEASURES[metric].title for metric in shared)} |",
+        f"| | {' | '.join(about(metric).title for metric in shared)} |",
         f"|---|{'---|' * len(shared)}",
     ]
     for results in found:

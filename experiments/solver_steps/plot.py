@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from diffusion_audio.evaluation.measures import MEASURES
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.study import results, spec
 
 HERE = Path(__file__).parent
@@ -47,7 +47,7 @@ def main() -> None:
         axis.set(xscale="log", xlabel="evaluations of the network", ylim=shown)
         axis.set_xticks([3, 5, 10, 25], ["3", "5", "10", "25"])
         axis.minorticks_off()
-        axis.set_title(MEASURES[metric].title, fontsize=10)
+        axis.set_title(about(metric).title, fontsize=10)
     axes[1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(HERE / "steps.png", dpi=110)
 

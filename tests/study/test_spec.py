@@ -166,3 +166,11 @@ def test_loading(tmp_path):
     file.write_text("1 / 0\n")
     with pytest.raises(UserError, match=r"spec.py: ZeroDivisionError"):
         spec.load(folder)
+
+
+def test_a_metric_may_be_of_any_attribute():
+    """Those of a source are its own; whether the judge tells it is known in a plan."""
+    kept = changed(metrics={"adherence/keyword": "higher"})
+    assert list(kept.metrics) == ["adherence/keyword"]
+    with pytest.raises(UserError, match="adherence/NAME"):
+        changed(metrics={"adherence/": "higher"})
