@@ -15,7 +15,8 @@ from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.read import read_saved
 from diffusion_audio.runs.session import sessions
 from diffusion_audio.runs.workdir import read_config
-from diffusion_audio.study.report import write_report
+from diffusion_audio.study import results
+from diffusion_audio.study.evaluate import evaluate
 from diffusion_audio.training import run
 from tests.recipes import folder_of_audio, tiny
 
@@ -187,16 +188,21 @@ def test_report_of_a_set_without_attributes(runs, tmp_path):
     run.train(tiny("vocoder", f"folder:{runs / 'audio'}", steps=1), tmp_path / "other")
     options = {"captions": 2, "examples": 1, "batch_size": 1}
     options |= {"vocoder": tmp_path / "other", "split": "train"}
-    page = write_report(runs / "diffusion", tmp_path, **options)
-    results = json.loads((tmp_path / "results.json").read_text())
+    page = evaluate(runs / "diffusion", tmp_path, **options)
+    found = results.read(tmp_path)
     assert page.name == "report.html"
     text = page.read_text()
     assert "Griffin-Lim" in text
-    assert "captions it was trained on</h1>" in text
+    assert "captions it was trained on</bdi></h1>" in text
     assert "never saw" not in text
-    assert set(results["vocoder"]) == {"vocoder", "griffin_lim"}
-    assert results["adherence"] == {}
-    assert results["parts"]["vocoder"] == str(tmp_path / "other")
+    assert found.systems[0] == "Real clips"
+    assert found.systems[-2:] == ["Vocoder", "Griffin-Lim"]
+    assert len(found.systems) == 7
+    assert "adherence" not in found.metrics  # nothing was there to judge
+    assert not found.values("mel_l1_full_band", "Real clips").any()
+    assert found.values("mel_l1_full_band", "Generated").all()
+    assert found.runs[0]["parts"]["vocoder"] == str(tmp_path / "other")
+    assert "Is the signal sound?" in text
 
 
 def test_a_long_prompt_is_refused(runs, tmp_path):
@@ -240,19 +246,19 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     assert "copies of clips it was trained on" in page
     assert page.count("<audio controls") == 2 * 3
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["clips"] == 3
-    assert results["vocoder"].keys() == {"vocoder", "griffin_lim"}
-    for found in results["vocoder"].values():
-        assert all(value > 0 for value in found.values())
+    found = results.read(tmp_path)
+    assert found.systems == ["Real clips", "Vocoder", "Griffin-Lim"]
+    assert found.values("top_band", "Griffin-Lim").shape == (1, 3)
+    for system in found.systems[1:]:
+        assert (found.values("mel_l1", system) > 0).all()
     assert main([*words, "--data=folder:nowhere"]) == 2  # the page is there, and ours
     assert "data folder 'nowhere'" in capsys.readouterr().err
     (tmp_path / "report.html").write_text("edited")
     assert main(words) == 2
     assert "report.html is there and was changed since" in capsys.readouterr().err
     (tmp_path / "report.html").unlink()
-    assert main([*words, "--classifier=nowhere"]) == 2
-    assert "--classifier is for diffusion runs" in capsys.readouterr().err
+    assert main([*words, "--vocoder=nowhere"]) == 2
+    assert "--vocoder is for diffusion runs" in capsys.readouterr().err
     assert main(["evaluate", f"--model={runs / 'vae'}", f"--out={tmp_path / 'a'}"]) == 2
     assert (
         "evaluate needs one that trained a denoiser or vocoder"

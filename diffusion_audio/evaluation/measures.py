@@ -4,14 +4,15 @@ Clips that a system makes for the captions of a split are compared with the spli
 clips. Some measures give a number a caption, some one for the whole set.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from diffusion_audio.audio.mel import full_band
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
-from diffusion_audio.data.source import drawn_evenly
+from diffusion_audio.data.source import Source, drawn_evenly
 from diffusion_audio.errors import unknown
 from diffusion_audio.evaluation.adherence import adherence
 from diffusion_audio.evaluation.distributions import (
@@ -23,6 +24,8 @@ from diffusion_audio.evaluation.distributions import (
 )
 from diffusion_audio.evaluation.judge import Judge
 from diffusion_audio.evaluation.metrics import (
+    BANDS,
+    band_errors,
     health,
     log_spectral_distance,
     mel_l1,
@@ -34,6 +37,8 @@ from diffusion_audio.generation.batches import in_batches, joined
 RESAMPLER = "soxr HQ of real clips that have another rate; none of generated ones"
 JUDGE = "the project's own classifier of captioned attributes, trained on real clips"
 
+Better = Literal["higher", "lower"]
+LEAST_CLIPS = 16  # for distances between sets; see `distributions.frechet_extrapolated`
 OF_ATTRIBUTE = "adherence/"  # before the name of one that the judge tells
 
 
@@ -46,6 +51,7 @@ class Measure(NamedTuple):
         percent: it is a share, shown in percent.
         reference: whether the real clips of the same captions take part.
         judged: whether the judge takes part.
+        better: which direction is.
     """
 
     title: str
@@ -53,10 +59,11 @@ class Measure(NamedTuple):
     percent: bool = False
     reference: bool = False
     judged: bool = False
+    better: Better = "lower"
 
 
 def _share(title: str, definition: str) -> Measure:
-    return Measure(title, definition, percent=True, judged=True)
+    return Measure(title, definition, percent=True, judged=True, better="higher")
 
 
 def _judged(title: str, definition: str) -> Measure:
@@ -96,10 +103,17 @@ MEASURES: dict[str, Measure] = {
         "Inception score (own classifier)",
         "joint posteriors, one split of all clips",
         judged=True,
+        better="higher",
     ),
     "mel_l1": Measure(
         "Mel L1 to the real clip",
         "mean absolute difference of the model's log-mels to the clip of the caption",
+        reference=True,
+    ),
+    "mel_l1_full_band": Measure(
+        "Mel L1 of the full band to the real clip",
+        "mean absolute difference of log-mels of all bands, floor 1e-5: HiFi-GAN's "
+        "validation error",
         reference=True,
     ),
     "multi_resolution_stft": Measure(
@@ -111,6 +125,18 @@ MEASURES: dict[str, Measure] = {
     "log_spectral_distance": Measure(
         "Log-spectral distance to the real clip",
         "ssr_eval's, frames of 46 ms every 10 ms, eps 1e-12, float64",
+        reference=True,
+    ),
+    "given_bands": Measure(
+        "Log-spectral error of the mels' own bands (dB)",
+        "absolute, frames of 46 ms, floor 80 dB below a full-scale sine; octave bands "
+        "up to the highest frequency of the model's mels",
+        reference=True,
+    ),
+    "top_band": Measure(
+        "Log-spectral error of the highest band (dB)",
+        "absolute, frames of 46 ms, floor 80 dB below a full-scale sine; the highest "
+        "octave, where a vocoder's lines are",
         reference=True,
     ),
     "faults": Measure(
@@ -147,93 +173,112 @@ class Reference(NamedTuple):
 
     Attributes:
         captions: P prompts.
-        asked: int32 [P, A], the classes that they ask for.
         audio: their real clips [P, N].
-        every: embeddings [M, D] of all clips of the split.
-        posteriors: [P, K] of the real clips.
-        fingerprint: hash of all clips of the split, and of those of the prompts.
+        fingerprint: hash of all clips of the split, and of those of the prompts; of
+            the latter alone without a judge.
+        heard: what the judge makes of them; None without one.
     """
 
     captions: list[str]
-    asked: np.ndarray
     audio: np.ndarray
-    every: np.ndarray
-    posteriors: np.ndarray
     fingerprint: str
+    heard: "ReferenceHeard | None"
+
+    def first(self, count: int) -> "Reference":
+        """The first prompts; the set stays whole."""
+        heard = self.heard and self.heard._replace(
+            asked=self.heard.asked[:count], posteriors=self.heard.posteriors[:count]
+        )
+        return self._replace(
+            captions=self.captions[:count], audio=self.audio[:count], heard=heard
+        )
 
 
-def draw_reference(source: Any, count: int, samples: int, judge: Judge) -> Reference:
-    """Real clips of a split, ``count`` captions of them spread evenly.
+class ReferenceHeard(NamedTuple):
+    """Real clips, as a judge hears them.
+
+    Attributes:
+        judge: hears what is compared with them too.
+        asked: int32 [P, A], the classes that the prompts ask for.
+        posteriors: [P, K] of their clips.
+        every: embeddings [M, D] of all clips of the split.
+    """
+
+    judge: Judge
+    asked: np.ndarray
+    posteriors: np.ndarray
+    every: np.ndarray
+
+
+def draw_reference(
+    source: Source, count: int, samples: int, judge: Judge | None, seed: int = 0
+) -> Reference:
+    """Real clips of a split, ``count`` of them and their captions spread evenly.
 
     Args:
-        source: real clips with captions; bad ones are left out.
+        source: real clips; bad ones are left out.
         count: number of prompts; at most all clips of the source.
         samples: length N of a clip.
-        judge: hears them.
+        judge: hears them, and all others of the split; None where nothing is judged.
+        seed: of crops.
     """
-    clips = drawn_evenly(source, len(source), samples, seed=0)
+    total = len(source) if judge else count
+    clips = drawn_evenly(source, total, samples, seed)
     chosen = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
     audio = np.stack([clip["audio"] for clip in clips])
     prompts = [clips[i] for i in chosen]
+    heard = None
+    if judge is not None:
+        heard = ReferenceHeard(
+            judge,
+            asked=judge.asked(source, [clip["attributes"] for clip in prompts]),
+            posteriors=judge.posteriors(audio[chosen]),
+            every=judge.embeddings(audio),
+        )
     return Reference(
-        captions=[clip["caption"] for clip in prompts],
-        asked=judge.asked(source, [clip["attributes"] for clip in prompts]),
-        audio=audio[chosen],
-        every=judge.embeddings(audio),
-        posteriors=judge.posteriors(audio[chosen]),
-        fingerprint=array_hash(audio, chosen),
+        [clip["caption"] or clip["id"] for clip in prompts],
+        audio[chosen],
+        array_hash(audio, chosen),
+        heard,
     )
 
 
 def measure(
-    reference: Reference, waves: np.ndarray, judge: Judge, spec: AudioSpec
+    reference: Reference, waves: np.ndarray, spec: AudioSpec
 ) -> dict[str, np.ndarray]:
-    """Every measure of a system's clips.
+    """Every measure of a system's clips; those that are judged, if there is a judge.
 
     Args:
         reference: P prompts.
         waves: [G, P, N], G sounds of each prompt.
-        judge: hears them.
         spec: of the model's mels.
 
     Returns:
-        By name of ``MEASURES``: [P], means over the G sounds, or [1] for the set.
+        By name, see `about`: [P], means over the G sounds, or [1] for the set.
     """
     sounds, prompts, samples = waves.shape
     flat = waves.reshape(-1, samples)
     real = np.tile(reference.audio, (sounds, 1))
-    asked = np.tile(reference.asked, (sounds, 1))
-    heard = adherence(judge(flat), asked, judge.values)
-    right = heard.heard == asked  # [G P, A]
-    embedded = judge.embeddings(flat)
-    posteriors = judge.posteriors(flat)
-    theirs = np.tile(reference.posteriors, (sounds, 1))
+    given = max(1, sum(edge <= spec.top for edge in BANDS[1:]))
 
     def distances(real: np.ndarray, made: np.ndarray) -> dict[str, Any]:
         pair = jnp.asarray(real), jnp.asarray(made)
+        errors = band_errors(*pair, spec.sample_rate)
         return {
             "mel_l1": mel_l1(spec, *pair),
+            "mel_l1_full_band": mel_l1(full_band(spec), *pair),
             "multi_resolution_stft": multi_resolution_stft(*pair),
             "log_spectral_distance": log_spectral_distance(*pair, spec.sample_rate),
+            "given_bands": errors[:, :given].mean(1),
+            "top_band": errors[:, -1],
             "faults": np.array([bool(fault) for fault in health(pair[1]).faults()]),
         }
 
-    by_clip = {
-        "adherence": right.mean(1),
-        "all_right": right.all(1),
-        **{f"{OF_ATTRIBUTE}{name}": right[:, i] for i, name in enumerate(judge.values)},
-        "kl_reference_generated": kl_divergence(theirs, posteriors),
-        "kl_generated_reference": kl_divergence(posteriors, theirs),
-        **joined(in_batches(distances, real, flat)),
-    }
-    by_set = {
-        "frechet": frechet_distance(reference.every, embedded),
-        "frechet_extrapolated": frechet_extrapolated(reference.every, embedded).value,
-        "kernel": kernel_distance(
-            reference.every, embedded, median_bandwidth(reference.every)
-        ),
-        "inception_score": inception_score(posteriors).value,
-    }
+    by_clip = joined(in_batches(distances, real, flat))
+    by_set: dict[str, float] = {}
+    if reference.heard is not None:
+        judged, by_set = _judge(reference.heard, flat, sounds)
+        by_clip |= judged
     means = {
         name: np.asarray(values, np.float64).reshape(sounds, prompts).mean(0)
         for name, values in by_clip.items()
@@ -241,9 +286,34 @@ def measure(
     return means | {name: np.array([value]) for name, value in by_set.items()}
 
 
+def _judge(
+    real: ReferenceHeard, waves: np.ndarray, sounds: int
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """What the judge says of each clip [G P, N], and of the set if it is large."""
+    asked = np.tile(real.asked, (sounds, 1))
+    theirs = np.tile(real.posteriors, (sounds, 1))
+    right = adherence(real.judge(waves), asked, real.judge.values).heard == asked
+    posteriors = real.judge.posteriors(waves)
+    by_clip = {
+        "adherence": right.mean(1),
+        "all_right": right.all(1),
+        **{f"{OF_ATTRIBUTE}{n}": right[:, i] for i, n in enumerate(real.judge.values)},
+        "kl_reference_generated": kl_divergence(theirs, posteriors),
+        "kl_generated_reference": kl_divergence(posteriors, theirs),
+    }
+    if len(waves) < LEAST_CLIPS:
+        return by_clip, {}
+    embedded, width = real.judge.embeddings(waves), median_bandwidth(real.every)
+    return by_clip, {
+        "frechet": frechet_distance(real.every, embedded),
+        "frechet_extrapolated": frechet_extrapolated(real.every, embedded).value,
+        "kernel": kernel_distance(real.every, embedded, width),
+        "inception_score": inception_score(posteriors).value,
+    }
+
+
 def protocols(
     reference: Reference,
-    judge: Judge,
     spec: AudioSpec,
     *,
     vocoder: str,
@@ -251,17 +321,22 @@ def protocols(
 ) -> dict[str, Protocol]:
     """How `measure` makes each of its numbers."""
     prompts, samples = reference.audio.shape
+    names, heard = list(MEASURES), reference.heard
+    if heard is None:
+        names = [name for name in names if not MEASURES[name].judged]
+    else:
+        names += [f"{OF_ATTRIBUTE}{label}" for label in heard.judge.values]
     made = {}
-    for name in (*MEASURES, *(f"{OF_ATTRIBUTE}{label}" for label in judge.values)):
+    for name in names:
         this = about(name)
-        of_set = name in ("frechet", "frechet_extrapolated", "kernel")
+        clips = prompts if this.reference else 0
+        if heard and name in ("frechet", "frechet_extrapolated", "kernel"):
+            clips = len(heard.every)
         made[name] = Protocol(
             metric=name,
             definition=this.definition,
             reference=reference.fingerprint if this.reference else "",
-            reference_clips=(
-                (len(reference.every) if of_set else prompts) if this.reference else 0
-            ),
+            reference_clips=clips,
             prompts=text_hash(reference.captions),
             clips=prompts * len(sampling_seeds),
             sample_rate=spec.sample_rate,
@@ -270,7 +345,7 @@ def protocols(
             resampler=RESAMPLER,
             vocoder=vocoder,
             embedding=JUDGE if this.judged else "",
-            embedding_weights=judge.weights if this.judged else "",
+            embedding_weights=heard.judge.weights if heard and this.judged else "",
             sampling_seeds=sampling_seeds,
             settings={"audio_spec": spec.hash},
         )

@@ -1,16 +1,81 @@
-"""The report that fits a run: of text to audio, or of a vocoder."""
+"""A trained run evaluated: an experiment of one system, whose variants are its stages.
 
+A text-to-audio model is heard at each stage, from real clips to what it made untrained;
+a vocoder by its copies of real clips, beside Griffin-Lim.
+"""
+
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from diffusion_audio.aliases import Params
+from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.open import split_names
 from diffusion_audio.errors import UserError
-from diffusion_audio.outputs import require_writable
-from diffusion_audio.runs.workdir import read_config
-from diffusion_audio.study.evidence import PAGE, RESULTS
-from diffusion_audio.study.report import write_report
-from diffusion_audio.study.vocoder_report import write_vocoder_report
+from diffusion_audio.evaluation.judge import load_judge
+from diffusion_audio.evaluation.measures import (
+    Reference,
+    about,
+    draw_reference,
+    measure,
+    protocols,
+)
+from diffusion_audio.evaluation.protocol import params_hash
+from diffusion_audio.evaluation.stages import (
+    PASSES,
+    Waves,
+    inverted_mels,
+    of_captions,
+)
+from diffusion_audio.generation import load
+from diffusion_audio.generation.batches import BATCH_SIZE, in_batches, joined
+from diffusion_audio.generation.vocode import load_voice
+from diffusion_audio.nn.functional import count
+from diffusion_audio.outputs import record, require_writable
+from diffusion_audio.progress import ProgressView
+from diffusion_audio.runs import session
+from diffusion_audio.runs.same_run import content_hash
+from diffusion_audio.runs.session import PROVENANCE
+from diffusion_audio.runs.workdir import provenance, read_config
+from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
+from diffusion_audio.study.evidence import curves, made_by
+from diffusion_audio.study.measure import copying
+from diffusion_audio.study.page import render
+from diffusion_audio.study.report import Column
+from diffusion_audio.study.results import ORIGIN, RESULTS, Results, rounded, write
+from diffusion_audio.study.run_data import open_run_data
 
+PAGE = "report.html"
 TRAINED = ("denoiser", "vocoder")  # what a config has a group of
+UNSEEN = "held_out"  # the split that is measured, where the data has one of that name
+LONGEST = 4.0  # s, of a clip that a vocoder copies
+
+
+class Subject(NamedTuple):
+    """What is evaluated.
+
+    Attributes:
+        spec: of its mels.
+        seconds: length of its sounds.
+        vocoder: hash of what makes waveforms of mels.
+        params: that were trained.
+        kind: in words.
+        stages: what it is heard by, in order; the real clips come first.
+        passes: of all clips, until they are made.
+        sound: ``sound(reference, advance)`` makes them.
+    """
+
+    spec: AudioSpec
+    seconds: float
+    vocoder: str
+    params: Params
+    kind: str
+    stages: Mapping[str, Column]
+    passes: int
+    sound: Callable[[Reference, Callable[[int], None]], Waves]
 
 
 def evaluate(
@@ -19,20 +84,31 @@ def evaluate(
     *,
     classifier: str | Path | None = None,
     vocoder: str | Path | None = None,
+    data: str | None = None,
+    split: str | None = None,
     captions: int = 144,
+    examples: int = 12,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    command: str | None = None,
     overwrite: bool = False,
-    **options: Any,
 ) -> Path:
     """Evaluates a run and writes ``results.json`` and ``report.html``.
 
     Args:
         model: work directory of a diffusion or vocoder run.
         out: directory to write to.
-        classifier: work directory of the judge's run, for a diffusion run.
-        vocoder: in place of a diffusion run's own.
+        classifier: work directory of the judge's run; without it, nothing is judged.
+        vocoder: a vocoder's run or converted weights, in place of a diffusion run's.
+        data: source in place of the run's own, for a set that has moved.
+        split: of the data set; where None its ``held_out``, if it has one and the run
+            is of text to audio, else the run's evaluation split.
         captions: how many to make sounds of, or clips to copy.
+        examples: how many of them are on the page.
+        seed: of generation, crops and Griffin-Lim.
+        batch_size: sounds that are made at a time, which memory grows with.
+        command: what was typed, for the page; this process's own where None.
         overwrite: files that were not made here may be replaced; see `outputs`.
-        **options: as of `write_report` and `write_vocoder_report`.
 
     Returns:
         The page.
@@ -40,6 +116,7 @@ def evaluate(
     Raises:
         UserError: a run is missing or does not fit.
     """
+    started, out = time.monotonic(), Path(out)
     config = read_config(model)
     # Not by the name of its task, which may be of one's own.
     trained = [name for name in TRAINED if name in config]
@@ -49,23 +126,207 @@ def evaluate(
             f"trained a {' or '.join(TRAINED)}"
         )
     require_writable(
-        [Path(out) / RESULTS, Path(out) / PAGE],
+        [out / RESULTS, out / PAGE],
         inputs=[path for path in (model, classifier, vocoder) if path is not None],
         overwrite=overwrite,
     )
-    if trained[0] == "denoiser":
-        return write_report(
-            model,
-            out,
-            classifier=classifier,
-            vocoder=vocoder,
-            captions=captions,
-            **options,
+    generates = trained[0] == "denoiser"
+    if generates:
+        subject = _generating(model, vocoder, seed, batch_size)
+        if vocoder is not None:
+            config.setdefault("components", {})["vocoder"] = {"run": str(vocoder)}
+    else:
+        subject = _vocoder(model, config, vocoder, seed, batch_size)
+    spec = subject.spec
+    judge = load_judge(classifier, spec) if classifier else None
+    if split is None:
+        split = config["data"]["evaluation_split"]
+        if generates and UNSEEN in split_names(data or config["data"]["source"]):
+            split = UNSEEN
+    source = open_run_data(config, split, spec.sample_rate, data)
+    if judge is not None:
+        judge.require(source)
+    samples = round(subject.seconds * spec.sample_rate)
+    reference = draw_reference(source, captions, samples, judge, seed)
+    if not generates:
+        reference = _trimmed(reference, spec)
+    out.mkdir(parents=True, exist_ok=True)
+    view = ProgressView("evaluate", subject.passes * len(reference.captions))
+    try:
+        waves = {"real": reference.audio} | subject.sound(reference, view.advance)
+    finally:
+        view.close()
+    results = _results(subject, reference, waves, config, model, split, seed)
+    write(results, out / RESULTS)
+    record(out / RESULTS, "evaluate")
+    runs = _runs(config, model, classifier, "diffusion" if generates else "vocoder")
+    page = render(
+        report(
+            results,
+            reference,
+            waves,
+            config,
+            made_of=f"{subject.kind} of {count(subject.params) / 1e6:.1f} M parameters",
+            rate=spec.sample_rate,
+            examples=examples,
+            runs=curves(runs),
+            provenance=made_by(runs, command, {"evaluate": time.monotonic() - started}),
+        ),
+        out / PAGE,
+    )
+    record(page, "evaluate")
+    return page
+
+
+def _generating(
+    model: str | Path, vocoder: str | Path | None, seed: int, batch_size: int
+) -> Subject:
+    pipeline = load(model, vocoder)
+    pipeline.system.require_vocoder()
+
+    def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
+        options: Any = {"batch_size": batch_size, "advance": advance}
+        return of_captions(
+            pipeline, reference.captions, reference.audio, seed, **options
         )
-    for name, given in (("classifier", classifier), ("vocoder", vocoder)):
-        if given is not None:
-            raise UserError(
-                f"--{name} is for diffusion runs, and {model} is a vocoder's; leave it "
-                "out"
-            )
-    return write_vocoder_report(model, out, clips=captions, **options)
+
+    return Subject(
+        pipeline.system.spec,
+        pipeline.seconds,
+        params_hash(pipeline.frozen["vocoder"]),
+        pipeline.params,
+        "latent diffusion model",
+        STAGES | COPIES,
+        PASSES + 1,
+        sound,
+    )
+
+
+def _vocoder(
+    model: str | Path,
+    config: Mapping[str, Any],
+    vocoder: str | Path | None,
+    seed: int,
+    batch_size: int,
+) -> Subject:
+    if vocoder is not None:
+        raise UserError(
+            f"--vocoder is for diffusion runs, and {model} is a vocoder's; leave it out"
+        )
+    voice = load_voice(model)
+    if "data" not in config:
+        raise UserError(
+            f"{model} is converted weights, not a run, and knows no data set to be "
+            "measured on; `diffusion-audio vocode` copies files of yours through it"
+        )
+    spec = voice.spec
+
+    def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
+        real = reference.audio
+        heard = copying(voice, real.shape[1] / spec.sample_rate, batch_size)
+        made = []
+        for wave in heard.sound(reference, seed):
+            made.append(wave)
+            advance(1)
+
+        def inverted(clips: np.ndarray) -> np.ndarray:
+            return inverted_mels(spec, clips, seed)
+
+        theirs = joined(in_batches(inverted, real, size=batch_size), advance)
+        return {"vocoder": np.stack(made), "griffin_lim": theirs}
+
+    return Subject(
+        spec,
+        LONGEST,
+        "the system under test",
+        voice.params,
+        "HiFi-GAN",
+        {"real": STAGES["real"]} | COPIES,
+        2,
+        sound,
+    )
+
+
+def _trimmed(reference: Reference, spec: AudioSpec) -> Reference:
+    """Clips no longer than the longest of them, in whole frames."""
+    real = reference.audio
+    length = max(1, np.flatnonzero(real.any(axis=0)).max(initial=0) + 1)
+    whole = -(-length // spec.hop_length) * spec.hop_length
+    real = np.pad(real[:, :length], ((0, 0), (0, whole - length)))
+    return reference._replace(audio=real)
+
+
+def _results(
+    subject: Subject,
+    reference: Reference,
+    waves: Waves,
+    config: Mapping[str, Any],
+    model: str | Path,
+    split: str,
+    seed: int,
+) -> Results:
+    """All measures of all stages, kept as an experiment's are."""
+    found = {
+        column.name: measure(reference, waves[stage][None], subject.spec)
+        for stage, column in subject.stages.items()
+    }
+    names, now = list(found), provenance()
+    made_with = session.origin([now])
+    metrics = {name: about(name).better for name in found[names[0]]}
+    how = protocols(
+        reference, subject.spec, vocoder=subject.vocoder, sampling_seeds=(seed,)
+    )
+    parts = {n: str(part["run"]) for n, part in config.get("components", {}).items()}
+    shared = {
+        "seed": seed,
+        "task": config["task"],
+        "run": content_hash(config),
+        "heard": reference.fingerprint,
+        "overrides": {},
+        "parts": parts,
+        "sampling": config.get("sampling", {}),
+        "config_hash": content_hash(config),
+        **{name: made_with[name] for name in ORIGIN},
+        "seconds": {},
+    }
+    return Results(
+        str(model),
+        {
+            "base": str(model),
+            "baseline": names[0],
+            "variants": {name: {} for name in names[1:]},
+            "common": {},
+            "components": {},
+            "metrics": metrics,
+            "seeds": [seed],
+            "sampling_seeds": [seed],
+            "split": split,
+            "prompts": len(reference.captions),
+        },
+        {name: how[name] for name in metrics},
+        {"classifier": reference.heard.judge.weights} if reference.heard else {},
+        [
+            shared
+            | {
+                "system": name,
+                "values": {m: rounded(each.tolist()) for m, each in values.items()},
+            }
+            for name, values in found.items()
+        ],
+        again=now["command"],
+    )
+
+
+def _runs(
+    config: Mapping[str, Any],
+    model: str | Path,
+    classifier: str | Path | None,
+    trained: str,
+) -> dict[str, Path]:
+    """Work directories of all runs the results rest on, those that were made here."""
+    parts = config.get("components", {})
+    runs = {name: Path(part["run"]) for name, part in parts.items()}
+    if classifier:
+        runs["classifier"] = Path(classifier)
+    runs[trained] = Path(model)
+    return {n: path for n, path in runs.items() if (path / PROVENANCE).is_file()}

@@ -39,9 +39,13 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     ends = wording.interval(metric, mean.low, mean.high)
     yield f"{about(metric).title}, {system}: "
     yield f"  value     {wording.number(metric, mean.value)} {ends}"
-    sd_seeds, sd_prompts, _ = spread_of(table)
-    yield f"            mean of {seeds} seeds x {prompts} values; interval: Student's t"
-    yield f"            of seeds (sd {sd_seeds:.3g}) and prompts (sd {sd_prompts:.3g})"
+    if seeds > 1:
+        sd = spread_of(table)
+        size = f"{seeds} seeds x {prompts} values"
+        yield f"            mean of {size}; interval: Student's t"
+        yield f"            of seeds (sd {sd.seeds:.3g}), prompts (sd {sd.prompts:.3g})"
+    else:
+        yield f"            mean of {prompts} values of one run"
     baseline = results.systems[0]
     contrast = results.contrasts(metric).get(system)
     if contrast:
@@ -82,12 +86,13 @@ def _runs(results: Results, metric: str, system: str) -> Iterator[str]:
         for name, part in record["parts"].items():
             yield f"    {name:<9} {part}"
         yield f"    sampling  {json.dumps(record['sampling'])}"
-        yield f"    cost      {record['seconds']['train']:.0f} s of training"
+        if "train" in record["seconds"]:
+            yield f"    cost      {record['seconds']['train']:.0f} s of training"
 
 
 def command(results: Results, metric: str, system: str) -> str:
     """What makes a number again, and the baseline's that it is compared with."""
-    return (
+    return results.again or (
         f"diffusion-audio experiment explain experiments/{results.name} "
         f"--metric={metric} --system={shlex.quote(system)} --again"
     )

@@ -14,14 +14,14 @@ from diffusion_audio.audio.files import probe, read
 from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.generation.index import INDEX, read_index
 from diffusion_audio.outputs import record, require_writable
-from diffusion_audio.study import plots
-from diffusion_audio.study.page import (
+from diffusion_audio.study.page import duration, render
+from diffusion_audio.study.report import (
     Clip,
     Example,
+    Listen,
     Provenance,
-    duration,
-    paired,
-    write_page,
+    Report,
+    Settings,
 )
 
 PAGE = "index.html"
@@ -39,29 +39,6 @@ SETTINGS = {
     "num_candidates": "Candidates",
     "batch_size": "Batch size",
 }
-
-
-class Call(NamedTuple):
-    """What one call of `generate` made.
-
-    Attributes:
-        title: when and of which model.
-        settings: by name.
-        sample_rate: of its sounds, in Hz.
-        examples: prompts, each with its candidates, the nearest first.
-        provenance: where they come from.
-    """
-
-    title: str
-    settings: Mapping[str, str]
-    sample_rate: int
-    examples: tuple[Example, ...]
-    provenance: Provenance
-
-    @property
-    def ranked(self) -> bool:
-        """Whether its candidates have scores."""
-        return any("rank" in c.note for e in self.examples for c in e.clips)
 
 
 class _Sound(NamedTuple):
@@ -122,20 +99,20 @@ def write_gallery(directory: str | Path, *, overwrite: bool = False) -> Path:
     if left:
         logging.warning("%s: %s", path, left)
     count = sum(map(len, shown))
-    prompts = sum(len(call.examples) for call in calls)
+    examples = [example for listen, *_ in calls for example in listen.examples]
     seconds = sum(probe(sound.path).seconds for sounds in shown for sound in sounds)
-    page = write_page(
-        "gallery.html",
-        path,
-        title=calls[0].examples[0].caption if prompts == 1 else "Sounds of prompts",
-        headlines=[
-            (str(prompts), "prompt" if prompts == 1 else "prompts"),
+    one = len(examples) == 1
+    report = Report(
+        title=examples[0].caption if one else "Sounds of prompts",
+        summary=f"{left[0].upper()}{left[1:]}." if left else "",
+        headlines=(
+            (str(len(examples)), "prompt" if one else "prompts"),
             (str(count), "sound" if count == 1 else "sounds"),
             (duration(seconds), "in all"),
-        ],
-        left=left,
-        calls=[(call, _pictured(call)) for call in calls],
+        ),
+        sections=tuple(section for call in calls for section in call),
     )
+    page = render(report, path)
     record(page, "page")
     return page
 
@@ -193,7 +170,10 @@ def _left(listed: int, there: int, shown: int) -> str:
     return "; ".join(parts)
 
 
-def _call(call: Mapping[str, Any], sounds: list[_Sound]) -> Call:
+def _call(
+    call: Mapping[str, Any], sounds: list[_Sound]
+) -> tuple[Listen, Settings, Provenance]:
+    """What one call of `generate` made: prompts, each with its candidates."""
     rate = probe(sounds[0].path).sample_rate
     each = call.get("num_candidates")
     each = each if type(each) is int and each > 0 else 1
@@ -211,11 +191,13 @@ def _call(call: Mapping[str, Any], sounds: list[_Sound]) -> Call:
         for group in prompts.values()
     )
     started = _text(call.get("started", ""))
-    return Call(
-        f"{started[:10]} {started[11:16]} {_text(call.get('model', ''))}".strip(),
-        dict(_settings(call)),
-        rate,
-        examples,
+    ranked = any(sound.rank is not None for sound in sounds)
+    note = "Candidates stand in the order of their CLAP score, the cosine between a "
+    note += "sound and its prompt."
+    title = f"{started[:10]} {started[11:16]} {_text(call.get('model', ''))}".strip()
+    return (
+        Listen(examples, rate, note if ranked else "", title),
+        Settings(dict(_settings(call))),
         _provenance(call),
     )
 
@@ -227,11 +209,6 @@ def _clip(sound: _Sound, rate: int, each: int) -> Clip:
         notes.append(f"CLAP score {sound.score:.3f}")
     note = " · ".join([*notes, sound.path.name])
     return Clip(name, read(sound.path, rate), note=note)
-
-
-def _pictured(call: Call) -> list[Any]:
-    waves = [clip.audio for example in call.examples for clip in example.clips]
-    return paired(call.examples, iter(plots.spectrograms(waves, call.sample_rate)))
 
 
 def _settings(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

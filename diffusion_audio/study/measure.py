@@ -22,9 +22,8 @@ from diffusion_audio.evaluation.measures import (
     protocols,
 )
 from diffusion_audio.evaluation.protocol import Protocol, params_hash
-from diffusion_audio.generation import load
+from diffusion_audio.generation import load, vocode
 from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.generation.vocode import load_voice, resynthesize
 from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.settings import settings
 from diffusion_audio.systems.system import SamplingConfig
@@ -101,7 +100,8 @@ def hear(
     """
     config = read_config(run_dir)
     if vocoder is None:
-        voice = _copying(run_dir, read_config(classifier)["data"]["seconds"])
+        seconds = read_config(classifier)["data"]["seconds"]
+        voice = copying(vocode.load_voice(run_dir), seconds)
     else:
         voice = _generating(run_dir, vocoder, sampling)
     spec = voice.spec
@@ -109,7 +109,7 @@ def hear(
     samples = round(voice.seconds * spec.sample_rate)
     source = open_source(config["data"]["source"], split, spec.sample_rate)
     reference = draw_reference(source, prompts, samples, judge)
-    few = _first(reference, PROBE_CLIPS)
+    few = reference.first(PROBE_CLIPS)
     if probe_only:
         reference, sampling_seeds = few, sampling_seeds[:1]
     waves: list[np.ndarray] = []
@@ -118,12 +118,11 @@ def hear(
             waves.append(wave)
             progress(len(waves))
     sounds = np.stack(waves).reshape(len(sampling_seeds), -1, samples)
-    probe = measure(few, sounds[:1, : len(few.captions)], judge, spec)
+    probe = measure(few, sounds[:1, : len(few.captions)], spec)
     return Heard(
-        values=probe if probe_only else measure(reference, sounds, judge, spec),
+        values=probe if probe_only else measure(reference, sounds, spec),
         protocols=protocols(
             reference,
-            judge,
             spec,
             vocoder=voice.vocoder,
             sampling_seeds=tuple(sampling_seeds),
@@ -133,16 +132,6 @@ def hear(
         real=reference.audio,
         sample_rate=spec.sample_rate,
         probe=probe,
-    )
-
-
-def _first(reference: Reference, count: int) -> Reference:
-    """The first prompts of a reference; the set stays whole."""
-    return reference._replace(
-        captions=reference.captions[:count],
-        asked=reference.asked[:count],
-        audio=reference.audio[:count],
-        posteriors=reference.posteriors[:count],
     )
 
 
@@ -168,14 +157,17 @@ def _generating(
     )
 
 
-def _copying(run_dir: str | Path, seconds: float) -> Voice:
-    """A vocoder's run, heard by its copies of real clips; seeds change nothing."""
-    vocoder = load_voice(run_dir)
+def copying(
+    vocoder: vocode.Voice, seconds: float, batch_size: int = BATCH_SIZE
+) -> Voice:
+    """A vocoder, heard by its copies of real clips; seeds change nothing."""
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
         del seed
         clips = ((i, [wave]) for i, wave in enumerate(reference.audio))
-        made = resynthesize(vocoder, clips, seconds=seconds, batch_size=BATCH_SIZE)
+        made = vocode.resynthesize(
+            vocoder, clips, seconds=seconds, batch_size=batch_size
+        )
         for _, waves in made:
             yield np.concatenate(list(waves))
 

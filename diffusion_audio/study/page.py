@@ -1,19 +1,19 @@
 """A page to read and listen to: one HTML file that needs nothing else.
 
-The values below hold what a page shows; nothing here computes a result. Text is
-escaped, and the page's content-security policy allows no script and no address
-outside the file, so a caption can neither run nor load anything.
+It shows a `Report`; nothing here computes a result. Text is escaped, and the page's
+content-security policy allows no address outside the file, and no script but that of a
+blind test, so a caption can neither run nor load anything.
 """
 
 import base64
-import dataclasses
+import csv
 import hashlib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -22,187 +22,25 @@ from markupsafe import Markup
 
 from diffusion_audio.storage import write_whole
 from diffusion_audio.study import plots
+from diffusion_audio.study.report import (
+    Blind,
+    Clip,
+    Column,
+    Example,
+    Listen,
+    Report,
+    Row,
+    Table,
+    headings,
+)
 
 POLICY = (
     "default-src 'none'; media-src data:; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
 )
-
-
-class Judgement(NamedTuple):
-    """One attribute of a clip: what the caption asked for and what was heard."""
-
-    attribute: str
-    asked: str
-    heard: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the clip has what was asked for."""
-        return self.asked == self.heard
-
-
-class Clip(NamedTuple):
-    """A sound.
-
-    Attributes:
-        name: what it is, such as ``"Generated"``; the same in every example.
-        audio: float [N], full scale 1.
-        judged: its attributes; may be empty.
-        note: a few words on it; may be empty.
-    """
-
-    name: str
-    audio: np.ndarray
-    judged: tuple[Judgement, ...] = ()
-    note: str = ""
-
-    @property
-    def playable(self) -> bool:
-        """Whether every sample is a number."""
-        return bool(np.isfinite(self.audio).all())
-
-
-class Example(NamedTuple):
-    """A caption and the clips to compare for it."""
-
-    caption: str
-    clips: tuple[Clip, ...]
-
-
-class Estimate(NamedTuple):
-    """A number and the interval it lies in, where there is one.
-
-    Attributes:
-        value: the number.
-        low: lower end.
-        high: upper end.
-        note: a word on it, such as a verdict.
-        story: where it comes from, lines of text that a click shows.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-    story: str = ""
-
-    @property
-    def numbers(self) -> list[float]:
-        """The value and the ends there are."""
-        return [x for x in (self.value, self.low, self.high) if x is not None]
-
-
-class Column(NamedTuple):
-    """A column of a table.
-
-    Attributes:
-        name: its heading.
-        note: a few words below it, such as ``"ceiling, n = 600"``.
-        bound: it is a bound to compare with (ceiling, floor, chance), not a result.
-    """
-
-    name: str
-    note: str = ""
-    bound: bool = False
-
-
-class Row(NamedTuple):
-    """A row of a table: one cell a column, ``None`` where there is no number.
-
-    ``better`` says which direction is better, and marks the best result.
-    """
-
-    name: str
-    cells: tuple[Estimate | None, ...]
-    better: Literal["", "lower", "higher"] = ""
-
-
-class Table(NamedTuple):
-    """Numbers with their intervals.
-
-    Attributes:
-        title: its heading.
-        columns: what is compared.
-        rows: what is measured.
-        note: how the numbers were made.
-        percent: the numbers are fractions, shown in percent.
-        mark: the best result of a row is marked.
-        signed: the numbers are differences: with their sign, and without bars.
-    """
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    note: str = ""
-    percent: bool = False
-    mark: bool = True
-    signed: bool = False
-
-
-class Run(NamedTuple):
-    """The training curves of a run.
-
-    Attributes:
-        name: what was trained.
-        rows: of its ``metrics.jsonl``.
-        metrics: the names to draw, in this order.
-        note: a few words, such as steps, parameters and time.
-    """
-
-    name: str
-    rows: Sequence[Mapping[str, Any]]
-    metrics: tuple[str, ...]
-    note: str = ""
-
-
-class Provenance(NamedTuple):
-    """Where the numbers come from.
-
-    Attributes:
-        command: what was typed.
-        commit: of the code.
-        dirty: hash of uncommitted changes; empty where there are none.
-        device: in words.
-        configs: config hash by run.
-        versions: version by package.
-        seconds: wall time by stage, in order.
-        other: anything else worth knowing, by name.
-    """
-
-    command: str
-    commit: str
-    dirty: str
-    device: str
-    configs: Mapping[str, str]
-    versions: Mapping[str, str]
-    seconds: Mapping[str, float]
-    other: Mapping[str, str] = {}
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What the page of a demo or of one system shows.
-
-    Attributes:
-        title: its heading.
-        summary: one paragraph in plain words.
-        provenance: where the numbers come from.
-        sample_rate: of every clip, in Hz.
-        headlines: the few numbers that matter, as (number, what it is).
-        examples: captions with their clips.
-        tables: results.
-        runs: training curves.
-    """
-
-    title: str
-    summary: str
-    provenance: Provenance
-    sample_rate: int
-    headlines: tuple[tuple[str, str], ...] = ()
-    examples: tuple[Example, ...] = ()
-    tables: tuple[Table, ...] = ()
-    runs: tuple[Run, ...] = ()
+SCRIPT = (
+    "blind.js"  # the one script that a page may run: its policy lets these bytes by
+)
 
 
 def render(report: Report, path: str | Path) -> Path:
@@ -215,53 +53,40 @@ def render(report: Report, path: str | Path) -> Path:
     Returns:
         The path, absolute.
     """
-    waves = [clip.audio for e in report.examples for clip in e.clips]
-    pictures = plots.spectrograms(waves, report.sample_rate)
-    curves = [
-        [(metric, plots.curve(run.rows, metric)) for metric in run.metrics]
-        for run in report.runs
-    ]
-    return write_page(
-        "report.html",
-        path,
-        report=report,
-        examples=paired(report.examples, iter(pictures)),
-        judged=any(clip.judged for e in report.examples for clip in e.clips),
-        curves=curves,
-    )
-
-
-def write_page(
-    template: str, path: str | Path, *, script: str = "", **values: Any
-) -> Path:
-    """Fills a template and writes it, whole or not at all.
-
-    Args:
-        template: its name.
-        path: the file to write.
-        script: name of the one script that the page may run; its policy lets exactly
-            these bytes pass.
-        values: for the template.
-    """
     path = Path(path).absolute()
-    environment, policy = _environment(), POLICY
-    if script:
-        values["script"] = Markup(_source(environment, script))
-        digest = hashlib.sha256(values["script"].encode()).digest()
+    environment, policy, script = _environment(), POLICY, Markup()
+    if any(isinstance(section, Blind) for section in report.sections):
+        script = Markup(_source(environment, SCRIPT))
+        digest = hashlib.sha256(script.encode()).digest()
         policy += f"; script-src 'sha256-{base64.b64encode(digest).decode()}'"
-    text = environment.get_template(template).render(policy=policy, **values)
-    write_whole(path, text)
+    template = environment.get_template("page.html")
+    write_whole(path, template.render(report=report, policy=policy, script=script))
     return path
 
 
-def paired(
-    examples: Sequence[Example], pictures: Iterator[plots.Picture]
+def pictured(
+    listen: Listen,
 ) -> list[tuple[Example, list[tuple[Clip, plots.Picture]]]]:
     """Each example with its clips and their pictures."""
+    waves = [clip.audio for example in listen.examples for clip in example.clips]
+    pictures = iter(plots.spectrograms(waves, listen.sample_rate))
     return [
         (example, [(clip, next(pictures)) for clip in example.clips])
-        for example in examples
+        for example in listen.examples
     ]
+
+
+def sheet(table: Table) -> str:
+    """A table as the address of a CSV file: one line a number, not rounded."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(("measure", "better", "column", "value", "low", "high", "note"))
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell is not None:
+                name = ", ".join(filter(None, (column.name, column.note)))
+                lines.writerow((row.name, row.better, name, *cell[:4]))
+    return plots.data_uri("text/csv;charset=utf-8", text.getvalue().encode())
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:
@@ -280,10 +105,16 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "flac": flac,
+        "headings": headings,
+        "pictured": pictured,
+        "sheet": sheet,
         "number": number,
         "duration": duration,
         "best": best,
         "scale": scale,
+        "slug": lambda text: (
+            re.sub(r"\W+", "-", text).strip("-").lower()[:60] or "table"
+        ),
         "digest": lambda text: hashlib.sha256(text.encode()).hexdigest()[:12],
     }
     return environment

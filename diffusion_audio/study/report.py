@@ -1,263 +1,271 @@
-"""The report of one text-to-audio model: judged, measured, put on a page."""
+"""What a page shows: a report, its sections, and the values that they hold."""
 
-import time
-from pathlib import Path
-from typing import Any
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
-from diffusion_audio.evaluation.adherence import Adherence, adherence
-from diffusion_audio.evaluation.comparison import STAGES, Comparison, compare
-from diffusion_audio.evaluation.copies import Copies, copy
-from diffusion_audio.evaluation.judge import load_judge
-from diffusion_audio.generation import Pipeline, load
-from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.nn.functional import count
-from diffusion_audio.outputs import record
-from diffusion_audio.progress import ProgressView
-from diffusion_audio.runs.session import PROVENANCE
-from diffusion_audio.runs.workdir import read_config, write_json
-from diffusion_audio.study.evidence import (
-    PAGE,
-    RESULTS,
-    against_griffin_lim,
-    copies_table,
-    curves,
-    made_by,
-)
-from diffusion_audio.study.page import (
-    Clip,
-    Column,
-    Estimate,
-    Example,
-    Judgement,
-    Report,
-    Row,
-    Table,
-    render,
-)
-from diffusion_audio.study.run_data import open_run_data
-
-SYSTEMS = {
-    "real": ("Real clips", "the judge's ceiling"),
-    "rebuilt": ("VAE + vocoder", "what the model could sound"),
-    "generated": ("Generated", "by the vocoder"),
-    "inverted": ("Generated", "by Griffin-Lim"),
-    "untrained": ("Untrained model", "the floor"),
-}
+from diffusion_audio.study.spec import Published
 
 
-def write_report(
-    model: str | Path,
-    out: str | Path,
-    *,
-    classifier: str | Path | None = None,
-    vocoder: str | Path | None = None,
-    data: str | None = None,
-    split: str | None = None,
-    captions: int = 144,
-    examples: int = 12,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    command: str | None = None,
-) -> Path:
-    """Evaluates a diffusion run and writes ``results.json`` and ``report.html``.
+class Judgement(NamedTuple):
+    """One attribute of a clip: what the caption asked for and what was heard."""
 
-    Args:
-        model: work directory of the diffusion run.
-        out: directory to write to.
-        classifier: work directory of the judge's run; without it, nothing is judged.
-        vocoder: a vocoder's run or converted weights, in place of the run's own.
-        data: source in place of the run's own, for a set that has moved.
-        split: of the data set; ``held_out`` for tones, else its evaluation one.
-        captions: how many captions to make sounds of.
-        examples: how many of them are on the page.
-        seed: of generation.
-        batch_size: sounds that are made at a time, which memory grows with.
-        command: what was typed, for the page; this process's own where None.
+    attribute: str
+    asked: str
+    heard: str
 
-    Returns:
-        The page.
+    @property
+    def right(self) -> bool:
+        """Whether the clip has what was asked for."""
+        return self.asked == self.heard
 
-    Raises:
-        UserError: a run is missing or does not fit.
+
+class Clip(NamedTuple):
+    """A sound.
+
+    Attributes:
+        name: what it is, such as ``"Generated"``; the same in every example.
+        audio: float [N], full scale 1.
+        judged: its attributes; may be empty.
+        note: a few words on it; may be empty.
     """
-    started = time.monotonic()
-    pipeline = load(model, vocoder)
-    config = read_config(model)
-    if vocoder is not None:
-        config.setdefault("components", {})["vocoder"] = {"run": str(vocoder)}
-    spec = pipeline.system.spec
-    judge = load_judge(classifier, spec) if classifier else None
-    name = data or config["data"]["source"]
-    if split is None:
-        split = "held_out" if name == "tones" else config["data"]["evaluation_split"]
-    source = open_run_data(config, split, spec.sample_rate, data)
-    pipeline.system.require_vocoder()
-    if judge is not None:
-        judge.require(source)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    view = ProgressView("evaluate", STAGES * min(captions, len(source)))
-    options: Any = {"batch_size": batch_size}
-    try:
-        sounds = compare(
-            pipeline, source, captions, seed, advance=view.advance, **options
-        )
-    finally:
-        view.close()
-    copies = copy(spec, pipeline.vocode, sounds.real, seed, **options)
-    judged: dict[str, Adherence] = {}
-    if judge is not None:
-        asked = judge.asked(source, sounds.attributes)
-        judged = {
-            system: adherence(judge(getattr(sounds, system)), asked, judge.values)
-            for system in SYSTEMS
-        }
-    results = {
-        "split": source.name,
-        "model": str(model),
-        "parts": {name: part["run"] for name, part in config["components"].items()},
-        "captions": len(sounds.captions),
-        "sampling": config["sampling"],
-        "seed": seed,
-        "adherence": {system: _shares(table) for system, table in judged.items()},
-        "vocoder": {
-            system: {name: float(np.mean(v)) for name, v in columns.items()}
-            for system, columns in copies.distances.items()
-        },
-    }
-    write_json(out / RESULTS, results)
-    record(out / RESULTS, "evaluate")
-    runs = _runs(config, model, classifier)
-    trained_on = split == config["data"]["train_split"]
-    known = "was trained on" if trained_on else "never saw"
-    report = Report(
-        title=f"Text to audio: what the model makes of captions it {known}",
-        summary=_summary(config, pipeline, sounds, judged, copies, known),
-        provenance=made_by(runs, command, {"evaluate": time.monotonic() - started}),
-        sample_rate=spec.sample_rate,
-        headlines=_headlines(judged),
-        examples=_examples(sounds, judged, examples),
-        tables=tuple(_tables(judged, copies, config, len(sounds.captions))),
-        runs=tuple(curves(runs)),
-    )
-    page = render(report, out / PAGE)
-    record(page, "evaluate")
-    return page
+
+    name: str
+    audio: np.ndarray
+    judged: tuple[Judgement, ...] = ()
+    note: str = ""
+
+    @property
+    def playable(self) -> bool:
+        """Whether every sample is a number."""
+        return bool(np.isfinite(self.audio).all())
 
 
-def _shares(table: Adherence) -> dict[str, Any]:
-    rows = table.accuracy | {"all": table.all_right}
-    return {name: p._asdict() for name, p in rows.items()}
+class Example(NamedTuple):
+    """A caption and the clips to compare for it."""
+
+    caption: str
+    clips: tuple[Clip, ...]
 
 
-def _summary(
-    config: dict[str, Any],
-    pipeline: Pipeline,
-    sounds: Comparison,
-    judged: dict[str, Adherence],
-    copies: Copies,
-    known: str,
-) -> str:
-    sampling = config["sampling"]
-    text = (
-        f"A latent diffusion model of {count(pipeline.params) / 1e6:.1f} M parameters "
-        f"was trained for {config['train']['steps']} steps on "
-        f"{config['data']['source']} and asked for {len(sounds.captions)} captions "
-        f"of a split it {known} ({sampling['solver']['name'].upper()}, "
-        f"{sampling['steps']} steps, guidance {sampling['guidance']:g})."
-    )
-    if judged:
-        worst = min(
-            judged["generated"].accuracy.items(), key=lambda item: item[1].value
-        )
-        text += (
-            " A classifier trained on real clips only listened to the waveforms: the "
-            f"attribute most often wrong is {worst[0]}, right in "
-            f"{100 * worst[1].value:.0f} % of them."
-        )
-    return f"{text} {against_griffin_lim(copies.distances)}"
+class Estimate(NamedTuple):
+    """A number and the interval it lies in, where there is one.
+
+    Attributes:
+        value: the number.
+        low: lower end.
+        high: upper end.
+        note: a word on it, such as a verdict.
+        story: where it comes from, lines of text that a click shows.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    story: str = ""
+
+    @property
+    def numbers(self) -> list[float]:
+        """The value and the ends there are."""
+        return [x for x in (self.value, self.low, self.high) if x is not None]
 
 
-def _headlines(judged: dict[str, Adherence]) -> tuple[tuple[str, str], ...]:
-    if not judged:
-        return ()
-    accuracy = judged["generated"].accuracy
-    return tuple((f"{100 * p.value:.0f} %", name) for name, p in accuracy.items())
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        name: its heading.
+        note: a few words below it, such as ``"ceiling, n = 600"``.
+        bound: it is a bound to compare with (ceiling, floor, chance), not a result.
+    """
+
+    name: str
+    note: str = ""
+    bound: bool = False
 
 
-def _examples(
-    sounds: Comparison, judged: dict[str, Adherence], number: int
-) -> tuple[Example, ...]:
-    chosen = np.unique(
-        np.linspace(0, len(sounds.captions) - 1, number).round().astype(int)
-    )
-    shown = {
-        "real": "Real",
-        "rebuilt": "VAE + vocoder",
-        "generated": "Generated",
-        "inverted": "Generated, Griffin-Lim",
-    }
+class Row(NamedTuple):
+    """A row of a table: one cell a column, ``None`` where there is no number.
 
-    def clip(system: str, i: int) -> Clip:
-        answers: tuple[Judgement, ...] = ()
-        if judged:
-            table = judged[system]
-            answers = tuple(
-                Judgement(name, items[table.asked[i, a]], items[table.heard[i, a]])
-                for a, (name, items) in enumerate(table.values.items())
-            )
-        return Clip(shown[system], getattr(sounds, system)[i], answers)
+    ``better`` says which direction is better, and marks the best result.
+    """
 
-    return tuple(
-        Example(sounds.captions[i], tuple(clip(system, i) for system in shown))
-        for i in chosen
-    )
+    name: str
+    cells: tuple[Estimate | None, ...]
+    better: Literal["", "lower", "higher"] = ""
 
 
-def _tables(
-    judged: dict[str, Adherence],
-    copies: Copies,
-    config: dict[str, Any],
-    n: int,
-) -> list[Table]:
-    tables = []
-    if judged:
-        columns = [
-            Column(title, note, bound=system not in ("generated", "inverted"))
-            for system, (title, note) in SYSTEMS.items()
-        ]
-        rows = []
-        for name, chance in judged["real"].chance.items():
-            cells = [_share(judged[system].accuracy[name]) for system in SYSTEMS]
-            rows.append(Row(name, (*cells, Estimate(chance)), "higher"))
-        every = [_share(judged[system].all_right) for system in SYSTEMS]
-        rows.append(Row("all of them", (*every, None), "higher"))
-        tables.append(
-            Table(
-                "Does the sound have what its caption asks for?",
-                (*columns, Column("Chance", "guessing", bound=True)),
-                tuple(rows),
-                f"Share of {n} captions, 95 % Wilson interval; judged by a classifier "
-                "trained on real clips only.",
-                percent=True,
-            )
-        )
-    tables.append(copies_table(copies.distances))
-    return tables
+class Table(NamedTuple):
+    """Numbers with their intervals.
+
+    Attributes:
+        title: its heading.
+        columns: what is compared.
+        rows: what is measured.
+        note: how the numbers were made.
+        percent: the numbers are fractions, shown in percent.
+        mark: the best result of a row is marked.
+        signed: the numbers are differences: with their sign, and without bars.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+    percent: bool = False
+    mark: bool = True
+    signed: bool = False
 
 
-def _share(p: Any) -> Estimate:
-    return Estimate(p.value, p.low, p.high)
+class Curves(NamedTuple):
+    """The training curves of a run, or of the runs of one system.
+
+    Attributes:
+        name: what was trained.
+        note: a few words, such as steps, parameters and time.
+        curves: (title, picture) each; those without a picture are left out.
+    """
+
+    name: str
+    note: str
+    curves: Sequence[tuple[str, Markup | None]]
 
 
-def _runs(
-    config: dict[str, Any], model: str | Path, classifier: str | Path | None
-) -> dict[str, Path]:
-    """Work directories of all runs the results rest on, those that were made here."""
-    runs = {name: Path(part["run"]) for name, part in config["components"].items()}
-    if classifier:
-        runs["classifier"] = Path(classifier)
-    runs["diffusion"] = Path(model)
-    return {n: path for n, path in runs.items() if (path / PROVENANCE).is_file()}
+# The sections of a page; the macro of its name in templates/macros.html shows each.
+
+
+class Listen(NamedTuple):
+    """Captions with their clips, pictures on one colour scale.
+
+    Attributes:
+        examples: what is heard.
+        sample_rate: of every clip, in Hz.
+        note: what to know before.
+        title: its heading.
+    """
+
+    examples: tuple[Example, ...]
+    sample_rate: int
+    note: str = ""
+    title: str = "Listen"
+
+    @property
+    def judged(self) -> bool:
+        """Whether clips come with attributes heard in them."""
+        return any(clip.judged for e in self.examples for clip in e.clips)
+
+
+class Measured(NamedTuple):
+    """Numbers.
+
+    Attributes:
+        tables: with their intervals.
+        pictures: (title, picture) of differences to a baseline.
+        baseline: its name.
+        published: numbers of others.
+    """
+
+    tables: tuple[Table, ...]
+    pictures: tuple[tuple[str, Markup], ...] = ()
+    baseline: str = ""
+    published: tuple[Published, ...] = ()
+    title: str = "Results"
+
+    @property
+    def stories(self) -> bool:
+        """Whether a click on a number shows where it comes from."""
+        cells = (c for table in self.tables for row in table.rows for c in row.cells)
+        return any(cell.story for cell in cells if cell)
+
+
+class Blind(NamedTuple):
+    """A test by ear between the systems of the page's examples, with its name."""
+
+    name: str
+    title: str = "Blind test"
+
+
+class Training(NamedTuple):
+    """Training curves."""
+
+    runs: tuple[Curves, ...]
+    title: str = "Training"
+
+
+class Settings(NamedTuple):
+    """What was asked for, by name."""
+
+    values: Mapping[str, str]
+    title: str = "Settings"
+
+
+class Provenance(NamedTuple):
+    """Where the numbers come from.
+
+    Attributes:
+        command: what was typed.
+        commit: of the code.
+        dirty: hash of uncommitted changes; empty where there are none.
+        device: in words.
+        configs: config hash by run.
+        versions: version by package.
+        seconds: wall time by stage, in order.
+        other: anything else worth knowing, by name.
+    """
+
+    command: str
+    commit: str
+    dirty: str
+    device: str
+    configs: Mapping[str, str]
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+    other: Mapping[str, str] = {}
+    title: str = "Provenance"
+
+
+Section = Listen | Measured | Blind | Training | Settings | Provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a page shows.
+
+    Attributes:
+        title: its heading.
+        sections: in order.
+        summary: one paragraph in plain words.
+        verdicts: sentences in their place.
+        headlines: the few numbers that matter, as (number, what it is).
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+    summary: str = ""
+    verdicts: tuple[str, ...] = ()
+    headlines: tuple[tuple[str, str], ...] = ()
+
+    def placed(self) -> list[tuple[str, str, Section]]:
+        """Each section with its kind and its address on the page."""
+        counts: Counter[str] = Counter()
+        found = []
+        for section in self.sections:
+            kind = type(section).__name__.lower()
+            counts[kind] += 1
+            number = counts[kind] if counts[kind] > 1 else ""
+            found.append((kind, f"{kind}{number}", section))
+        return found
+
+
+def headings(section: Section) -> list[str]:
+    """Headings within a section, for the table of contents."""
+    if isinstance(section, Measured):
+        return [table.title for table in section.tables]
+    if isinstance(section, Training):
+        return [run.name for run in section.runs]
+    return []

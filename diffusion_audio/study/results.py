@@ -54,6 +54,7 @@ class Results(NamedTuple):
             it: hash of its config, and a mark where another was there before.
         runs: one record a system and seed, with what ``RECORD`` lists; ``values`` are
             by metric.
+        again: the command that makes the numbers again, where that is no experiment's.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Results(NamedTuple):
     protocols: dict[str, Protocol]
     tools: dict[str, str]
     runs: list[dict[str, Any]]
+    again: str = ""
 
     @property
     def systems(self) -> list[str]:
@@ -93,7 +95,9 @@ class Results(NamedTuple):
         return found
 
     def contrasts(self, metric: str) -> dict[str, statistics.Contrast]:
-        """Every variant against the baseline."""
+        """Every variant against the baseline; one seed cannot tell."""
+        if len(self.seeds) == 1:
+            return {}
         baseline, *variants = self.systems
         return statistics.compare(
             self.values(metric, baseline),
@@ -173,18 +177,18 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     tools = {tool.task: _name(tool, runs) for tool in plan.tools()}
     spec = specs.describe(experiment)
     results = Results(directory.name, spec, protocols, tools, records)
-    write_json(
-        directory / RESULTS,
-        {
-            "name": results.name,
-            "spec": results.spec,
-            "metrics": list(results.metrics),
-            "protocols": {name: p.to_dict() for name, p in protocols.items()},
-            "tools": results.tools,
-            "runs": records,
-        },
-    )
+    write(results, directory / RESULTS)
     return results
+
+
+def write(results: Results, path: Path) -> None:
+    """Writes results as ``results.json``."""
+    protocols = {name: p.to_dict() for name, p in results.protocols.items()}
+    fields = ("name", "spec", "tools", "runs")
+    content = {name: getattr(results, name) for name in fields}
+    # JSON written with sorted keys keeps no order, and the first metric decides.
+    order = {"metrics": list(results.metrics), "protocols": protocols}
+    write_json(path, content | order)
 
 
 def require_runs(plan: Plan, runs: Path) -> None:

@@ -8,17 +8,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from diffusion_audio import recipe
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.evaluation.measures import about
+from diffusion_audio.evaluation.measures import LEAST_CLIPS, Better, about
 
-Better = Literal["higher", "lower"]
 SPEC = "spec.py"
-LEAST_CLIPS = 16  # of a system; see `evaluation.distributions.frechet_extrapolated`
 OWN_KEYS = ("seed",)  # what the spec sets by itself
 REAL_CLIPS = "Real"  # what the page calls the clips of the set
 

@@ -29,6 +29,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.adherence import proportion
 
 LEVEL = 0.05
 # Of verdicts: where the test is exact, half of all series of 1,000 comparisons of equal
@@ -119,8 +120,13 @@ class Contrast(NamedTuple):
 
 
 def summary(values: np.ndarray, level: float = LEVEL) -> Summary:
-    """Mean of one system's values [S, P] with its interval."""
+    """Mean of one system's values [S, P] with its interval.
+
+    Of a single run it is that over prompts alone: Wilson's of what is 0 or 1.
+    """
     center, (seeds, prompts) = float(np.mean(values)), values.shape
+    if seeds == 1 and np.isin(values, (0, 1)).all():
+        return Summary(*proportion(values[0])[2:])
     reach = reach_of(spread_of(values), seeds, prompts, level)
     return Summary(center, center - reach, center + reach)
 
@@ -286,6 +292,8 @@ def spread_of(table: np.ndarray) -> Spread:
     if np.ptp(table) == 0:  # said exactly, whatever rounding a mean brings
         return Spread(0.0, 0.0)
     by_seed, by_prompt = table.mean(1), table.mean(0)
+    if len(table) == 1:
+        return Spread(0.0, float(np.std(by_prompt, ddof=1)))
     seeds = float(np.std(by_seed, ddof=1))
     if table.shape[1] == 1:
         return Spread(seeds, 0.0)

@@ -11,6 +11,7 @@ import soundfile
 from diffusion_audio import generation
 from diffusion_audio.cli.main import main
 from diffusion_audio.data import open as opener
+from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.study import evaluate, gallery
 from diffusion_audio.training import loop, run
@@ -214,8 +215,14 @@ def test_evaluate(call, capsys):
 
 
 @pytest.mark.parametrize("name", ["report.html", "results.json"])
-def test_evaluate_replaces_no_file_of_another(call, tmp_path, capsys, name):
-    calls = call(evaluate, "write_report", tmp_path / "out" / "report.html")
+def test_evaluate_replaces_no_file_of_another(monkeypatch, tmp_path, capsys, name):
+    calls = []
+
+    def generating(*given):
+        calls.append(given)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(evaluate, "_generating", generating)
     (tmp_path / "run").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "run" / "config.json").write_text(
@@ -228,7 +235,7 @@ def test_evaluate_replaces_no_file_of_another(call, tmp_path, capsys, name):
     assert main([*words, f"--out={tmp_path / 'run'}", "--overwrite"]) == 2
     assert "holds a run or converted weights" in capsys.readouterr().err
     assert calls == []
-    assert main([*words, f"--out={tmp_path / 'out'}", "--overwrite"]) == 0
+    assert main([*words, f"--out={tmp_path / 'out'}", "--overwrite"]) == 2
     assert len(calls) == 1
 
 

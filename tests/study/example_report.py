@@ -2,17 +2,21 @@
 
 import numpy as np
 
-from diffusion_audio.study.page import (
+from diffusion_audio.study.plots import curve
+from diffusion_audio.study.report import (
     Clip,
     Column,
+    Curves,
     Estimate,
     Example,
     Judgement,
+    Listen,
+    Measured,
     Provenance,
     Report,
     Row,
-    Run,
     Table,
+    Training,
 )
 
 RATE = 16000
@@ -80,6 +84,10 @@ def training_rows(rng, steps, start, end):
     return rows
 
 
+def trained(name, rows, metrics=("loss", "norm", "absent"), note=""):
+    return Curves(name, note, [(metric, curve(rows, metric)) for metric in metrics])
+
+
 def wilson(rate, n):
     z = 1.96
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
@@ -137,6 +145,40 @@ def make_report(examples=12, caption=None, samples=16384):
         ),
         note="Means over 120 unseen clips with 95 % bootstrap intervals.",
     )
+    followed = Table(
+        "Does the sound follow the caption?",
+        columns,
+        tuple(rows),
+        note="Share of clips in which the classifier hears the captioned "
+        "value, with Wilson 95 % intervals. It was trained on real clips.",
+        percent=True,
+    )
+    source = Provenance(
+        command="diffusion-audio demo --workdir=runs/demo",
+        commit="c6380e4f0d1a92b7c4e35d6f8a0b1c2d3e4f5a6b",
+        dirty="",
+        device="AMD EPYC 7B13, 2 cores (cpu:0)",
+        configs={
+            "autoencoder": "3f2a9c01d4e7",
+            "vocoder": "b81c22de90af",
+            "diffusion": "77d0e1f2a3b4",
+        },
+        versions={
+            "jax": "0.10.2",
+            "flax": "0.12.8",
+            "optax": "0.2.8",
+            "numpy": "2.4.6",
+        },
+        seconds={
+            "data": 12.3,
+            "VAE": 101.0,
+            "vocoder": 148.2,
+            "diffusion": 361.0,
+            "evaluation": 44.0,
+        },
+        other={"Data": "tones 1.0.0, 4,000 clips, 48 of 2,304 combinations held out"},
+    )
+    shown = tuple(example(rng, caption, samples) for _ in range(examples))
     return Report(
         title="Tones from captions",
         summary=(
@@ -145,59 +187,26 @@ def make_report(examples=12, caption=None, samples=16384):
             "seen. 86 % of the attributes are heard as asked; a classifier trained on "
             "real clips only was the judge."
         ),
-        provenance=Provenance(
-            command="diffusion-audio demo --workdir=runs/demo",
-            commit="c6380e4f0d1a92b7c4e35d6f8a0b1c2d3e4f5a6b",
-            dirty="",
-            device="AMD EPYC 7B13, 2 cores (cpu:0)",
-            configs={
-                "autoencoder": "3f2a9c01d4e7",
-                "vocoder": "b81c22de90af",
-                "diffusion": "77d0e1f2a3b4",
-            },
-            versions={
-                "jax": "0.10.2",
-                "flax": "0.12.8",
-                "optax": "0.2.8",
-                "numpy": "2.4.6",
-            },
-            seconds={
-                "data": 12.3,
-                "VAE": 101.0,
-                "vocoder": 148.2,
-                "diffusion": 361.0,
-                "evaluation": 44.0,
-            },
-            other={
-                "Data": "tones 1.0.0, 4,000 clips, 48 of 2,304 combinations held out"
-            },
-        ),
-        sample_rate=RATE,
         headlines=(
             ("86 %", "of captioned attributes heard in generated clips"),
             ("0.148", "mel L1 of the vocoder; Griffin-Lim 0.212"),
             ("11 min 6 s", "for everything, on 2 cores"),
         ),
-        examples=tuple(example(rng, caption, samples) for _ in range(examples)),
-        tables=(
-            Table(
-                "Does the sound follow the caption?",
-                columns,
-                tuple(rows),
-                note="Share of clips in which the classifier hears the captioned "
-                "value, with Wilson 95 % intervals. It was trained on real clips.",
-                percent=True,
+        sections=(
+            Listen(shown, RATE),
+            Measured((followed, vocoder)),
+            Training(
+                (
+                    trained(
+                        "VAE",
+                        training_rows(rng, 800, 2.0, 0.1),
+                        ("loss", "norm"),
+                        "800 steps, 1.1 M parameters",
+                    ),
+                    trained("Vocoder", training_rows(rng, 1200, 40.0, 20.0)),
+                    trained("Diffusion", training_rows(rng, 3000, 1.0, 0.05)),
+                )
             ),
-            vocoder,
-        ),
-        runs=(
-            Run(
-                "VAE",
-                training_rows(rng, 800, 2.0, 0.1),
-                ("loss", "norm"),
-                "800 steps, 1.1 M parameters",
-            ),
-            Run("Vocoder", training_rows(rng, 1200, 40.0, 20.0), ("loss", "norm")),
-            Run("Diffusion", training_rows(rng, 3000, 1.0, 0.05), ("loss", "absent")),
+            source,
         ),
     )

@@ -3,10 +3,9 @@
 import numpy as np
 
 from diffusion_audio.evaluation.protocol import Protocol
-from diffusion_audio.study import wording
-from diffusion_audio.study.experiment_page import Curves, Study, differences, tables
-from diffusion_audio.study.page import Clip, Example, Provenance
+from diffusion_audio.study.experiment_page import report
 from diffusion_audio.study.plots import curve
+from diffusion_audio.study.report import Clip, Curves, Example, Listen, Provenance
 from diffusion_audio.study.results import Results
 from diffusion_audio.study.spec import Published
 from tests.study.example_report import RATE, tone
@@ -81,26 +80,22 @@ def make_study(systems=("cosine", "linear", "scaled linear"), examples=2, captio
     rng = np.random.default_rng(1)
     results = make_results(systems)
     rows = [{"step": i, "split": "train", "loss": 1 / i} for i in range(1, 40)]
-    return Study(
-        name=results.name,
-        question=caption or "Which noise schedule?",
-        baseline=systems[0],
-        verdicts=tuple(wording.verdicts(results)),
-        tables=tuple(tables(results)),
-        plots=tuple(differences(results)),
-        published=(Published(caption or "DDPM", "FID", 3.17, "Ho et al. 2020"),),
-        examples=tuple(
-            Example(
-                caption or f"caption {i}",
-                tuple(
-                    Clip(name, tone(rng, i % 6, i % 4, 4, noise=0.05))
-                    for name in ("Real", *systems)
-                ),
-            )
-            for i in range(examples)
-        ),
-        sample_rate=RATE,
-        runs=(Curves("cosine", "40 steps", [("loss, seed 0", curve(rows, "loss"))]),),
+    shown = tuple(
+        Example(
+            caption or f"caption {i}",
+            tuple(
+                Clip(name, tone(rng, i % 6, i % 4, 4, noise=0.05))
+                for name in ("Real", *systems)
+            ),
+        )
+        for i in range(examples)
+    )
+    return report(
+        results,
+        caption or "Which noise schedule?",
+        (Published(caption or "DDPM", "FID", 3.17, "Ho et al. 2020"),),
+        listen=Listen(shown, RATE),
+        runs=[Curves("cosine", "40 steps", [("loss, seed 0", curve(rows, "loss"))])],
         provenance=Provenance(
             "diffusion-audio experiment run experiments/schedules",
             "f" * 40,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from diffusion_audio.study import experiment_page
+from diffusion_audio.study.page import render
 from tests.study.browser import CHROMIUM, browser
 from tests.study.example_study import make_study
 
@@ -19,7 +19,7 @@ HOSTILE = "</bdi><script>document.title='owned'</script>" + "x" * 500
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "study.html"
-    return experiment_page.render(make_study(caption=HOSTILE), path)
+    return render(make_study(caption=HOSTILE), path)
 
 
 @pytest.fixture(scope="module")

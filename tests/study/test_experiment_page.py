@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from diffusion_audio.study import experiment_page, wording
-from diffusion_audio.study.page import POLICY
+from diffusion_audio.study import wording
+from diffusion_audio.study.page import POLICY, render
 from tests.study.example_study import make_results, make_study
 
 HOSTILE = "</bdi><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -16,7 +16,7 @@ HOSTILE = "</bdi><script>document.title='owned'</script><img src=x onerror=alert
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "study.html"
-    return experiment_page.render(make_study(caption=HOSTILE), path).read_text()
+    return render(make_study(caption=HOSTILE), path).read_text()
 
 
 def test_its_one_script_is_the_one_the_policy_names(text):
@@ -52,7 +52,7 @@ def test_every_system_stands_under_every_caption(text):
 def test_a_large_one_stays_below_25_megabytes(tmp_path):
     names = tuple(f"variant {i}" for i in range(6))
     study = make_study(names, examples=12)
-    path = experiment_page.render(study, tmp_path / "study.html")
+    path = render(study, tmp_path / "study.html")
     assert path.stat().st_size < 25e6
     assert path.read_text().count("<audio controls preload") == 12 * 7
 

@@ -1,5 +1,5 @@
 import base64
-import dataclasses
+import csv
 import io
 import os
 from html.parser import HTMLParser
@@ -10,22 +10,31 @@ import soundfile
 
 from diffusion_audio.study.page import (
     POLICY,
-    Clip,
-    Column,
-    Estimate,
-    Example,
-    Judgement,
-    Provenance,
-    Report,
-    Row,
-    Run,
-    Table,
     best,
     duration,
     flac,
     number,
     render,
 )
+from diffusion_audio.study.plots import curve
+from diffusion_audio.study.report import (
+    Blind,
+    Clip,
+    Column,
+    Curves,
+    Estimate,
+    Example,
+    Judgement,
+    Listen,
+    Measured,
+    Provenance,
+    Report,
+    Row,
+    Settings,
+    Table,
+    Training,
+)
+from diffusion_audio.study.spec import Published
 from tests.study.example_report import make_report
 
 HOSTILE = "\"><script>alert('x')</script><b onclick=\"x()\">'{{ 7 * 7 }}&amp;"
@@ -70,9 +79,11 @@ def tags(page):
     return Tags(page.read_text("utf-8"))
 
 
-def empty_report(**fields):
-    source = Provenance("make demo", "c0ffee", "", "cpu", {}, {}, {})
-    return Report("Title", "Summary.", source, 16000, **fields)
+SOURCE = Provenance("make demo", "c0ffee", "", "cpu", {}, {}, {})
+
+
+def empty_report(*sections):
+    return Report("Title", (*sections, SOURCE), "Summary.")
 
 
 def rendered(report, tmp_path):
@@ -94,7 +105,10 @@ def test_nothing_comes_from_outside(page, tags):
         if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster")
     ]
     assert addresses
-    assert all(a.startswith(("data:image/", "data:audio/", "#")) for a in addresses)
+    assert all(
+        a.startswith(("data:image/", "data:audio/", "data:text/csv", "#"))
+        for a in addresses
+    )
     text = page.read_text("utf-8")
     assert "http:" not in text
     assert "https:" not in text
@@ -125,7 +139,7 @@ def test_it_can_be_read_without_seeing(tags):
     )
     ids = [attrs["id"] for _, attrs in tags.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
-    targets = {a["href"][1:] for a in tags.named("a")}
+    targets = {a["href"][1:] for a in tags.named("a") if "download" not in a}
     assert targets <= set(ids)
 
 
@@ -140,20 +154,25 @@ def test_hostile_text_stays_text_everywhere(tmp_path):
         HOSTILE, (Column(HOSTILE, HOSTILE),), (Row(HOSTILE, (None,)),), HOSTILE
     )
     rows = [{"step": 1, "split": "train", HOSTILE: 1.0}]
+    drawn = [(HOSTILE, curve(rows, HOSTILE))]
     named = {HOSTILE: HOSTILE}
     report = Report(
         HOSTILE,
+        (
+            Listen((Example(HOSTILE, (clip,)),), 16000, HOSTILE, HOSTILE),
+            Measured((table,), (), HOSTILE, (Published(*[HOSTILE] * 2, 1.0, HOSTILE),)),
+            Blind(HOSTILE),
+            Training((Curves(HOSTILE, HOSTILE, drawn),)),
+            Settings(named),
+            Provenance(*[HOSTILE] * 4, named, named, {HOSTILE: 1.0}, named),
+        ),
         HOSTILE,
-        Provenance(*[HOSTILE] * 4, named, named, {HOSTILE: 1.0}, named),
-        16000,
-        headlines=((HOSTILE, HOSTILE),),
-        examples=(Example(HOSTILE, (clip,)),),
-        tables=(table,),
-        runs=(Run(HOSTILE, rows, (HOSTILE,), HOSTILE),),
+        (HOSTILE,),
+        ((HOSTILE, HOSTILE),),
     )
     tags = Tags(rendered(report, tmp_path))
-    assert tags.captions == [HOSTILE]
-    assert not tags.named("script")
+    assert tags.captions == [HOSTILE, HOSTILE, ""]  # the last is of the blind test
+    assert tags.named("script") == [{}]  # the page's own
     assert not any(
         name.startswith("on") for _, attrs in tags.elements for name in attrs
     )
@@ -165,22 +184,21 @@ def test_hostile_text_stays_text_everywhere(tmp_path):
     ["", "x" * 10_000, "\x00\x1b[31m", "\ud800 half", "مرحبا \u202e abc", "🎺\nline"],
 )
 def test_any_caption_can_be_shown(caption, tmp_path):
-    report = empty_report(examples=(Example(caption, (Clip("a", np.zeros(2000)),)),))
-    tags = Tags(rendered(report, tmp_path))
+    example = Example(caption, (Clip("a", np.zeros(2000)),))
+    tags = Tags(rendered(empty_report(Listen((example,), 16000)), tmp_path))
     plain = caption.isprintable() or "\n" in caption or "\u202e" in caption
-    assert len(tags.captions[0]) == len(caption)
-    assert not plain or tags.captions == [caption]
-    assert "\x00" not in tags.captions[0]
+    assert len(tags.captions[1]) == len(caption)
+    assert not plain or tags.captions[1] == caption
+    assert "\x00" not in tags.captions[1]
 
 
 def test_a_report_may_lack_everything_but_its_provenance(tmp_path):
     text = rendered(empty_report(), tmp_path)
     assert 'id="provenance"' in text
-    for section in ("listen", "results", "training"):
+    for section in ("listen", "measured", "training"):
         assert f'id="{section}"' not in text
     assert "no uncommitted changes" in text
-    dirty = empty_report().provenance._replace(dirty="abc123")
-    text = rendered(dataclasses.replace(empty_report(), provenance=dirty), tmp_path)
+    text = rendered(Report("Title", (SOURCE._replace(dirty="abc123"),)), tmp_path)
     assert "with uncommitted changes" in text
 
 
@@ -188,7 +206,7 @@ def test_a_clip_that_is_not_finite_is_named_not_played(tmp_path):
     wave = np.zeros(2000)
     wave[7] = np.nan
     examples = (Example("a", (Clip("Good", np.zeros(2000)), Clip("Bad", wave))),)
-    text = rendered(empty_report(examples=examples), tmp_path)
+    text = rendered(empty_report(Listen(examples, 16000)), tmp_path)
     assert text.count("<audio") == 1
     assert "Not playable" in text
 
@@ -219,7 +237,7 @@ def test_flac_holds_the_sound_clipped():
 def test_judgements_do_not_rest_on_colour(tmp_path):
     judged = (Judgement("pitch", "A4", "A4"), Judgement("timbre", "bell", "organ"))
     examples = (Example("a", (Clip("c", np.zeros(2000), judged),)),)
-    text = " ".join(rendered(empty_report(examples=examples), tmp_path).split())
+    text = " ".join(rendered(empty_report(Listen(examples, 16000)), tmp_path).split())
     assert 'aria-label="as asked">✓</span> <span class="name">pitch' in text
     assert 'aria-label="not as asked">✗</span> <span class="name">timbre' in text
     assert "asked: bell" in text
@@ -255,3 +273,33 @@ def test_best_is_marked_only_where_intervals_are_apart():
     assert best(Row("a", (ours, wide, bound), "lower"), columns) is None
     assert best(Row("a", (ours, None, bound), "lower"), columns) is None
     assert best(Row("a", (ours, Estimate(np.nan), bound), "lower"), columns) is None
+
+
+def test_contents_name_every_section_and_table_in_order(tags):
+    found = [a["href"] for a in tags.named("a") if "download" not in a]
+    assert found == [
+        "#listen",
+        *("#measured", "#measured-1", "#measured-2"),
+        *("#training", "#training-1", "#training-2", "#training-3"),
+        "#provenance",
+    ]
+
+
+def test_a_table_is_there_as_csv(tmp_path):
+    cells = (Estimate(1 / 3, 0.25, 0.5, "better"), None, Estimate(2.0))
+    columns = (Column('a "b", c', "n = 3"), Column("d"), Column("e"))
+    table = Table("A, b/c?", columns, (Row("<m>", cells, "lower"),))
+    (link,) = (
+        a
+        for a in Tags(rendered(empty_report(Measured((table,))), tmp_path)).named("a")
+        if "download" in a
+    )
+    assert link["download"] == "a-b-c.csv"
+    kind, content = link["href"].split(",")
+    assert kind == "data:text/csv;charset=utf-8;base64"
+    text = base64.b64decode(content).decode()
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["measure", "better", "column", "value", "low", "high", "note"],
+        ["<m>", "lower", 'a "b", c, n = 3', str(1 / 3), "0.25", "0.5", "better"],
+        ["<m>", "lower", "e", "2.0", "", "", ""],
+    ]

@@ -9,6 +9,7 @@ import pytest
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import Reference
+from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.pretrained import folder
 from diffusion_audio.runs.resolve import resolve
@@ -73,9 +74,8 @@ def test_a_vocoder_is_heard_by_its_copies(tmp_path):
     params = random_params(build_hifigan(cfg))
     folder.write(tmp_path, config, {"vocoder": params})
     audio = np.random.default_rng(0).uniform(-0.1, 0.1, (3, 16_384)).astype("f4")
-    names = dict.fromkeys(Reference._fields)
-    voice = measure._copying(tmp_path, 1.024)
-    waves = list(voice.sound(Reference(**names | {"audio": audio}), 0))
+    voice = measure.copying(load_voice(tmp_path), 1.024)
+    waves = list(voice.sound(Reference(["a"] * 3, audio, "", None), 0))
     assert [wave.shape for wave in waves] == [(16_384,)] * 3
     assert voice.spec.sample_rate == 16_000
     assert all(np.std(wave) > 0 for wave in waves)

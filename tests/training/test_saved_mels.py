@@ -20,7 +20,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.pretrained.folder import generator_config
 from diffusion_audio.runs.metric_log import read_metrics
-from diffusion_audio.study.vocoder_report import write_vocoder_report
+from diffusion_audio.study.evaluate import evaluate
 from diffusion_audio.training import gan_losses, run
 from tests.recipes import folder_of_audio, tiny
 from tests.tasks import make_task
@@ -89,10 +89,10 @@ def test_the_run_stands_without_its_mels(root, tmp_path):
     moved = config.replace(str(root / "mels"), str(tmp_path / "gone"))
     assert moved != config
     (tmp_path / "run/config.json").write_text(moved, encoding="utf-8")
-    options = {"split": "train", "clips": 1, "examples": 1}
-    write_vocoder_report(tmp_path / "run", tmp_path / "out", **options)
+    options = {"split": "train", "captions": 1, "examples": 1}
+    evaluate(tmp_path / "run", tmp_path / "out", **options)
     results = json.loads((tmp_path / "out/results.json").read_text(encoding="utf-8"))
-    assert results["clips"] == 1
+    assert results["spec"]["prompts"] == 1
 
 
 def test_what_is_wrong_is_said_before_a_directory_is_taken(root, tmp_path):

@@ -1,0 +1,218 @@
+"""The page of an evaluated run: its stages in numbers and sounds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diffusion_audio.evaluation.adherence import adherence
+from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
+from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
+from diffusion_audio.study.report import (
+    Clip,
+    Column,
+    Curves,
+    Estimate,
+    Example,
+    Judgement,
+    Listen,
+    Measured,
+    Provenance,
+    Report,
+    Table,
+    Training,
+)
+from diffusion_audio.study.results import Results
+from diffusion_audio.study.tables import values_row
+
+STAGES = {
+    "real": Column("Real clips", "the ceiling", bound=True),
+    "rebuilt": Column("VAE + vocoder", "what the model could sound", bound=True),
+    "generated": Column("Generated", "by the vocoder"),
+    "inverted": Column("Generated, Griffin-Lim", "the same mels"),
+    "untrained": Column("Untrained model", "the floor", bound=True),
+}
+COPIES = {
+    "vocoder": Column("Vocoder", "from a real clip's mel"),
+    "griffin_lim": Column("Griffin-Lim", f"{GRIFFIN_LIM_ITERATIONS} iterations"),
+}
+SILENT = ("untrained",)  # not among the examples
+OF_COPIES = (
+    "mel_l1_full_band",
+    "mel_l1",
+    "multi_resolution_stft",
+    "log_spectral_distance",
+    "given_bands",
+    "top_band",
+)
+
+
+def report(
+    results: Results,
+    reference: Reference,
+    waves: Waves,
+    config: Mapping[str, Any],
+    *,
+    made_of: str,
+    rate: int,
+    examples: int,
+    runs: list[Curves],
+    provenance: Provenance,
+) -> Report:
+    """What the page shows.
+
+    Args:
+        results: a system a stage.
+        reference: what they were compared with.
+        waves: of the stages.
+        config: of the run.
+        made_of: the model, in words.
+        rate: of the waves, Hz.
+        examples: prompts to listen to.
+        runs: training curves.
+        provenance: where all is from.
+    """
+    trained_on = results.spec["split"] == config["data"]["train_split"]
+    known = "was trained on" if trained_on else "never saw"
+    title = f"Vocoder: copies of clips it {known}"
+    if "generated" in waves:
+        title = f"Text to audio: what the model makes of captions it {known}"
+    sounds = Listen(_examples(reference, waves, examples), rate)
+    right = {
+        metric.removeprefix(OF_ATTRIBUTE): results.summaries(metric)[
+            (STAGES["generated"] if "generated" in waves else COPIES["vocoder"]).name
+        ].value
+        for metric in results.metrics
+        if metric.startswith(OF_ATTRIBUTE)
+    }
+    return Report(
+        title,
+        (
+            sounds,
+            Measured(tuple(_tables(results, reference))),
+            Training(tuple(runs)),
+            provenance,
+        ),
+        _summary(config, made_of, results, known, right),
+        headlines=tuple((f"{100 * v:.0f} %", name) for name, v in right.items()),
+    )
+
+
+def _summary(
+    config: Mapping[str, Any],
+    made_of: str,
+    results: Results,
+    known: str,
+    right: Mapping[str, float],
+) -> str:
+    """What was done and what came of it, in a few sentences."""
+    prompts = results.spec["prompts"]
+    text = (
+        f"A {made_of} was trained for {config['train']['steps']} steps on "
+        f"{config['data']['source']} "
+    )
+    if sampling := config.get("sampling"):
+        text += (
+            f"and asked for {prompts} captions of a split it {known} "
+            f"({sampling['solver']['name'].upper()}, {sampling['steps']} steps, "
+            f"guidance {sampling['guidance']:g})."
+        )
+    else:
+        text += f"and given the mels of {prompts} clips it {known}."
+    if right:
+        worst = min(right, key=lambda name: right[name])
+        text += (
+            " A classifier trained on real clips only listened to the waveforms: the "
+            f"attribute most often wrong is {worst}, right in "
+            f"{100 * right[worst]:.0f} % of them."
+        )
+    error = results.summaries("mel_l1_full_band")
+    ours, theirs = (error[column.name].value for column in COPIES.values())
+    return (
+        f"{text} The vocoder's mel error is {ours:.2f}, that of Griffin-Lim with "
+        f"{GRIFFIN_LIM_ITERATIONS} iterations {theirs:.2f}."
+    )
+
+
+def _tables(results: Results, reference: Reference) -> list[Table]:
+    """Shares, distances between sets, and copies of clips: each of its own stages."""
+    stages = [c for c in STAGES.values() if c.name in results.systems]
+    copies = list(COPIES.values())
+    if len(stages) == 1:  # of a vocoder: its copies are what is judged
+        stages += copies
+    n, judged = len(reference.captions), reference.heard is not None
+    shares = [m for m in results.metrics if about(m).percent and m != "adherence"]
+    shares.sort(key=lambda metric: not metric.startswith(OF_ATTRIBUTE))
+    chance = {}
+    if reference.heard is not None:
+        values = reference.heard.judge.values
+        chance = {f"{OF_ATTRIBUTE}{m}": Estimate(1 / len(v)) for m, v in values.items()}
+    sets = [m for m in results.metrics if about(m).judged and not about(m).percent]
+    found = [
+        Table(
+            "Does the sound have what its caption asks for?"
+            if judged
+            else "Is the signal sound?",
+            (*stages, Column("Chance", "guessing", bound=True))
+            if judged
+            else (*stages,),
+            tuple(
+                values_row(results, m, stages, (chance.get(m),) if judged else ())
+                for m in shares
+            ),
+            f"Share of {n} clips, 95 % interval (Wilson's)."
+            + (" A classifier trained on real clips only judged." if judged else ""),
+            percent=True,
+        )
+    ]
+    if sets:
+        rows = tuple(values_row(results, metric, stages) for metric in sets)
+        note = f"Of {n} clips, embedded and judged by the same classifier."
+        title = "How far are the sounds from those of the set?"
+        found.append(Table(title, tuple(stages), rows, note))
+    return [
+        *found,
+        Table(
+            "Copy synthesis: from a real clip's mel back to a waveform",
+            tuple(copies),
+            tuple(values_row(results, metric, copies) for metric in OF_COPIES),
+            f"Mean over {n} clips of the split, 95 % interval (Student's t).",
+        ),
+    ]
+
+
+def _examples(reference: Reference, waves: Waves, number: int) -> tuple[Example, ...]:
+    """Prompts spread evenly, each at the stages that can be listened to."""
+    last = len(reference.captions) - 1
+    chosen = np.unique(np.linspace(0, last, number).round().astype(int))
+    hidden = (*SILENT, *COPIES) if "generated" in waves else ()
+    shown = {
+        s: c for s, c in (STAGES | COPIES).items() if s in waves and s not in hidden
+    }
+    clips: list[list[Clip]] = [[] for _ in chosen]
+    for stage, column in shown.items():
+        answers = _judgements(reference, waves[stage], chosen)
+        for place, i in enumerate(chosen):
+            name = "Real" if stage == "real" else column.name
+            clips[place].append(Clip(name, waves[stage][i], answers[place]))
+    return tuple(
+        Example(reference.captions[i], tuple(each))
+        for i, each in zip(chosen, clips, strict=True)
+    )
+
+
+def _judgements(
+    reference: Reference, waves: np.ndarray, chosen: np.ndarray
+) -> list[tuple[Judgement, ...]]:
+    """What each caption asked for and what was heard; empty without a judge."""
+    if reference.heard is None:
+        return [()] * len(chosen)
+    judge, asked = reference.heard.judge, reference.heard.asked[chosen]
+    heard = adherence(judge(waves[chosen]), asked, judge.values).heard
+    return [
+        tuple(
+            Judgement(name, values[a], values[h])
+            for (name, values), a, h in zip(judge.values.items(), *row, strict=True)
+        )
+        for row in zip(asked, heard, strict=True)
+    ]
