@@ -1,9 +1,10 @@
 """Measures a trained run and writes a page to read and listen to.
 
-Of a diffusion run: makes sounds of captions of a split, has them judged by a classifier
-of real clips where one is given, and compares the vocoder with Griffin-Lim. Of a
-vocoder's run: copies clips of a split, beside Griffin-Lim. Writes results.json and
-report.html; prints the page's path.
+It is an experiment of one system. Of a diffusion run: makes sounds of captions of a
+split, stage by stage, and compares the vocoder with Griffin-Lim. Of a vocoder's run:
+copies clips of a split, beside Griffin-Lim. A classifier of real clips, where one is
+given, judges each attribute that it learned. Writes results.json, as `experiment` does,
+and report.html; prints the page's path.
 """
 
 from absl import flags
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string(
         "split",
         None,
-        "of the data; None is what training never saw",
+        "of the data; None is held_out where there is such a split, and otherwise what "
+        "the run was evaluated on",
         flag_values=values,
     )
     flags.DEFINE_integer(
