@@ -1,7 +1,8 @@
 """Asks a question by training variants of a config, and says how sure the answer is.
 
 run      trains and measures what is not there yet, writes results.json and the table
-         of README.md; --shard=1/2 does one half, on machines that share --runs
+         of README.md; --shard=1/2 does one half, on machines that share --runs;
+         --seeds=+2 adds training seeds to an experiment whose answer is open
 page     writes one HTML file to read and listen to
 compare  prints the table; of several experiments, if their numbers were made alike
 explain  says where a number comes from; with --again, makes it again
@@ -33,6 +34,13 @@ def main(argv: list[str]) -> int:
         "runs", "runs/experiments", "where runs are, shared", flag_values=values
     )
     flags.DEFINE_string("shard", "1/1", "part i/n of the runs", flag_values=values)
+    flags.DEFINE_string(
+        "seeds",
+        None,
+        "+N: run, or plan, N more training seeds than the experiment has so far; what "
+        "is made stays",
+        flag_values=values,
+    )
     flags.DEFINE_string("out", None, "file of the page", flag_values=values)
     flags.DEFINE_string("metric", None, "to explain; all if None", flag_values=values)
     flags.DEFINE_string("system", None, "to explain; all if None", flag_values=values)
@@ -53,9 +61,11 @@ def main(argv: list[str]) -> int:
 
 
 def _plan(directories: list[Path], values: Any) -> int:
-    from diffusion_audio.study import outlook, plan, spec
+    from diffusion_audio.study import outlook, plan, results, spec
 
-    made = plan.make_plan(spec.load(directories[0]))
+    asked = spec.load(directories[0])
+    asked = results.extended(directories[0], asked, _more(values.seeds))
+    made = plan.make_plan(asked)
     print(outlook.describe(made, directories[0], Path(values.runs)))
     return 0
 
@@ -72,7 +82,8 @@ def _run(directories: list[Path], values: Any) -> int:
     )
 
     (directory,), runs = directories, Path(values.runs)
-    made = plan.make_plan(spec.load(directory))
+    asked = results.extended(directory, spec.load(directory), _more(values.seeds))
+    made = plan.make_plan(asked)
     wording.require_readme(made.experiment.question, directory)
     cells = plan.shard_of(made.cells, _shard(values.shard))
     print(outlook.describe(made, directory, runs), file=sys.stderr)
@@ -92,7 +103,7 @@ def _page(directories: list[Path], values: Any) -> int:
     from diffusion_audio.study import experiment_page, plan, results, spec, wording
 
     (directory,) = directories
-    experiment = spec.load(directory)
+    experiment = results.extended(directory, spec.load(directory))
     found = results.read(directory, experiment)
     runs = Path(values.runs)
     out = Path(values.out or runs / f"{directory.name}.html")
@@ -121,7 +132,7 @@ def _compare(directories: list[Path], values: Any) -> int:
 def _explain(directories: list[Path], values: Any) -> int:
     from diffusion_audio.study import explain, plan, results, spec
 
-    experiment = spec.load(directories[0])
+    experiment = results.extended(directories[0], spec.load(directories[0]))
     found = results.read(directories[0], experiment)
     metrics = [values.metric] if values.metric else list(found.metrics)
     systems = [values.system] if values.system else found.systems
@@ -141,6 +152,14 @@ ACTIONS: dict[str, Callable[[list[Path], Any], int]] = {
     "explain": _explain,
     "plan": _plan,
 }
+
+
+def _more(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not (text.startswith("+") and text[1:].isdigit() and int(text[1:])):
+        raise UserError(f"--seeds={text}: expected +N, such as +2, to add N seeds")
+    return int(text[1:])
 
 
 def _shard(text: str) -> tuple[int, int]:

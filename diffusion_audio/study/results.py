@@ -1,5 +1,6 @@
 """What came of an experiment: small, committed, and enough for every number's story."""
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -229,6 +230,30 @@ def _name(training: Training, runs: Path) -> str:
     return directory.name.removeprefix(f"{training.task}-")
 
 
+def extended(
+    directory: str | Path, experiment: Experiment, more: int = 0
+) -> Experiment:
+    """An experiment with the seeds that were added to it.
+
+    They are those that its results have beyond the spec's, then ``more`` new ones.
+
+    Args:
+        directory: of the experiment.
+        experiment: as its spec says.
+        more: seeds to add.
+    """
+    seeds = experiment.seeds
+    try:
+        there = tuple(read_json(Path(directory) / RESULTS)["spec"]["seeds"])
+        if there[: len(seeds)] == seeds:
+            experiment = dataclasses.replace(experiment, seeds=there)
+    except (OSError, UserError, LookupError, TypeError):
+        pass  # no results, or no good ones: whoever needs them says so
+    first = max(experiment.seeds) + 1
+    seeds = (*experiment.seeds, *range(first, first + more))
+    return dataclasses.replace(experiment, seeds=seeds)
+
+
 def read(directory: str | Path, experiment: Experiment | None = None) -> Results:
     """The committed results of an experiment.
 
@@ -254,6 +279,7 @@ def read(directory: str | Path, experiment: Experiment | None = None) -> Results
         text = error if isinstance(error, UserError) else repr(error)
         raise UserError(f"{path} is damaged ({text}): {again}") from error
     if experiment is not None:
+        experiment = extended(directory, experiment)
         _require_unchanged(Path(directory), raw["spec"], specs.describe(experiment))
     return found
 

@@ -274,6 +274,37 @@ def test_shards_are_all_of_it_and_meet_nowhere(made):
     assert sum(map(len, runs)) == len(set.union(*runs))
 
 
+def test_seeds_are_added_and_what_was_made_stays(made, tmp_path, capsys):
+    directory, runs, started, _ = made
+    other, copy = tmp_path / "experiments" / "nothing", tmp_path / "runs"
+    shutil.copytree(directory, other)
+    shutil.copytree(runs, copy)
+    words = [str(other), f"--runs={copy}"]
+    before, trained = read(other), len(started)
+    assert main(["experiment", "plan", *words, "--seeds=+1"]) == 0
+    assert "2 runs to train and 3 to listen to" in capsys.readouterr().out
+    assert main(["experiment", "run", *words, "--seeds=+2"]) == 0
+    assert len(started) - trained == 2 * 2  # of two trainings, two seeds
+    after = read(other, spec.load(other))
+    assert after.seeds == [0, 1, 2, 3]
+    for system in after.systems:
+        both = [found.values("mel_l1", system) for found in (after, before)]
+        np.testing.assert_array_equal(both[0][:2], both[1])
+    # The experiment has them from now on, though its spec does not say so.
+    assert main(["experiment", "run", *words]) == 0
+    assert len(started) - trained == 2 * 2
+    for action in ("compare", "explain", "page"):
+        assert main(["experiment", action, *words]) == 0
+    assert "4 training seeds x 16 prompts" in (other / "README.md").read_text()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("seeds", ["2", "+0", "+x", "-1"])
+def test_seeds_that_are_no_addition(made, seeds, capsys):
+    assert main(["experiment", "run", str(made[0]), f"--seeds={seeds}"]) == 2
+    assert "expected +N, such as +2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
 def test_a_shard_that_is_none(made, shard, capsys):
     words = ["experiment", "run", str(made[0]), f"--shard={shard}"]
