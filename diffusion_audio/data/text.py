@@ -4,6 +4,7 @@ What cannot be seen makes no difference: how letters are composed, which white s
 is between words, byte order marks, soft hyphens, zero-width characters, text direction.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -46,6 +47,11 @@ def clean(text: str) -> str:
             shown = category not in _CONTROLS and character not in _UNSEEN
         kept += character if shown else ""
     return " ".join(unicodedata.normalize("NFC", kept).split())
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order, in lower case: runs of letters and digits."""
+    return re.findall(r"[^\W_]+", clean(text).lower())
 
 
 def as_texts(texts: str | Iterable[str], what: str = "prompt") -> list[str]:

@@ -12,7 +12,7 @@ from absl import logging
 
 from diffusion_audio.audio.files import write
 from diffusion_audio.data.text import as_texts, clean
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.generation.batches import BATCH_SIZE
 from diffusion_audio.generation.index import INDEX, read_index, write_index
 from diffusion_audio.generation.load import load
@@ -130,6 +130,11 @@ def generate(
     if not pipeline.tokenizers.parts:
         logging.warning("%s has no conditioner: prompts change nothing", model)
     _say_what_is_empty(prompts)
+    if unheard := pipeline.tokenizers.unheard([*prompts, negative_prompt]):
+        logging.warning(
+            "no caption of training had the words %s: what they change is chance",
+            shortened(", ".join(unheard)),
+        )
     windowed = pipeline.windowed(duration, windows)
     if windowed:
         logging.info(

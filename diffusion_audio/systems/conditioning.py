@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from diffusion_audio.aliases import Array, Key, Params
+from diffusion_audio.data.text import words
 from diffusion_audio.diffusion.noise import purpose_key
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.condition import Condition
@@ -14,6 +15,7 @@ from diffusion_audio.systems.conditioners import (
     TABLE,
     Arrays,
     Conditioner,
+    LearnedTokenizer,
     NegativeTokenizer,
     SpeechTokenizer,
     Tokenizer,
@@ -75,6 +77,17 @@ class Tokenizers(NamedTuple):
             else part.arrays([text])
             for label, part in self.parts.items()
         }
+
+    def unheard(self, texts: Sequence[str]) -> list[str]:
+        """Words that no caption had of which a conditioner has learned its words.
+
+        One that was published says nothing of its words, and none is named.
+        """
+        parts = self.parts.values()
+        known: set[str] = set()
+        known.update(*(p.learned for p in parts if isinstance(p, LearnedTokenizer)))
+        every = (word for text in texts for word in words(text))
+        return list(dict.fromkeys(w for w in every if known and w not in known))
 
     def files(self) -> dict[str, str]:
         """What a run keeps, text by path."""

@@ -14,7 +14,11 @@ import soundfile
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import files
 from diffusion_audio.generation.files import generate
+from diffusion_audio.systems.conditioners.text import Tokens
+from diffusion_audio.systems.conditioning import Tokenizers
 from diffusion_audio.systems.sampler import SamplingConfig
+
+WORDS = frozenset({"rain", "and", "wind", "hiss"})  # of the captions of training
 
 
 class Silent:
@@ -50,7 +54,7 @@ def model(tmp_path, monkeypatch):
     pipeline = SimpleNamespace(
         batches=batches,
         system=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
-        tokenizers=SimpleNamespace(parts={"text": None}),
+        tokenizers=Tokenizers({"text": Tokens(None, WORDS)}),
         drawing=lambda *changes: sampling,
         windowed=lambda duration, windows: (duration or 1) > 2 or windows == "always",
         seconds=1.0,
@@ -187,6 +191,13 @@ def test_what_is_stopped_leaves_an_index_of_what_there_is(
 def test_an_empty_prompt_is_said(model, tmp_path, caplog, empty):
     make(model, ["rain", empty], tmp_path)
     assert "prompt 2 is empty: what is made of it follows no caption" in caplog.text
+
+
+def test_words_that_training_never_had_are_said(model, tmp_path, caplog):
+    make(model, ["rain and wind"], tmp_path, negative_prompt="Hiss")
+    assert "no caption" not in caplog.text
+    make(model, ["dog barks, rain"], tmp_path, overwrite=True)
+    assert "no caption of training had the words dog, barks:" in caplog.text
 
 
 def test_mistakes(model, tmp_path):

@@ -70,6 +70,17 @@ class SpeechTokenizer(Tokenizer, Protocol):
         ...
 
 
+@runtime_checkable
+class LearnedTokenizer(Tokenizer, Protocol):
+    """A tokenizer that was learned from the captions of a run.
+
+    Attributes:
+        learned: their words (`data.text.words`); empty where they were not kept.
+    """
+
+    learned: frozenset[str]
+
+
 class Conditioner(NamedTuple):
     """A conditioner.
 
