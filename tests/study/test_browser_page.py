@@ -1,5 +1,7 @@
 """The page as a browser shows it, with the network off."""
 
+import time
+
 import pytest
 
 from diffusion_audio.study.page import render
@@ -90,3 +92,26 @@ def test_text_has_contrast(page, report, dark):
         })()"""
     )
     assert min(ratios) >= 4.5
+
+
+def test_a_table_is_downloaded_without_network_or_script(page, report, tmp_path):
+    page.open(report, 1280)
+    page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.evaluate("document.querySelector('a[download]').click()")
+    path = tmp_path / "does-the-sound-follow-the-caption.csv"
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, "no file in half a minute"
+        time.sleep(0.05)
+    assert path.read_text("utf-8").startswith("measure,better,column,value")
+    assert page.violations == []
+
+
+def test_contents_lead_to_every_section(page, report):
+    page.open(report, 390)
+    assert page.evaluate(
+        """[...document.querySelectorAll('nav a')].every(link => {
+          link.click();
+          const target = document.querySelector(link.hash);
+          return target && target === document.querySelector(':target'); })"""
+    )
