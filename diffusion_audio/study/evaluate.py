@@ -13,7 +13,6 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.open import split_names
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.judge import load_judge
 from diffusion_audio.evaluation.measures import (
@@ -46,11 +45,10 @@ from diffusion_audio.study.measure import copying
 from diffusion_audio.study.page import render
 from diffusion_audio.study.report import Column
 from diffusion_audio.study.results import ORIGIN, RESULTS, Results, rounded, write
-from diffusion_audio.study.run_data import open_run_data
+from diffusion_audio.study.run_data import open_run_data, unseen_split
 
 PAGE = "report.html"
 TRAINED = ("denoiser", "vocoder")  # what a config has a group of
-UNSEEN = "held_out"  # the split that is measured, where the data has one of that name
 LONGEST = 4.0  # s, of a clip that a vocoder copies
 
 
@@ -140,9 +138,8 @@ def evaluate(
     spec = subject.spec
     judge = load_judge(classifier, spec) if classifier else None
     if split is None:
-        split = config["data"]["evaluation_split"]
-        if generates and UNSEEN in split_names(data or config["data"]["source"]):
-            split = UNSEEN
+        own = config["data"]["evaluation_split"]
+        split = unseen_split(config, data) if generates else own
     source = open_run_data(config, split, spec.sample_rate, data)
     if judge is not None:
         judge.require(source)

@@ -3,7 +3,7 @@
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.study.run_data import open_run_data
+from diffusion_audio.study.run_data import open_run_data, unseen_split
 from tests.recipes import folder_of_audio
 
 
@@ -12,6 +12,8 @@ def test_a_data_set_that_moved_is_found_where_it_is_said_to_be(tmp_path):
     config = {"data": {"source": was}}
     before = open_run_data(config, "train", 16_000, None)
     (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(UserError, match="say where: --data=SOURCE"):
+        unseen_split(config, None)
     with pytest.raises(UserError, match="say where: --data=SOURCE") as caught:
         open_run_data(config, "train", 16_000, None)
     assert "\n" not in str(caught.value)
@@ -21,3 +23,15 @@ def test_a_data_set_that_moved_is_found_where_it_is_said_to_be(tmp_path):
     with pytest.raises(UserError) as caught:
         open_run_data(config, "train", 16_000, "folder:nowhere")
     assert "--data" not in str(caught.value)  # it was said already
+
+
+def test_a_split_that_training_never_had_is_measured_where_there_is_one(tmp_path):
+    source = folder_of_audio(tmp_path / "a")
+    config = {"data": {"source": source, "evaluation_split": "validation"}}
+    assert unseen_split(config, None) == "validation"
+    assert unseen_split(config, "tones") == "held_out"
+    rows = (tmp_path / "a" / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    rows = [f"{rows[0]},split", *(f"{row},train" for row in rows[1:])]
+    rows[-1] = rows[-1].replace(",train", ",held_out")
+    (tmp_path / "a" / "metadata.csv").write_text("\n".join(rows) + "\n")
+    assert unseen_split(config, None) == "held_out"
