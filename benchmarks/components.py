@@ -41,6 +41,11 @@ def randomize(model: Any, seed: int = 0) -> Any:
                 array.normal_()
             if name.endswith("running_var"):
                 array.uniform_(0.5, 1.5)
+        for module in model.modules():
+            # T5 does not scale its scores; as in its own initialisation the queries are
+            # small instead, or attention is a choice that the last bit decides.
+            if hasattr(module, "key_value_proj_dim"):
+                module.q.weight.mul_(module.key_value_proj_dim**-0.5)
     return model.eval()
 
 

@@ -106,6 +106,8 @@ def test_generate(call, capsys):
         "preset": None,
         "dtype": None,
         "revision": None,
+        "transcripts": None,
+        "phonemes": False,
         "overwrite": False,
     }
     assert capsys.readouterr().out == "out/0.wav\nout/1.wav\n"
