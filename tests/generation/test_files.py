@@ -56,6 +56,7 @@ def model(tmp_path, monkeypatch):
         system=SimpleNamespace(spec=SimpleNamespace(sample_rate=8000)),
         tokenizers=Tokenizers({"text": Tokens(None, WORDS)}),
         drawing=lambda *changes: sampling,
+        transcripts=lambda *texts, **options: None,
         windowed=lambda duration, windows: (duration or 1) > 2 or windows == "always",
         seconds=1.0,
         step=7,
