@@ -1,6 +1,6 @@
 """The parity certificate: how far our networks are from diffusers' and transformers'.
 
-python -m benchmarks.parity --out=docs/parity.md [--only=NAMES] [--tiny] [--draws=12]
+python -m benchmarks.parity --out=docs/parity.md [--only=NAMES] [--tiny] [--draws=5]
 
 Small networks of drawn settings, then every network at published size, each with the
 same random weights on both sides: theirs in float32, ours in float32 and in bfloat16.
@@ -91,9 +91,10 @@ lengths, masks and numbers of tokens are drawn (`benchmarks/drawn.py`) from
 ## Whole systems, small
 
 From text to waveform in diffusers' way: the same prompts, latents and settings, two
-prompts at once, five steps of guidance. PyTorch's side is diffusers' parts and
-schedulers, joined as its pipelines join them, whose own call of GPT-2 fails with
-transformers 5. Bounds in float32: {mel:.0e} for mels, {waveform:.0e} for waveforms.
+prompts at once, five steps of guidance. PyTorch's side is diffusers' own pipelines
+(AudioLDM 2's is handed its language of audio: its own call of GPT-2 fails with
+transformers 5), and Auffusion's written out. Bounds in float32:
+{mel:.0e} for mels, {waveform:.0e} for waveforms.
 
 """,
 }
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the page; printed where not given")
     parser.add_argument("--only", help="names, or beginnings of them, with commas")
     parser.add_argument("--tiny", action="store_true", help="no published sizes")
-    parser.add_argument("--draws", type=int, default=12, help="of each kind; 0: none")
+    parser.add_argument("--draws", type=int, default=5, help="of each kind; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--one", choices=CASES, help=argparse.SUPPRESS)
     words = parser.parse_args()
