@@ -113,7 +113,7 @@ def test_importance_keeps_a_running_mean():
     ("options", "message"),
     [
         ({"name": "unifrom"}, "did you mean 'uniform'"),
-        ({"name": "uniform", "bins": 3}, "option of the uniform time sampling"),
+        ({"name": "uniform", "bins": 3}, "option of the uniform timestep sampler"),
         ({"name": "logit_normal", "scale": 0.0}, "scale must be above 0"),
         ({"name": "importance", "bins": 0}, "bins must be above 0"),
         ({"name": "importance", "floor": 0.0}, r"floor must lie in \(0, 1\]"),
