@@ -47,13 +47,12 @@ CORE = [
     "numpy>=2",
     "scipy>=1.15",
 ]
-# librosa and scikit-learn are what our signal processing and statistics must equal.
+# librosa is what our signal processing must equal.
 TEST = [
     "pytest>=9",
     "pytest-xdist>=3.8",
     "hypothesis>=6.100",
     "librosa>=0.11",
-    "scikit-learn>=1.6",
 ]
 LINT = ["ruff==0.17.6", "mypy>=2"]
 # References that `make parity` compares with; nothing else needs PyTorch.

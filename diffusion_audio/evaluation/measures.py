@@ -14,7 +14,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
 from diffusion_audio.data.source import Source, drawn_evenly
 from diffusion_audio.errors import unknown
-from diffusion_audio.evaluation.adherence import adherence
+from diffusion_audio.evaluation.adherence import heard_classes
 from diffusion_audio.evaluation.distributions import (
     KERNEL_SCALE,
     frechet_distance,
@@ -292,7 +292,7 @@ def _judge(
     """What the judge says of each clip [G P, N], and of the set if it is large."""
     asked = np.tile(real.asked, (sounds, 1))
     theirs = np.tile(real.posteriors, (sounds, 1))
-    right = adherence(real.judge(waves), asked, real.judge.values).heard == asked
+    right = heard_classes(real.judge(waves), asked, real.judge.values) == asked
     posteriors = real.judge.posteriors(waves)
     by_clip = {
         "adherence": right.mean(1),

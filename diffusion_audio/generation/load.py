@@ -69,6 +69,13 @@ def load(
             f"--preset is for published systems, and {model} is none; a run is "
             "generated with as it was trained"
         )
+    if not place.is_dir():
+        here = "is no file of a published system" if place.exists() else "is not here"
+        raise UserError(
+            f"{model} {here}; expected the --workdir of a diffusion run, the folder or "
+            "file of a published system, or an id of the hub such as cvssp/audioldm2 "
+            "(`diffusion-audio models` lists them)"
+        )
     return _run(place, vocoder, dtype, mesh)
 
 

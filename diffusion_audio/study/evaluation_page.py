@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from diffusion_audio.evaluation.adherence import adherence
+from diffusion_audio.evaluation.adherence import heard_classes
 from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
 from diffusion_audio.study.report import (
@@ -208,7 +208,7 @@ def _judgements(
     if reference.heard is None:
         return [()] * len(chosen)
     judge, asked = reference.heard.judge, reference.heard.asked[chosen]
-    heard = adherence(judge(waves[chosen]), asked, judge.values).heard
+    heard = heard_classes(judge(waves[chosen]), asked, judge.values)
     return [
         tuple(
             Judgement(name, values[a], values[h])

@@ -62,7 +62,7 @@ def test_evaluate_is_for_runs(folder, tmp_path, capsys):
     ("change", "flags", "said"),
     [
         (empty, [], "model is not a run"),
-        (shutil.rmtree, [], "model is not a run"),
+        (shutil.rmtree, [], "model is not here; expected"),
         (only("unet"), [], "model is not a run"),
         (only("vocoder"), [], "model is not a run"),
         (without("vae"), [], "vae/config.json: No such file"),
@@ -83,3 +83,15 @@ def test_a_mistake_is_one_line(folder, capsys, change, flags, said):
     lines = [line for line in err.splitlines() if line.startswith("diffusion-audio:")]
     assert len(lines) == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_model_that_is_none(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if made:
+        (tmp_path / "lone.pth").touch()
+    assert main(["generate", "--model=lone.pth", "--out=out", "rain"]) == 2
+    _, err = capsys.readouterr()
+    why = "is no file of a published system" if made else "is not here"
+    assert err.startswith(f"diffusion-audio: lone.pth {why}; expected the --workdir of")
+    assert err.count("\n") == 1

@@ -27,7 +27,7 @@ PASSED, FAILED = 0, 1  # pytest's exit statuses
 # Imported once, in the process that all others are forked from: half of the time.
 LIBRARIES = [
     *("pytest", "hypothesis", "jax.numpy", "flax.nnx", "optax", "scipy.stats"),
-    *("sklearn.metrics", "librosa", "soundfile", "soxr", "grain", "tokenizers"),
+    *("librosa", "soundfile", "soxr", "grain", "tokenizers"),
 ]
 
 

@@ -204,3 +204,21 @@ def test_what_nothing_explains_is_left_when_seeds_and_prompts_are_taken_off():
     assert s.spread_of(seeds + prompts).rest == pytest.approx(0.0, abs=1e-12)
     board = np.where(np.add.outer(range(4), range(6)) % 2, 1.0, -1.0)
     assert s.spread_of(5 + board).rest == pytest.approx(np.sqrt(24 / 15))
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (10, 10), (81, 100), (1, 3)])
+def test_the_interval_solves_wilsons_equation(k, n):
+    """Its ends are the p with |k/n - p| = z sqrt(p (1 - p) / n) (Wilson 1927)."""
+    z = 1.959963984540054
+    share = s.proportion(np.arange(n) < k)
+    assert share.value == k / n
+    for end in (share.low, share.high):
+        assert abs(k / n - end) == pytest.approx(z * np.sqrt(end * (1 - end) / n))
+    assert share.low <= share.value <= share.high
+
+
+def test_the_interval_covers_the_truth():
+    rng = np.random.default_rng(0)
+    shares = [s.proportion(rng.random(100) < 0.8) for _ in range(1000)]
+    covered = np.mean([share.low <= 0.8 <= share.high for share in shares])
+    assert 0.93 < covered < 0.97
