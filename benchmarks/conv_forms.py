@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from diffusion_audio.nn import conv1d, fast_fir
+from diffusion_audio.nn import conv1d, fast_fir, winograd
 
 # (width, channels, dilation), as in the residual blocks of HiFi-GAN: V1 has 256 to 32
 # channels, one below and one above the limits of `fast_fir` stand beside.
@@ -30,6 +30,9 @@ UPSAMPLERS += [(4, 64, 32, 2, 4096), (8, 128, 64, 4, 64), (8, 64, 32, 4, 256)]
 GROUPED = [(41, 128, 128, 2, 4, 4096), (41, 128, 256, 2, 16, 2048)]
 GROUPED += [(41, 256, 512, 4, 16, 1024), (41, 512, 1024, 4, 16, 256)]
 GROUPED += [(41, 1024, 1024, 1, 16, 64)]
+# (height, width, channels): AudioLDM 2's UNet, Stable Diffusion's, the demo's VAE's.
+MAPS = [(256, 16, 128), (128, 8, 256), (64, 4, 384), (128, 8, 640), (32, 128, 320)]
+MAPS += [(16, 64, 640), (8, 32, 1280), (8, 8, 64)]
 
 
 def main() -> None:
@@ -49,6 +52,16 @@ def main() -> None:
         print(
             f"two phases: width {width}, {channels} channels, dilation {dilation}: "
             f"forwards {measure(ours, native, x, kernel):.2f}",
+            flush=True,
+        )
+    for height, width, channels in MAPS:
+        x = jax.random.normal(key, (2 * options.batch, height, width, channels))
+        kernel = jax.random.normal(key, (3, 3, channels, channels))
+        forms = winograd.minimal, native_map
+        print(
+            f"minimal filter: {channels} channels on {height} x {width}: forwards "
+            f"{measure(*forms, x, kernel):.2f}, with gradients "
+            f"{measure(*map(gradients, forms), x, kernel):.2f}",
             flush=True,
         )
     for width, inputs, outputs, stride, frames in UPSAMPLERS:
@@ -75,6 +88,13 @@ def main() -> None:
             f"{measure(gradients(ours), gradients(native), x, kernel):.2f}",
             flush=True,
         )
+
+
+def native_map(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 3x3 convolution as XLA has it."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=winograd.LAYOUT
+    )
 
 
 def gradients(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flax import nnx
+from jax import lax
 from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.errors import UserError
+from diffusion_audio.nn import winograd
 
 _ZEROS = nnx.initializers.zeros
 
@@ -61,6 +63,7 @@ def conv(
         rngs: random streams.
     """
     before, after = pad or (size // 2, size // 2)
+    usual = (size, stride, before, after) == (3, 1, 1, 1)
     return nnx.Conv(
         c_in,
         c_out,
@@ -69,6 +72,9 @@ def conv(
         padding=[(before, after), (before, after)],
         kernel_init=_ZEROS,
         kernel_metadata=_noise(size * size * c_in, zero),
+        conv_general_dilated=(
+            winograd.conv_general_dilated if usual else lax.conv_general_dilated
+        ),
         dtype=dtype,
         rngs=rngs,
     )
