@@ -12,9 +12,12 @@ loud frame has only its own noise: hence float64.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from diffusion_audio.audio.mel import hann_window, mel_triangles
+from diffusion_audio.aliases import Array
+from diffusion_audio.audio.mel import hann_window, mel_triangles, stft
+from diffusion_audio.audio.precision import in_float64
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 
@@ -142,13 +145,43 @@ def clap_mel(
     return Seen(np.stack([_shrunk(mel, cfg.frames), *crops], axis=2), True)
 
 
+def filled(cfg: ClapMel, waves: Array) -> Array:
+    """Clips [B, N], N at most ``samples``, made as long as the tower sees."""
+    waves = waves[:, _filling(cfg, waves.shape[1])]
+    return jnp.pad(waves, ((0, 0), (0, cfg.samples - waves.shape[1])))
+
+
+@in_float64
+def clap_decibels(cfg: ClapMel, waves: Array) -> Array:
+    """The mel of clips that are as long as the tower sees, where it is used on.
+
+    `clap_mel` is the same on the host, of a clip of any length in float64.
+
+    Args:
+        cfg: what the mel means.
+        waves: [B, samples].
+
+    Returns:
+        float32 [B, frames, n_mels], decibels.
+    """
+    pad = cfg.n_fft // 2
+    padded = jnp.pad(waves, ((0, 0), (pad, pad)), mode="reflect")
+    found = stft(padded, cfg.n_fft, cfg.hop_length, cfg.n_fft)
+    power = jnp.square(found.real) + jnp.square(found.imag)
+    return 10 * jnp.log10(jnp.maximum(power @ jnp.asarray(cfg.bands.T), FLOOR))
+
+
 def _filled(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
     """A clip made as long as the tower sees."""
-    if cfg.padding == "repeat":
-        wave = np.resize(wave, cfg.samples)
-    elif cfg.padding == "repeatpad":
-        wave = np.tile(wave, cfg.samples // wave.size)
+    wave = wave[_filling(cfg, wave.size)]
     return np.pad(wave, (0, cfg.samples - wave.size))
+
+
+def _filling(cfg: ClapMel, size: int) -> np.ndarray:
+    """Which samples of a shorter clip follow each other before the zeros."""
+    whole = size * (cfg.samples // size)
+    length = {"repeat": cfg.samples, "repeatpad": whole, "pad": size}[cfg.padding]
+    return np.arange(length) % size
 
 
 def _decibels(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
