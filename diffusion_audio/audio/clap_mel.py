@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
-from diffusion_audio.audio.mel import hann_window, mel_triangles, stft
+from diffusion_audio.audio.decibels import POWER_FLOOR, power_decibels
+from diffusion_audio.audio.mel import hann_window, mel_triangles
 from diffusion_audio.audio.precision import in_float64
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 
 PADDINGS = ("repeatpad", "repeat", "pad")
-FLOOR = 1e-10  # of power: -100 dB
 CROPS = 3
 
 
@@ -164,11 +164,7 @@ def clap_decibels(cfg: ClapMel, waves: Array) -> Array:
     Returns:
         float32 [B, frames, n_mels], decibels.
     """
-    pad = cfg.n_fft // 2
-    padded = jnp.pad(waves, ((0, 0), (pad, pad)), mode="reflect")
-    found = stft(padded, cfg.n_fft, cfg.hop_length, cfg.n_fft)
-    power = jnp.square(found.real) + jnp.square(found.imag)
-    return 10 * jnp.log10(jnp.maximum(power @ jnp.asarray(cfg.bands.T), FLOOR))
+    return power_decibels(waves, cfg.n_fft, cfg.hop_length, cfg.bands)
 
 
 def _filled(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
@@ -190,7 +186,7 @@ def _decibels(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(padded, cfg.n_fft)
     spectrum = np.fft.rfft(frames[:: cfg.hop_length] * hann_window(*[cfg.n_fft] * 2))
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    mel = np.maximum(power @ cfg.bands.T, FLOOR)
+    mel = np.maximum(power @ cfg.bands.T, POWER_FLOOR)
     return (10 * np.log10(mel)).astype(np.float32)
 
 

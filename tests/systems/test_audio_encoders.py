@@ -1,6 +1,7 @@
 """Audio encoders: what each hears of a clip, and how many embeddings it has."""
 
 import functools
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,56 +13,56 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.systems.audio_encoders import TABLE
 from diffusion_audio.systems.table import build
 from tests.networks import random_params
+from tests.systems.tiny_encoders import TINY, params_of, tiny, waves
 
-CLAP = {
-    "name": "clap",
-    "audio": {"width": 4, "depths": (2,), "heads": (2,), "window": 4, "side": 16}
-    | {"n_mels": 6, "embedding": 5},
-    "mel": {"sample_rate": 8000, "n_fft": 128, "hop_length": 50, "n_mels": 6}
-    | {"fmax": 3000.0, "samples": 1000},
-}
-TINY = {"clap": CLAP}
+GOLDEN = Path(__file__).parent / "golden"
+CLAP = TINY["clap"]
 
 
 @functools.cache
 def made(name):
-    encoder = build(TABLE, TINY[name], "it")
-    return encoder, random_params(encoder.network), jax.jit(encoder.encode)
-
-
-def noise(*shape):
-    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    encoder = tiny(name)
+    return encoder, params_of(encoder.network), jax.jit(encoder.encode)
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_every_encoder_does_what_it_says(name):
     encoder, params, encode = made(name)
-    waves = noise(3, 2 * (encoder.window or 1000))
-    encoded = encode(params, waves)
-    assert encoded.embedding.shape[::2] == (3, encoder.width)
+    sounds = waves(name)
+    encoded = encode(params, sounds)
+    count = encoded.embedding.shape[1]
+    assert encoded.embedding.shape == (len(sounds), count, encoder.width)
     assert encoded.embedding.dtype == np.float32
     assert (encoded.logits is None) == (encoder.classes is None)
     if encoder.classes is not None:
-        assert encoded.logits.shape == (*encoded.embedding.shape[:2], encoder.classes)
-    if encoder.window is not None:
-        assert encoded.embedding.shape[1] == 2
-    other = encode(params, np.flip(waves, 0))
+        assert encoded.logits.shape == (len(sounds), count, encoder.classes)
+        assert encoded.logits.dtype == np.float32
+    assert count == (1 if encoder.window is None else 2)
+    backwards = encode(params, sounds[::-1])  # of a clip alone, whatever is beside it
     jax.tree.map(
-        lambda x, y: np.testing.assert_allclose(x, np.flip(y, 0), atol=1e-5),
+        lambda x, y: np.testing.assert_allclose(x, y[::-1], atol=1e-5),
         encoded,
-        other,
+        backwards,
     )
-    assert np.ptp(encoded.embedding, axis=0).max() > 1e-3  # the clips differ
+
+
+@pytest.mark.parametrize("name", sorted(TINY.keys() - {"clap"}))  # see tests/models
+def test_as_its_definition_has_it(name):
+    _, params, encode = made(name)
+    encoded = encode(params, waves(name))
+    golden = np.load(GOLDEN / f"{name}.npz")
+    assert golden["embedding"].shape == encoded.embedding.shape
+    for part in golden:
+        bound = 1e-4 * np.abs(golden[part]).max()
+        np.testing.assert_allclose(getattr(encoded, part), golden[part], atol=bound)
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize(
-    "waves", [np.zeros((2, 0)), np.zeros(9), np.zeros((2, 9), int)]
-)
-def test_what_are_no_waves_is_refused(name, waves):
+@pytest.mark.parametrize("wave", [np.zeros((2, 0)), np.zeros(9), np.zeros((2, 9), int)])
+def test_what_are_no_waves_is_refused(name, wave):
     encoder, params, _ = made(name)
     with pytest.raises(UserError, match=r"expected waves of floats \[B, N\], got"):
-        encoder.encode(params, waves)
+        encoder.encode(params, wave)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +75,15 @@ def test_clap_hears_what_its_front_end_shows(samples, fusion):
     }
     encoder = build(TABLE, group, "it")
     params = random_params(encoder.network)
-    wave = noise(samples) * np.hanning(samples).astype(np.float32)
+    noise = np.random.default_rng(0).uniform(-1, 1, samples)
+    wave = (noise * np.hanning(samples)).astype(np.float32)
     embedding = jax.jit(encoder.encode)(params, wave[None]).embedding[0]
     starts = window_starts(samples, 1000) if samples > 1000 else [0]
     mels = [
         clap_mel(ClapMel(**group["mel"]), wave[start : start + 1000]).mel
         for start in starts
     ]
-    expected = encoder.network.apply(params, np.stack(mels))
+    expected = jax.jit(encoder.network.apply)(params, np.stack(mels))
     np.testing.assert_allclose(embedding, expected, atol=1e-5)
 
 
@@ -96,6 +98,13 @@ def test_clap_hears_what_its_front_end_shows(samples, fusion):
 def test_a_front_end_of_another_tower_is_refused(mel, line):
     with pytest.raises(UserError, match=line):
         build(TABLE, CLAP | {"mel": CLAP["mel"] | mel}, "it")
+
+
+def test_cnn14_is_refused_bands_of_another_network():
+    with pytest.raises(UserError, match="10 bands, as the network has them, got 9"):
+        build(
+            TABLE, TINY["cnn14"] | {"mel": TINY["cnn14"]["mel"] | {"n_mels": 9}}, "it"
+        )
 
 
 def test_windows_hold_the_whole_wave():

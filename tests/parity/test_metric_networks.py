@@ -1,0 +1,74 @@
+"""The networks of metrics against their definitions in PyTorch, over random weights."""
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks.components import arrays_of, randomize
+from diffusion_audio.audio.panns_mel import PANNS_16K, PannsMel
+from diffusion_audio.models.cnn14 import Cnn14Config, build_cnn14
+from diffusion_audio.nn.functional import abstract_params
+from diffusion_audio.pretrained.cnn14 import export_cnn14, find_cnn14
+from tests.networks import normal
+
+pytestmark = pytest.mark.parity
+
+torch = pytest.importorskip("torch")
+
+from tests.parity import metric_torch as paper  # noqa: E402
+
+BOUND = 1e-4  # of the largest value
+
+
+def same(ours, theirs):
+    for mine, other in zip(ours, theirs, strict=True):
+        other = other.numpy()
+        assert np.ptp(other, axis=0).max() > 1e-2 * np.abs(other).max()  # clips differ
+        np.testing.assert_allclose(mine, other, atol=BOUND * np.abs(other).max())
+
+
+def shapes_of(model):
+    return {name: tuple(x.shape) for name, x in model.state_dict().items()}
+
+
+def zeros_of(network):
+    return jax.tree.map(
+        lambda x: np.broadcast_to(np.float32(0), x.shape), abstract_params(network)
+    )
+
+
+@pytest.mark.parametrize(
+    ("widths", "n_mels", "frames"),
+    [((4, 8, 12), 10, 37), ((12,), 5, 1), ((8,) * 6, 64, 101)],
+)
+def test_cnn14(widths, n_mels, frames):
+    cfg = Cnn14Config(widths, n_mels, embedding=6, classes=7)
+    mel_cfg = PannsMel(8000, 512, 80, n_mels, 50.0, 4000.0)
+    model = randomize(paper.Cnn14(widths, n_mels, 6, 7))
+    for array in model.parameters():
+        if array.ndim == 4:  # rectifiers and norms make clips ever more alike
+            array.data.mul_(3)
+    arrays = arrays_of(model)
+    params = find_cnn14(cfg, mel_cfg, add_front_end(cfg, mel_cfg, arrays), "it").model
+    mel = 3 * normal(2, frames, n_mels)
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(mel))
+    same(jax.jit(build_cnn14(cfg).apply)(params, mel), theirs)
+
+
+def add_front_end(cfg, mel, arrays):
+    """As the file has them: under `model`, the front end's constants beside."""
+    whole = export_cnn14(cfg, mel, zeros_of(build_cnn14(cfg))) | arrays
+    return {f"model.{name}": array for name, array in whole.items()}
+
+
+def test_cnn14_at_published_size():
+    cfg = Cnn14Config()
+    with torch.device("meta"):
+        model = paper.Cnn14(cfg.widths, cfg.n_mels, cfg.embedding, cfg.classes)
+    assert sum(x.numel() for x in model.parameters()) == 80_753_615
+    arrays = export_cnn14(cfg, PANNS_16K, zeros_of(build_cnn14(cfg)))
+    expected = shapes_of(model)
+    assert {name: arrays[name].shape for name in expected} == expected
+    rest = sum(arrays[name].size for name in arrays.keys() - expected.keys())
+    assert rest == 2 * 257 * 512 + 257 * 64  # what is in the file beside

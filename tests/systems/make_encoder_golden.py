@@ -1,0 +1,66 @@
+"""Makes golden/NAME.npz of tiny audio encoders, by their definitions in PyTorch.
+
+python -m tests.systems.make_encoder_golden [NAME ...]
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from diffusion_audio.models.cnn14 import Cnn14Config
+from diffusion_audio.pretrained.cnn14 import table as cnn14_table
+from diffusion_audio.pretrained.rules import export_params
+from tests.parity import metric_torch as paper
+from tests.systems.tiny_encoders import TINY, params_of, tiny, waves
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def loaded(model, arrays):
+    """A network with these arrays, and no others but the counts of its norms."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    assert not unexpected
+    assert all(name.endswith("num_batches_tracked") for name in missing)
+    return model.eval()
+
+
+def cnn14():
+    """Embeddings [B, 1, D] and logits [B, 1, K]."""
+    network, mel = TINY["cnn14"]["network"], TINY["cnn14"]["mel"]
+    params = params_of(tiny("cnn14").network)
+    model = loaded(
+        paper.Cnn14(**network),
+        export_params(cnn14_table(Cnn14Config(**network)), params),
+    )
+    shown = paper.decibels(
+        waves("cnn14"),
+        mel["sample_rate"],
+        mel["n_fft"],
+        mel["hop_length"],
+        mel["n_mels"],
+        50.0,
+        mel["fmax"],
+    )
+    embedding, logits = model(shown.float())
+    return {"embedding": embedding[:, None], "logits": logits[:, None]}
+
+
+MAKERS = {"cnn14": cnn14}
+
+
+def main() -> None:
+    """Writes those that are named, or all."""
+    GOLDEN.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or MAKERS:
+        with torch.no_grad():
+            found = MAKERS[name]()
+        arrays = {key: array.numpy().astype(np.float32) for key, array in found.items()}
+        assert all(np.ptp(array, axis=0).max() > 1e-2 for array in arrays.values())
+        np.savez(GOLDEN / f"{name}.npz", **arrays)
+
+
+if __name__ == "__main__":
+    main()
