@@ -219,6 +219,24 @@ def mel_triangles(spec: AudioSpec) -> np.ndarray:
     return bands
 
 
+def kaldi_triangles(
+    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float
+) -> np.ndarray:
+    """Bands that are triangles over mels of HTK's scale, as Kaldi and VGGish have them.
+
+    Those of `mel_triangles` are triangles over Hz.
+
+    Returns:
+        [n_mels, n_fft // 2 + 1] float64, each band 1 at its middle.
+    """
+    bins = hz_to_mel(np.fft.rfftfreq(n_fft, 1 / sample_rate), "htk")
+    low, high = hz_to_mel(np.array([fmin, fmax]), "htk")
+    edges = np.linspace(low, high, n_mels + 2)
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling))
+
+
 # The Slaney scale (Auditory Toolbox, 1998) is linear up to 1 kHz, then logarithmic.
 LINEAR_HZ = 200 / 3
 BREAK_HZ = 1000.0

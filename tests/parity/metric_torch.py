@@ -1,7 +1,9 @@
 """The networks of metrics in PyTorch, by the names of the arrays of their files.
 
-Written out from the papers and what their authors' code computes, without ours: Cnn14.
+Written out from the papers and from what their authors' code computes, without ours.
 """
+
+import itertools
 
 import librosa
 import numpy as np
@@ -22,6 +24,35 @@ def decibels(waves, rate, n_fft, hop, n_mels, fmin, fmax):
     bands = librosa.filters.mel(sr=rate, n_fft=n_fft, **options)
     mel = torch.from_numpy(bands) @ power
     return 10 * mel.clamp(min=1e-10).log10().transpose(1, 2)
+
+
+def mel_triangles(rate, n_fft, n_mels, low, high):
+    """Triangles over mels of 1127 ln(1 + f / 700), bins of n_fft // 2 + 1: [F, K]."""
+    mels = 1127 * np.log(1 + np.array([low, high]) / 700)
+    step = (mels[1] - mels[0]) / (n_mels + 1)
+    bands = np.zeros((n_mels, n_fft // 2 + 1))
+    for k in range(1, n_fft // 2):  # neither the constant nor half the rate
+        mel = 1127 * np.log(1 + k * rate / n_fft / 700)
+        for band in range(n_mels):
+            middle = mels[0] + (band + 1) * step
+            bands[band, k] = max(0.0, 1 - abs(mel - middle) / step)
+    return bands
+
+
+def vggish_examples(waves, rate, win, n_fft, hop, n_mels, low, high, frames):
+    """What VGGish is shown of waves [B, N], in float64: [B, E, frames, F]."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / win)
+    turns = np.outer(np.arange(win), np.arange(n_fft // 2 + 1)) / n_fft
+    transform = hann[:, None] * np.exp(-2j * np.pi * turns)
+    bands = mel_triangles(rate, n_fft, n_mels, low, high)
+    found = []
+    for wave in waves.astype(np.float64):
+        count = (1 + (len(wave) - win) // hop) // frames
+        starts = hop * np.arange(count * frames)
+        rows = np.stack([wave[start : start + win] for start in starts])
+        mel = np.log(np.abs(rows @ transform) @ bands.T + 0.01)
+        found.append(mel.reshape(count, frames, n_mels))
+    return torch.from_numpy(np.stack(found))
 
 
 class ConvBlock(nn.Module):
@@ -57,3 +88,32 @@ class Cnn14(nn.Module):
         x = x.mean(dim=3)
         embedding = self.fc1(x.amax(dim=2) + x.mean(dim=2)).relu()
         return embedding, self.fc_audioset(embedding)
+
+
+class VGGish(nn.Module):
+    """Of examples [B, T, F]: Hershey et al. 2017, as torchvggish has it."""
+
+    def __init__(self, stages, frames, n_mels, hidden, embedding, activation=False):
+        super().__init__()
+        layers, before = [], 1
+        for stage in stages:
+            for width in stage:
+                layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+                before = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        area = (frames >> len(stages)) * (n_mels >> len(stages))
+        widths, denses = [before * area, *hidden, embedding], []
+        for c_in, c_out in itertools.pairwise(widths):
+            denses += [nn.Linear(c_in, c_out), nn.ReLU()]
+        self.embeddings = nn.Sequential(*(denses if activation else denses[:-1]))
+
+    def forward(self, mel):
+        x = self.features(mel[:, None]).permute(0, 2, 3, 1)
+        return self.embeddings(x.flatten(1))
+
+
+def whitened(x, eigen_vectors, means, quantised):
+    """AudioSet's postprocessing of embeddings [B, D]."""
+    x = (eigen_vectors @ (x.T - means.reshape(-1, 1))).T
+    return ((x.clamp(-2, 2) + 2) * 255 / 4).round() if quantised else x

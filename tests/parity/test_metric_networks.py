@@ -1,5 +1,7 @@
 """The networks of metrics against their definitions in PyTorch, over random weights."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +9,10 @@ import pytest
 from benchmarks.components import arrays_of, randomize
 from diffusion_audio.audio.panns_mel import PANNS_16K, PannsMel
 from diffusion_audio.models.cnn14 import Cnn14Config, build_cnn14
+from diffusion_audio.models.vggish import VGGishConfig, build_vggish
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained.cnn14 import export_cnn14, find_cnn14
+from diffusion_audio.pretrained.vggish import export_vggish, find_vggish
 from tests.networks import normal
 
 pytestmark = pytest.mark.parity
@@ -54,6 +58,39 @@ def test_cnn14(widths, n_mels, frames):
     with torch.no_grad():
         theirs = model(torch.from_numpy(mel))
     same(jax.jit(build_cnn14(cfg).apply)(params, mel), theirs)
+
+
+VGGISH = VGGishConfig(((4,), (6, 8)), 21, 9, hidden=(10, 12), embedding=5)
+
+
+@pytest.mark.parametrize("postprocessing", ["none", "pca", "pca_8bit"])
+@pytest.mark.parametrize("activation", [False, True])
+def test_vggish(activation, postprocessing):
+    cfg = dataclasses.replace(
+        VGGISH, activation=activation, postprocessing=postprocessing
+    )
+    sizes = cfg.stages, cfg.frames, cfg.n_mels, cfg.hidden, cfg.embedding
+    model = randomize(paper.VGGish(*sizes, activation))
+    arrays = arrays_of(model)
+    pca = {"pca_eigen_vectors": normal(5, 5), "pca_means": normal(5, 1, seed=1)}
+    params = find_vggish(cfg, arrays | pca, "it").model
+    mel = 3 * normal(3, cfg.frames, cfg.n_mels)
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(mel))
+        if postprocessing != "none":
+            matrix, means = map(torch.from_numpy, pca.values())
+            theirs = paper.whitened(theirs, matrix, means, postprocessing == "pca_8bit")
+    same([jax.jit(build_vggish(cfg).apply)(params, mel)], [theirs])
+
+
+def test_vggish_at_published_size():
+    cfg = VGGishConfig()
+    sizes = cfg.stages, cfg.frames, cfg.n_mels, cfg.hidden, cfg.embedding
+    with torch.device("meta"):
+        model = paper.VGGish(*sizes)
+    assert sum(x.numel() for x in model.parameters()) == 72_141_184
+    arrays = export_vggish(cfg, zeros_of(build_vggish(cfg)))
+    assert {name: array.shape for name, array in arrays.items()} == shapes_of(model)
 
 
 def add_front_end(cfg, mel, arrays):

@@ -1,5 +1,7 @@
 """The tables of the networks of metrics: there and back, and what is refused."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ import pytest
 from diffusion_audio.audio.panns_mel import PannsMel
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.cnn14 import Cnn14Config, build_cnn14
+from diffusion_audio.models.vggish import VGGishConfig, build_vggish
 from diffusion_audio.pretrained.cnn14 import export_cnn14, find_cnn14
+from diffusion_audio.pretrained.vggish import export_vggish, find_vggish
 from tests.networks import random_params
 
 CFG = Cnn14Config((4, 8), n_mels=6, embedding=5, classes=3)
@@ -52,3 +56,33 @@ def test_cnn14s_that_are_refused(change, line):
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with pytest.raises(UserError, match=line):
         find_cnn14(CFG, MEL, arrays, "it")
+
+
+VGGISH = VGGishConfig(
+    ((4,), (6, 8)), 21, 9, hidden=(10, 12), embedding=5, postprocessing="pca"
+)
+
+
+def torchvggishs(arrays):
+    """The same arrays as a whole model of torchvggish has them."""
+    named = dict(arrays)
+    named["pproc.pca_matrix"] = named.pop("pca_eigen_vectors")
+    named["pproc.pca_means"] = named.pop("pca_means")[:, None]
+    return named
+
+
+@pytest.mark.parametrize("spelt", [dict, torchvggishs])
+def test_vggish_there_and_back(spelt):
+    params = random_params(build_vggish(VGGISH))
+    arrays = export_vggish(VGGISH, params)
+    assert_same(find_vggish(VGGISH, spelt(arrays), "it").model, params)
+    raw = dataclasses.replace(VGGISH, postprocessing="none")
+    found = find_vggish(raw, spelt(arrays), "it").model
+    assert_same(found, {name: params[name] for name in ("convs", "denses")})
+
+
+def test_vggish_without_the_components_that_it_needs():
+    arrays = export_vggish(VGGISH, random_params(build_vggish(VGGISH)))
+    del arrays["pca_means"]
+    with pytest.raises(UserError, match="lacks pca_means"):
+        find_vggish(VGGISH, arrays, "it")

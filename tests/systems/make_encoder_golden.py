@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from diffusion_audio.models.cnn14 import Cnn14Config
+from diffusion_audio.models.vggish import VGGishConfig
 from diffusion_audio.pretrained.cnn14 import table as cnn14_table
 from diffusion_audio.pretrained.rules import export_params
+from diffusion_audio.pretrained.vggish import table as vggish_table
 from tests.parity import metric_torch as paper
 from tests.systems.tiny_encoders import TINY, params_of, tiny, waves
 
@@ -48,7 +50,30 @@ def cnn14():
     return {"embedding": embedding[:, None], "logits": logits[:, None]}
 
 
-MAKERS = {"cnn14": cnn14}
+def vggish():
+    """Embeddings [B, E, D], white."""
+    cfg, mel = VGGishConfig(**TINY["vggish"]["network"]), TINY["vggish"]["mel"]
+    arrays = export_params(vggish_table(cfg), params_of(tiny("vggish").network))
+    pca = [torch.from_numpy(arrays.pop(f"pca_{n}")) for n in ("eigen_vectors", "means")]
+    sizes = cfg.stages, cfg.frames, cfg.n_mels, cfg.hidden, cfg.embedding
+    model = loaded(paper.VGGish(*sizes), arrays)
+    examples = paper.vggish_examples(
+        waves("vggish"),
+        mel["sample_rate"],
+        mel["win_length"],
+        mel["n_fft"],
+        mel["hop_length"],
+        mel["n_mels"],
+        125.0,
+        mel["fmax"],
+        cfg.frames,
+    )
+    embedding = model(examples.float().flatten(0, 1))
+    white = paper.whitened(embedding, *pca, quantised=False)
+    return {"embedding": white.reshape(*examples.shape[:2], -1)}
+
+
+MAKERS = {"cnn14": cnn14, "vggish": vggish}
 
 
 def main() -> None:

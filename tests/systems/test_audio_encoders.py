@@ -100,11 +100,24 @@ def test_a_front_end_of_another_tower_is_refused(mel, line):
         build(TABLE, CLAP | {"mel": CLAP["mel"] | mel}, "it")
 
 
-def test_cnn14_is_refused_bands_of_another_network():
-    with pytest.raises(UserError, match="10 bands, as the network has them, got 9"):
-        build(
-            TABLE, TINY["cnn14"] | {"mel": TINY["cnn14"]["mel"] | {"n_mels": 9}}, "it"
-        )
+@pytest.mark.parametrize("name", ["cnn14", "vggish"])
+def test_bands_of_another_network_are_refused(name):
+    own = TINY[name]["mel"]["n_mels"]
+    group = TINY[name] | {"mel": TINY[name]["mel"] | {"n_mels": own - 1}}
+    with pytest.raises(UserError, match=f"{own} bands, as the network has them, got"):
+        build(TABLE, group, "it")
+
+
+def test_vggish_hears_whole_examples_alone():
+    encoder, params, encode = made("vggish")
+    sounds, example, hop = waves("vggish"), encoder.window, 21 * 40
+    assert encoder.window == 900
+    one = encode(params, sounds[:, : example + hop - 1]).embedding
+    assert one.shape[1] == 1
+    both = encode(params, sounds[:, : example + hop]).embedding
+    np.testing.assert_allclose(both[:, :1], one, atol=1e-5)
+    with pytest.raises(UserError, match="900 samples or more, got 899"):
+        encoder.encode(params, sounds[:, :899])
 
 
 def test_windows_hold_the_whole_wave():

@@ -23,6 +23,13 @@ TINY: dict[str, dict[str, Any]] = {
         "mel": {"sample_rate": 8000, "n_fft": 512, "hop_length": 80, "n_mels": 10}
         | {"fmax": 4000.0},
     },
+    "vggish": {
+        "name": "vggish",
+        "network": {"stages": ((4,), (6, 8)), "frames": 21, "n_mels": 9}
+        | {"hidden": (10, 12), "embedding": 5, "postprocessing": "pca"},
+        "mel": {"sample_rate": 8000, "win_length": 100, "n_fft": 256, "hop_length": 40}
+        | {"n_mels": 9, "fmax": 3500.0},
+    },
 }
 
 
