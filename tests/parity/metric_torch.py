@@ -55,6 +55,18 @@ def vggish_examples(waves, rate, win, n_fft, hop, n_mels, low, high, frames):
     return torch.from_numpy(np.stack(found))
 
 
+def passt_mels(waves, rate, n_fft, win, hop, n_mels, low, high, *_):
+    """What PaSST is shown of waves [B, N], in float64: [B, T, F]."""
+    x = torch.from_numpy(waves.astype(np.float64))
+    emphasis = torch.tensor([[[-0.97, 1]]], dtype=torch.float64)
+    x = F.conv1d(x[:, None], emphasis)[:, 0]
+    window = torch.hann_window(win, periodic=False, dtype=torch.float64)
+    found = torch.stft(x, n_fft, hop, win, window, return_complex=True)
+    bands = torch.from_numpy(mel_triangles(rate, n_fft, n_mels, low, high))
+    mel = bands @ (found.real**2 + found.imag**2)
+    return ((mel + 1e-5).log().transpose(1, 2) + 4.5) / 5
+
+
 class ConvBlock(nn.Module):
     def __init__(self, c_in, c_out):
         super().__init__()
@@ -117,3 +129,64 @@ def whitened(x, eigen_vectors, means, quantised):
     """AudioSet's postprocessing of embeddings [B, D]."""
     x = (eigen_vectors @ (x.T - means.reshape(-1, 1))).T
     return ((x.clamp(-2, 2) + 2) * 255 / 4).round() if quantised else x
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        qkv = self.qkv(x).reshape(batch, length, 3, self.heads, -1)
+        out = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
+        return self.proj(out.transpose(1, 2).reshape(batch, length, width))
+
+
+class Mlp(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.norm1, self.attn = nn.LayerNorm(width, 1e-6), Attention(width, heads)
+        self.norm2, self.mlp = nn.LayerNorm(width, 1e-6), Mlp(width)
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Passt(nn.Module):
+    """Of mels [B, T, F]: Koutini et al. 2022, of a distilled transformer."""
+
+    def __init__(self, width, depth, heads, n_mels, frames, patch, stride, classes):
+        super().__init__()
+        rows, columns = (1 + (size - patch) // stride for size in (n_mels, frames))
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(1, width, patch, stride)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.new_pos_embed = nn.Parameter(torch.zeros(1, 2, width))
+        self.freq_new_pos_embed = nn.Parameter(torch.zeros(1, width, rows, 1))
+        self.time_new_pos_embed = nn.Parameter(torch.zeros(1, width, 1, columns))
+        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width, 1e-6)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+        self.head_dist = nn.Linear(width, classes)  # of training alone
+
+    def forward(self, mel):
+        x = self.patch_embed.proj(mel.transpose(1, 2)[:, None])
+        x = x + self.time_new_pos_embed[..., : x.shape[-1]] + self.freq_new_pos_embed
+        tokens = torch.cat([self.cls_token, self.dist_token], 1) + self.new_pos_embed
+        tokens = tokens.expand(len(x), -1, -1)
+        x = torch.cat([tokens, x.flatten(2).transpose(1, 2)], dim=1)
+        embedding = self.norm(self.blocks(x))[:, :2].mean(1)
+        return embedding, self.head(embedding)

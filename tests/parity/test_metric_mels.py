@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.audio.panns_mel import PANNS_16K, PannsMel, panns_mel
+from diffusion_audio.audio.passt_mel import PasstMel, passt_mel
 from diffusion_audio.audio.vggish_mel import VGGishMel, vggish_mel
 
 pytestmark = pytest.mark.parity
@@ -56,3 +57,10 @@ def test_vggish(frames):
     sounds = waves(cfg.samples(frames))
     theirs = paper.vggish_examples(sounds, *settings(cfg), frames)
     same(vggish_mel, cfg, sounds, theirs[:, 0])
+
+
+@pytest.mark.parametrize("samples", [514, 32_000, 40_033])
+def test_passt(samples):
+    sounds = waves(samples)
+    cfg = PasstMel()
+    same(passt_mel, cfg, sounds, paper.passt_mels(sounds, *settings(cfg)))

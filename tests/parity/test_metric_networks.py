@@ -9,9 +9,11 @@ import pytest
 from benchmarks.components import arrays_of, randomize
 from diffusion_audio.audio.panns_mel import PANNS_16K, PannsMel
 from diffusion_audio.models.cnn14 import Cnn14Config, build_cnn14
+from diffusion_audio.models.passt import PasstConfig, build_passt
 from diffusion_audio.models.vggish import VGGishConfig, build_vggish
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained.cnn14 import export_cnn14, find_cnn14
+from diffusion_audio.pretrained.passt import export_passt, find_passt
 from diffusion_audio.pretrained.vggish import export_vggish, find_vggish
 from tests.networks import normal
 
@@ -91,6 +93,32 @@ def test_vggish_at_published_size():
     assert sum(x.numel() for x in model.parameters()) == 72_141_184
     arrays = export_vggish(cfg, zeros_of(build_vggish(cfg)))
     assert {name: array.shape for name, array in arrays.items()} == shapes_of(model)
+
+
+PASST = PasstConfig(8, 2, 2, n_mels=12, frames=30, patch=5, stride=3, classes=7)
+
+
+@pytest.mark.parametrize("frames", [5, 20, 31])
+def test_passt(frames):
+    model = randomize(paper.Passt(*dataclasses.astuple(PASST)[:-1]))
+    params = find_passt(PASST, arrays_of(model), "it").model
+    mel = normal(3, frames, 12)
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(mel))
+    same(jax.jit(build_passt(PASST).apply)(params, mel), theirs)
+
+
+def test_passt_at_published_size():
+    cfg = PasstConfig()
+    with torch.device("meta"):
+        model = paper.Passt(*dataclasses.astuple(cfg)[:-1])
+    assert sum(x.numel() for x in model.parameters()) == 86_153_758
+    arrays = export_passt(cfg, zeros_of(build_passt(cfg)))
+    expected = shapes_of(model)
+    unused = {f"head_dist.{leaf}" for leaf in ("weight", "bias")}
+    assert {name: array.shape for name, array in arrays.items()} == {
+        name: shape for name, shape in expected.items() if name not in unused
+    }
 
 
 def add_front_end(cfg, mel, arrays):

@@ -9,8 +9,10 @@ import pytest
 from diffusion_audio.audio.panns_mel import PannsMel
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.cnn14 import Cnn14Config, build_cnn14
+from diffusion_audio.models.passt import PasstConfig, build_passt
 from diffusion_audio.models.vggish import VGGishConfig, build_vggish
 from diffusion_audio.pretrained.cnn14 import export_cnn14, find_cnn14
+from diffusion_audio.pretrained.passt import export_passt, find_passt
 from diffusion_audio.pretrained.vggish import export_vggish, find_vggish
 from tests.networks import random_params
 
@@ -86,3 +88,28 @@ def test_vggish_without_the_components_that_it_needs():
     del arrays["pca_means"]
     with pytest.raises(UserError, match="lacks pca_means"):
         find_vggish(VGGISH, arrays, "it")
+
+
+PASST = PasstConfig(8, 2, 2, n_mels=12, frames=30, patch=5, stride=3, classes=7)
+
+
+def test_passt_there_and_back():
+    params = random_params(build_passt(PASST))
+    arrays = export_passt(PASST, params)
+    heads = {"head_dist.weight": np.zeros((7, 8)), "head_dist.bias": np.zeros(7)}
+    assert_same(find_passt(PASST, arrays | heads, "it").model, params)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("freq_new_pos_embed", (1, 8, 4, 1)),
+        ("time_new_pos_embed", (8, 9)),
+        ("blocks.1.attn.qkv.weight", (23, 8)),
+    ],
+)
+def test_passts_that_are_refused(name, shape):
+    arrays = export_passt(PASST, random_params(build_passt(PASST)))
+    arrays[name] = np.zeros(shape, np.float32)
+    with pytest.raises(UserError, match=r"it (lacks|has another shape)"):
+        find_passt(PASST, arrays, "it")

@@ -3,15 +3,19 @@
 python -m tests.systems.make_encoder_golden [NAME ...]
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from diffusion_audio.audio.passt_mel import PasstMel
 from diffusion_audio.models.cnn14 import Cnn14Config
+from diffusion_audio.models.passt import PasstConfig
 from diffusion_audio.models.vggish import VGGishConfig
 from diffusion_audio.pretrained.cnn14 import table as cnn14_table
+from diffusion_audio.pretrained.passt import export_passt
 from diffusion_audio.pretrained.rules import export_params
 from diffusion_audio.pretrained.vggish import table as vggish_table
 from tests.parity import metric_torch as paper
@@ -73,7 +77,24 @@ def vggish():
     return {"embedding": white.reshape(*examples.shape[:2], -1)}
 
 
-MAKERS = {"cnn14": cnn14, "vggish": vggish}
+def passt():
+    """Embeddings of scenes [B, E, K + D] and logits [B, E, K], of two windows."""
+    cfg, mel = PasstConfig(**TINY["passt"]["network"]), TINY["passt"]["mel"]
+    arrays = export_passt(cfg, params_of(tiny("passt").network))
+    arrays["head_dist.weight"] = np.zeros((cfg.classes, cfg.width), np.float32)
+    arrays["head_dist.bias"] = np.zeros(cfg.classes, np.float32)
+    model = loaded(paper.Passt(*dataclasses.astuple(cfg)[:-1]), arrays)
+    windows = waves("passt").reshape(-1, mel["samples"])  # twice as long
+    shown = paper.passt_mels(windows, *dataclasses.astuple(PasstMel(**mel)))
+    embedding, logits = model(shown.float())
+    scene = torch.cat([logits, embedding], dim=1)
+    return {
+        name: x.reshape(-1, 2, x.shape[1])
+        for name, x in {"embedding": scene, "logits": logits}.items()
+    }
+
+
+MAKERS = {"cnn14": cnn14, "vggish": vggish, "passt": passt}
 
 
 def main() -> None:

@@ -100,11 +100,11 @@ def test_a_front_end_of_another_tower_is_refused(mel, line):
         build(TABLE, CLAP | {"mel": CLAP["mel"] | mel}, "it")
 
 
-@pytest.mark.parametrize("name", ["cnn14", "vggish"])
+@pytest.mark.parametrize("name", ["cnn14", "vggish", "passt"])
 def test_bands_of_another_network_are_refused(name):
     own = TINY[name]["mel"]["n_mels"]
     group = TINY[name] | {"mel": TINY[name]["mel"] | {"n_mels": own - 1}}
-    with pytest.raises(UserError, match=f"{own} bands, as the network has them, got"):
+    with pytest.raises(UserError, match=f"{own} bands.*, as the network has them, got"):
         build(TABLE, group, "it")
 
 
@@ -118,6 +118,15 @@ def test_vggish_hears_whole_examples_alone():
     np.testing.assert_allclose(both[:, :1], one, atol=1e-5)
     with pytest.raises(UserError, match="900 samples or more, got 899"):
         encoder.encode(params, sounds[:, :899])
+
+
+def test_passt_hears_zeros_after_a_shorter_clip():
+    encoder, params, encode = made("passt")
+    sounds = waves("passt")[:, :1000]
+    padded = np.pad(sounds, ((0, 0), (0, encoder.window - 1000)))
+    for mine, other in zip(encode(params, sounds), encode(params, padded), strict=True):
+        assert mine.shape[1] == 1
+        np.testing.assert_allclose(mine, other, atol=1e-6)
 
 
 def test_windows_hold_the_whole_wave():

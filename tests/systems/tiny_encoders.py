@@ -30,6 +30,14 @@ TINY: dict[str, dict[str, Any]] = {
         "mel": {"sample_rate": 8000, "win_length": 100, "n_fft": 256, "hop_length": 40}
         | {"n_mels": 9, "fmax": 3500.0},
     },
+    "passt": {
+        "name": "passt",
+        "network": {"width": 8, "depth": 2, "heads": 2, "n_mels": 12, "frames": 30}
+        | {"patch": 5, "stride": 3, "classes": 7},
+        "mel": {"sample_rate": 8000, "n_fft": 256, "win_length": 200, "n_mels": 12}
+        | {"hop_length": 80, "fmax": 3500.0, "samples": 2400},
+        "scene": True,
+    },
 }
 
 
