@@ -13,7 +13,7 @@ from diffusion_audio.aliases import Params
 from diffusion_audio.models.passt import PasstConfig, build_passt
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.pretrained.find import Found, find
-from diffusion_audio.pretrained.fused import joined_qkv, split_qkv
+from diffusion_audio.pretrained.fused import PARTS, joined_qkv, split_qkv
 from diffusion_audio.pretrained.kinds import CONV, DENSE, NORM
 from diffusion_audio.pretrained.rules import (
     Arrays,
@@ -51,7 +51,7 @@ def table(cfg: PasstConfig) -> Iterator[Layer]:
         ours, theirs = f"blocks/{i}", f"blocks.{i}"
         yield Layer(f"{ours}/norm1", f"{theirs}.norm1", NORM)
         yield Layer(f"{ours}/norm2", f"{theirs}.norm2", NORM)
-        for name in ("query", "key", "value"):
+        for name in PARTS:
             yield Layer(f"{ours}/attn/to_{name[0]}", f"{theirs}.attn.{name}", DENSE)
         yield Layer(f"{ours}/attn/to_out", f"{theirs}.attn.proj", DENSE)
         yield Layer(f"{ours}/fc1", f"{theirs}.mlp.fc1", DENSE)
