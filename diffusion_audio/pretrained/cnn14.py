@@ -91,7 +91,7 @@ def front_end(mel: PannsMel) -> Arrays:
     return {
         TRANSFORM.format("real"): waves.real[:, None].astype(np.float32),
         TRANSFORM.format("imag"): waves.imag[:, None].astype(np.float32),
-        BANDS: mel.bands.T.astype(np.float32),
+        BANDS: np.ascontiguousarray(mel.bands.T, np.float32),
     }
 
 
