@@ -6,6 +6,7 @@ side is asked for.
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmarks.text_kinds import TEXT_KINDS
 from benchmarks.whole_kind import WHOLE
 from diffusion_audio.systems.dtype import of_dtype
 
+NORM = re.compile(r"norm|\bbn\d", re.IGNORECASE)
 KINDS = SOUND_KINDS | TEXT_KINDS | {"whole": WHOLE}
 
 
@@ -34,7 +36,7 @@ def randomize(model: Any, seed: int = 0) -> Any:
         for name, array in model.named_parameters():
             scale = array[0].numel() ** -0.5 if array.ndim > 1 else 0.1
             array.normal_(0.0, scale)
-            if array.ndim == 1 and "norm" in name.lower() and "weight" in name:
+            if array.ndim == 1 and NORM.search(name) and "weight" in name:
                 array.add_(1.0)
         for name, array in model.named_buffers():
             if name.endswith("running_mean"):

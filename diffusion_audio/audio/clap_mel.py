@@ -12,14 +12,17 @@ loud frame has only its own noise: hence float64.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
+from diffusion_audio.aliases import Array
+from diffusion_audio.audio.decibels import POWER_FLOOR, power_decibels
 from diffusion_audio.audio.mel import hann_window, mel_triangles
+from diffusion_audio.audio.precision import in_float64
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError, unknown
 
 PADDINGS = ("repeatpad", "repeat", "pad")
-FLOOR = 1e-10  # of power: -100 dB
 CROPS = 3
 
 
@@ -142,13 +145,39 @@ def clap_mel(
     return Seen(np.stack([_shrunk(mel, cfg.frames), *crops], axis=2), True)
 
 
+def filled(cfg: ClapMel, waves: Array) -> Array:
+    """Clips [B, N], N at most ``samples``, made as long as the tower sees."""
+    waves = waves[:, _filling(cfg, waves.shape[1])]
+    return jnp.pad(waves, ((0, 0), (0, cfg.samples - waves.shape[1])))
+
+
+@in_float64
+def clap_decibels(cfg: ClapMel, waves: Array) -> Array:
+    """The mel of clips that are as long as the tower sees, where it is used on.
+
+    `clap_mel` is the same on the host, of a clip of any length in float64.
+
+    Args:
+        cfg: what the mel means.
+        waves: [B, samples].
+
+    Returns:
+        float32 [B, frames, n_mels], decibels.
+    """
+    return power_decibels(waves, cfg.n_fft, cfg.hop_length, cfg.bands)
+
+
 def _filled(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
     """A clip made as long as the tower sees."""
-    if cfg.padding == "repeat":
-        wave = np.resize(wave, cfg.samples)
-    elif cfg.padding == "repeatpad":
-        wave = np.tile(wave, cfg.samples // wave.size)
+    wave = wave[_filling(cfg, wave.size)]
     return np.pad(wave, (0, cfg.samples - wave.size))
+
+
+def _filling(cfg: ClapMel, size: int) -> np.ndarray:
+    """Which samples of a shorter clip follow each other before the zeros."""
+    whole = size * (cfg.samples // size)
+    length = {"repeat": cfg.samples, "repeatpad": whole, "pad": size}[cfg.padding]
+    return np.arange(length) % size
 
 
 def _decibels(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
@@ -157,7 +186,7 @@ def _decibels(cfg: ClapMel, wave: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(padded, cfg.n_fft)
     spectrum = np.fft.rfft(frames[:: cfg.hop_length] * hann_window(*[cfg.n_fft] * 2))
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    mel = np.maximum(power @ cfg.bands.T, FLOOR)
+    mel = np.maximum(power @ cfg.bands.T, POWER_FLOOR)
     return (10 * np.log10(mel)).astype(np.float32)
 
 

@@ -135,9 +135,24 @@ def stft(wave: Array, n_fft: int, hop_length: int, win_length: int) -> Array:
     Returns:
         [..., T, n_fft // 2 + 1] complex64 with T = 1 + (N - n_fft) // hop_length.
     """
-    frames = frame(wave, n_fft, hop_length)
-    window = jnp.asarray(hann_window(n_fft, win_length), wave.dtype)
-    return jnp.fft.rfft(frames * jnp.broadcast_to(window, frames.shape))
+    return spectrum(wave, hann_window(n_fft, win_length), hop_length, n_fft)
+
+
+def spectrum(wave: Array, window: np.ndarray, hop_length: int, n_fft: int) -> Array:
+    """Fourier transforms of windowed frames, without padding of the wave.
+
+    Args:
+        wave: [..., N] floats.
+        window: [W]; a frame has as many samples.
+        hop_length: samples between frames.
+        n_fft: length of the transform; zeros follow a frame that is shorter.
+
+    Returns:
+        [..., T, n_fft // 2 + 1] complex with T = 1 + (N - W) // hop_length.
+    """
+    frames = frame(wave, len(window), hop_length)
+    weights = jnp.broadcast_to(jnp.asarray(window, wave.dtype), frames.shape)
+    return jnp.fft.rfft(frames * weights, n_fft)
 
 
 def frame(wave: Array, length: int, hop: int) -> Array:
@@ -202,6 +217,24 @@ def mel_triangles(spec: AudioSpec) -> np.ndarray:
         bands *= 2 / (edges[2:] - edges[:-2])[:, None]
     bands.setflags(write=False)
     return bands
+
+
+def kaldi_triangles(
+    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float
+) -> np.ndarray:
+    """Bands that are triangles over mels of HTK's scale, as Kaldi and VGGish have them.
+
+    Those of `mel_triangles` are triangles over Hz.
+
+    Returns:
+        [n_mels, n_fft // 2 + 1] float64, each band 1 at its middle.
+    """
+    bins = hz_to_mel(np.fft.rfftfreq(n_fft, 1 / sample_rate), "htk")
+    low, high = hz_to_mel(np.array([fmin, fmax]), "htk")
+    edges = np.linspace(low, high, n_mels + 2)
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling))
 
 
 # The Slaney scale (Auditory Toolbox, 1998) is linear up to 1 kHz, then logarithmic.

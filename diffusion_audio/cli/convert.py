@@ -15,6 +15,9 @@ moving average (ema) goes before itself. What was taken, left and assumed is sai
 DIR then serves as --vocoder or --config.components.vocoder, and its safetensors files
 have the original's names.
 
+Or SOURCE is a network of metrics: PANNs' Cnn14, VGGish, PaSST or CLAP, its published
+file or its name; `diffusion-audio models` lists them.
+
 No file is executed: a pickle is read as data or refused.
 Prints DIR.
 """

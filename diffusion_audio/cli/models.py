@@ -1,7 +1,8 @@
 """Lists the published models that are known here, or says all of one.
 
 NAME is a model's name or its id on the hub. With it: parts and their parameters, terms,
-how its authors sample, its files, and the command that runs it. Nothing is downloaded.
+how its authors sample, its files, and the command that runs it. Or it is the name of a
+network that metrics are measured with. Nothing is downloaded.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from diffusion_audio.pretrained.catalog import Model
+    from diffusion_audio.pretrained.metric_catalog import MetricNetwork
 
 USAGE = "diffusion-audio models [NAME]"
 WIDTH = 132  # columns, where the output is no terminal
@@ -29,6 +31,7 @@ def main(argv: list[str]) -> int:
 
     from rich.console import Console
 
+    from diffusion_audio.pretrained import metric_catalog
     from diffusion_audio.pretrained.catalog import MODELS, find
 
     console = Console(highlight=False, markup=False)
@@ -36,12 +39,43 @@ def main(argv: list[str]) -> int:
         console.width = WIDTH
     if not names:
         console.print(_overview(MODELS))
+        console.print(_encoders(metric_catalog.NETWORKS))
+        return 0
+    if metric_catalog.is_known(names[0]):
+        _print(_encoder_facts(metric_catalog.find(names[0])))
         return 0
     model = find(names[0])
     console.print(_parts(model))
-    for label, text in _facts(model).items():
-        print(f"{label + ':':<10}{text}")
+    _print(_facts(model))
     return 0
+
+
+def _print(facts: dict[str, str]) -> None:
+    for label, text in facts.items():
+        print(f"{label + ':':<10}{text}")
+
+
+def _encoders(networks: "tuple[MetricNetwork, ...]") -> "Table":
+    from rich.table import Table
+
+    table = Table(title="Networks that metrics are measured with")
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("licence")
+    for network in networks:
+        table.add_row(network.name, network.about, network.licence)
+    return table
+
+
+def _encoder_facts(network: "MetricNetwork") -> dict[str, str]:
+    return {
+        "name": network.name,
+        "about": network.about,
+        "licence": network.licence,
+        "files": f"\n{'':<10}".join(network.files),
+        "fetch": network.by_hand,
+        "run": f"diffusion-audio convert {network.name} --out=DIR",
+    }
 
 
 def _overview(models: "tuple[Model, ...]") -> "Table":

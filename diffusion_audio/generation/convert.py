@@ -1,4 +1,4 @@
-"""Vocoders and whole systems from and to the formats of others."""
+"""Vocoders, networks of metrics and systems, from and to the formats of others."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.generation.convert_system import convert_system
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.outputs import CHECKPOINTS, record, require_writable
-from diffusion_audio.pretrained import folder, hifigan, published
+from diffusion_audio.pretrained import folder, hifigan, metric_networks, published
 from diffusion_audio.pretrained.hub import located
 from diffusion_audio.pretrained.read_system import is_system
 from diffusion_audio.runs.components import load_discriminators
@@ -40,13 +40,13 @@ def convert(
         source: a published vocoder, as `pretrained.published.read` takes it; a
             vocoder's run, or a folder that this wrote. Or a whole system: a published
             one, its id on the hub, a diffusion run; see `convert_system`, as for dtype
-            and layout.
+            and layout. Or a network of metrics; see `pretrained.metric_networks`.
         out: the folder; see `pretrained.folder` and `pretrained.system_folder`.
         audio: of a published vocoder, what its config does not say of its mels.
         cut: of a published vocoder, where it cuts the sample that an odd stage makes
             too many, where that cannot be known.
-        take: of a published vocoder, under which key of its file the generator lies,
-            where several do.
+        take: of a published vocoder or network of metrics, under which key of its file
+            it lies, where several do.
         dtype: of a system's weights.
         layout: of a system's folder.
         revision: of what is on the hub.
@@ -69,6 +69,10 @@ def convert(
             source, out, dtype=dtype, layout=layout or "ours", overwrite=overwrite
         )
     _require_none(of_system, f"{source} is no whole system", "such")
+    if metric_networks.is_metric_network(source):
+        del of_vocoder["take"]
+        _require_none(of_vocoder, f"{source} is a network of metrics", "vocoders")
+        return _convert_encoder(source, out, take, overwrite=overwrite)
     beside = source if source.is_dir() else source.parent
     require_writable(
         [out / name for name in folder.FILES],
@@ -91,6 +95,19 @@ def convert(
     else:
         config, params = published.read(source, audio, cut=cut, take=take)
     for path in folder.write(out, config, params):
+        record(path, "convert")
+    return out
+
+
+def _convert_encoder(
+    source: Path, out: Path, take: str | None, *, overwrite: bool
+) -> Path:
+    require_writable(
+        [out / name for name in metric_networks.FILES],
+        inputs=[source, *(source / name for name in metric_networks.FILES)],
+        overwrite=overwrite,
+    )
+    for path in metric_networks.write(out, metric_networks.read(source, take)):
         record(path, "convert")
     return out
 

@@ -46,6 +46,7 @@ def conv(
     *,
     stride: int = 1,
     pad: Sequence[int] | None = None,
+    bias: bool = True,
     zero: bool = False,
     dtype: DTypeLike,
     rngs: nnx.Rngs,
@@ -58,6 +59,7 @@ def conv(
         size: rows and columns of the kernel.
         stride: of both axes.
         pad: zeros before and after both axes; None for ``size // 2`` on either side.
+        bias: whether there is one.
         zero: whether the kernel starts at zero.
         dtype: compute type.
         rngs: random streams.
@@ -70,6 +72,7 @@ def conv(
         (size, size),
         stride,
         padding=[(before, after), (before, after)],
+        use_bias=bias,
         kernel_init=_ZEROS,
         kernel_metadata=_noise(size * size * c_in, zero),
         conv_general_dilated=(

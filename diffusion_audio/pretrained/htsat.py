@@ -24,6 +24,7 @@ from diffusion_audio.pretrained.diffusers_config import (
     wrong,
 )
 from diffusion_audio.pretrained.find import Found, find
+from diffusion_audio.pretrained.fused import PARTS, joined_qkv, split_qkv
 from diffusion_audio.pretrained.kinds import (
     BATCH_NORM,
     CONV,
@@ -80,13 +81,12 @@ LAION_BLOCK = {
     "norm1": "layernorm_before",
     "norm2": "layernorm_after",
     "attn.relative_position_bias_table": "attention.self.relative_position_bias_table",
+    **{f"attn.{part}": f"attention.self.{part}" for part in PARTS},
     "attn.proj": "attention.output.dense",
     "mlp.fc1": "intermediate.dense",
     "mlp.fc2": "output.dense",
 }
 BLOCK = re.compile(r"(.*audio_encoder\.layers\.\d+\.blocks\.\d+)\.(.+)")
-QKV = re.compile(r"(.*)\.attn\.qkv\.(weight|bias)")
-SPLIT = ("query", "key", "value")
 
 
 def clap_audio_config(config: Mapping[str, Any], whose: str) -> HTSATConfig:
@@ -169,21 +169,15 @@ def canonical(source: Mapping[str, np.ndarray]) -> Arrays:
         UserError: one array is there under two spellings.
     """
     named: Arrays = {}
-    for name, array in source.items():
+    for name, array in split_qkv(source).items():
         name = _modern(name)
         if not OURS.match(name) or UNUSED.fullmatch(name):
             continue
-        qkv = QKV.fullmatch(name)
-        new = {name: array}
-        if qkv and array.ndim and array.shape[0] % 3 == 0:
-            block, leaf = qkv.groups()
-            parts = zip(SPLIT, np.split(array, 3), strict=True)
-            new = {f"{block}.attention.self.{part}.{leaf}": x for part, x in parts}
-        if twice := sorted(new.keys() & named.keys()):
+        if name in named:
             raise UserError(
-                f"the weights have {listed(twice)} twice, under two spellings"
+                f"the weights have {listed([name])} twice, under two spellings"
             )
-        named |= new
+        named[name] = array
     return named
 
 
@@ -224,11 +218,7 @@ def export_clap_audio(cfg: HTSATConfig, params: Params) -> Arrays:
 def export_laion(cfg: HTSATConfig, params: Params) -> Arrays:
     """LAION's names and layouts of a tower's parameters, without its constants."""
     arrays = export_params(table(cfg), params)
-    for name in [name for name in arrays if ".query." in name]:
-        block, _, leaf = name.partition(".attention.self.query.")
-        parts = [arrays.pop(f"{block}.attention.self.{part}.{leaf}") for part in SPLIT]
-        arrays[f"{block}.attn.qkv.{leaf}"] = np.concatenate(parts)
-    return {_laion(name): array for name, array in arrays.items()}
+    return joined_qkv({_laion(name): array for name, array in arrays.items()})
 
 
 def _block(ours: str, theirs: str) -> Iterator[Layer]:
@@ -236,7 +226,7 @@ def _block(ours: str, theirs: str) -> Iterator[Layer]:
     yield Layer(f"{ours}/norm2", f"{theirs}.layernorm_after", NORM)
     bias = {"bias_table": Leaf("relative_position_bias_table", SAME)}
     yield Layer(f"{ours}/attn", f"{theirs}.attention.self", bias)
-    for name in SPLIT:
+    for name in PARTS:
         yield Layer(
             f"{ours}/attn/to_{name[0]}", f"{theirs}.attention.self.{name}", DENSE
         )
@@ -246,7 +236,7 @@ def _block(ours: str, theirs: str) -> Iterator[Layer]:
 
 
 def _modern(name: str) -> str:
-    """Transformers' name of an array, but for LAION's query, key and value."""
+    """Transformers' name of an array."""
     for laion, theirs in LAION.items():
         name = re.sub(rf"(^|(?<=\.)){re.escape(laion)}", theirs, name)
     if found := BLOCK.fullmatch(name):

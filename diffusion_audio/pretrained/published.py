@@ -1,7 +1,6 @@
 """Reads a published vocoder as ours, and says what it took for what."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +82,10 @@ def read(
         "task": "vocoder",
         "audio": spec.to_dict(),
         "vocoder": {"name": "hifigan", **dataclasses.asdict(cfg)},
-        "origin": {"file": weights.name, "sha256": _sha256(weights)},
+        "origin": {
+            "file": weights.name,
+            "sha256": weight_files.sha256(*weight_files.parts(weights)),
+        },
     }
     judges = weights.with_name(weights.name.replace("g_", "do_", 1))
     if weights.name.startswith("g_") and judges.is_file():
@@ -132,14 +134,3 @@ def _discriminators(path: Path) -> Params:
         ) from error
     logging.info("%s: %s", path, found)
     return found.model
-
-
-def _sha256(path: Path) -> str:
-    """Of a file; of an index, that of the digests of its files, one after another."""
-    digests = []
-    for part in weight_files.parts(path):
-        with part.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256"))
-    if len(digests) == 1:
-        return digests[0].hexdigest()
-    return hashlib.sha256(b"".join(each.digest() for each in digests)).hexdigest()

@@ -5,6 +5,7 @@ may have several generations of them. What is taken is said, and where nothing s
 which of two is meant, neither is.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -132,6 +133,17 @@ def parts(path: Path) -> list[Path]:
                 f"{path} names {name[:80]!r}; expected names of files beside it"
             )
     return [path.with_name(name) for name in sorted(names)]
+
+
+def sha256(*paths: Path) -> str:
+    """Of a file; of several, that of their digests, one after another."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(each.digest() for each in digests)).hexdigest()
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import pytest
 
 from diffusion_audio.cli.main import main
 from diffusion_audio.pretrained.catalog import MODELS
+from diffusion_audio.pretrained.metric_catalog import NETWORKS
 
 
 def test_the_list_has_every_model(capsys):
@@ -51,6 +52,21 @@ def test_an_original_needs_tokenizers_of_others(capsys):
     )
     command = 'generate --model=haoheliu/audioldm_48k "PROMPT" --out=DIR'
     assert f"run:      diffusion-audio {command}\n" in out
+
+
+def test_networks_of_metrics(capsys):
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert all(f" {network.name} " in out for network in NETWORKS)
+    assert main(["models", "vggish_8bit"]) == 0
+    out = capsys.readouterr().out
+    for text in (
+        "licence:  Apache-2.0\n",
+        "files:    vggish-10086976.pth\n          vggish_pca_params-970ea276.pth\n",
+        "/releases/download/v0.1/vggish_pca_params-970ea276.pth'`\n",
+        "run:      diffusion-audio convert vggish_8bit --out=DIR\n",
+    ):
+        assert text in out
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,178 @@
+"""The published networks that metrics are measured with, and where their files lie.
+
+PANNs (Kong et al. 2020), VGGish (Hershey et al. 2017), PaSST (Koutini et al. 2022) and
+CLAP (Wu et al. 2023). None is downloaded here: most lie where the hub's protocol does
+not reach.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffusion_audio.errors import UserError, unknown
+
+FOLDER = Path("~/.cache/diffusion_audio")
+"""Where a network that is asked for by name is looked for."""
+
+ZENODO = "https://zenodo.org/records/3987831/files"
+TORCHVGGISH = "https://github.com/harritaylor/torchvggish/releases/download/v0.1"
+PASST = "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset"
+LAION = "https://huggingface.co/lukewys/laion_clap/resolve/main"
+
+MEL_16K = {
+    "sample_rate": 16_000,
+    "n_fft": 512,
+    "hop_length": 160,
+    "fmax": 8000.0,
+}
+BASE = {"width": 128, "depths": (2, 2, 12, 2)}  # of HTS-AT
+FUSION = {"audio": {"fusion": True}, "mel": {"fusion": True}}
+
+
+@dataclass(frozen=True)
+class MetricNetwork:
+    """A published network of metrics.
+
+    Attributes:
+        name: what it is asked for by.
+        about: what it is, in a few words.
+        encoder: its group in a config: an entry of ``systems.audio_encoders`` and the
+            settings that are not that entry's own.
+        files: its file, and what is needed beside it.
+        address: where the files are downloaded from, without their names.
+        licence: of the weights, as their authors say.
+    """
+
+    name: str
+    about: str
+    encoder: dict[str, Any] = field(hash=False)
+    files: tuple[str, ...]
+    address: str
+    licence: str
+
+    @property
+    def by_hand(self) -> str:
+        """The commands that put its files where they are looked for."""
+        commands = [
+            f"`curl -L --create-dirs -o '{FOLDER / file}' "
+            f"'{self.address}/{file.replace('=', '%3D')}'`"
+            for file in self.files
+        ]
+        return " and ".join(commands)
+
+
+NETWORKS = (
+    MetricNetwork(
+        "cnn14_16k",
+        "PANNs' Cnn14 at 16 kHz: AudioLDM's FD, KL and inception score",
+        {"name": "cnn14", "mel": MEL_16K},
+        ("Cnn14_16k_mAP=0.438.pth",),
+        ZENODO,
+        "CC BY 4.0",
+    ),
+    MetricNetwork(
+        "cnn14_32k",
+        "PANNs' Cnn14 at 32 kHz",
+        {"name": "cnn14"},
+        ("Cnn14_mAP=0.431.pth",),
+        ZENODO,
+        "CC BY 4.0",
+    ),
+    MetricNetwork(
+        "vggish",
+        "VGGish before its last rectifier: FAD",
+        {"name": "vggish"},
+        ("vggish-10086976.pth",),
+        TORCHVGGISH,
+        "Apache-2.0",
+    ),
+    MetricNetwork(
+        "vggish_8bit",
+        "VGGish as torchvggish has it unless told: rectified, white, of 8 bits",
+        {
+            "name": "vggish",
+            "network": {"activation": True, "postprocessing": "pca_8bit"},
+        },
+        ("vggish-10086976.pth", "vggish_pca_params-970ea276.pth"),
+        TORCHVGGISH,
+        "Apache-2.0",
+    ),
+    MetricNetwork(
+        "passt_s",
+        "PaSST-S of stride 10 (mAP 0.476): KL of Stable Audio's metrics",
+        {"name": "passt"},
+        ("passt-s-f128-p16-s10-ap.476-swa.pt",),
+        PASST,
+        "Apache-2.0",
+    ),
+    MetricNetwork(
+        "clap_music_speech",
+        "LAION's CLAP of music, speech and AudioSet: AudioLDM 2's score",
+        {"name": "clap", "audio": BASE},
+        ("music_speech_audioset_epoch_15_esc_89.98.pt",),
+        LAION,
+        "CC0-1.0",
+    ),
+    MetricNetwork(
+        "clap_music",
+        "LAION's CLAP of music and AudioSet",
+        {"name": "clap", "audio": BASE},
+        ("music_audioset_epoch_15_esc_90.14.pt",),
+        LAION,
+        "CC0-1.0",
+    ),
+    MetricNetwork(
+        "clap_630k",
+        "LAION's CLAP of 630k and AudioSet: Tango's score",
+        {"name": "clap"},
+        ("630k-audioset-best.pt",),
+        LAION,
+        "CC0-1.0",
+    ),
+    MetricNetwork(
+        "clap_630k_fusion",
+        "the same with feature fusion: the score of Stable Audio's metrics",
+        {"name": "clap", **FUSION},
+        ("630k-audioset-fusion-best.pt",),
+        LAION,
+        "CC0-1.0",
+    ),
+)
+
+
+def find(name: str) -> MetricNetwork:
+    """The network of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    for network in NETWORKS:
+        if network.name == name:
+            return network
+    raise unknown("network of metrics", name, [each.name for each in NETWORKS])
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a network of that name."""
+    return any(network.name == name for network in NETWORKS)
+
+
+def named_after(file: str) -> MetricNetwork | None:
+    """The first network whose own file is called so."""
+    return next((each for each in NETWORKS if each.files[0] == file), None)
+
+
+def locate(network: MetricNetwork, folder: Path) -> tuple[Path, ...]:
+    """Its files in a folder.
+
+    Raises:
+        UserError: one lacks; with the command that brings it.
+    """
+    paths = tuple(folder.expanduser() / file for file in network.files)
+    lacking = [path for path in paths if not path.is_file()]
+    if lacking:
+        raise UserError(
+            f"{network.name}: {' and '.join(map(str, lacking))} not found; download "
+            f"with {network.by_hand} (licence {network.licence})"
+        )
+    return paths
