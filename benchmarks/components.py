@@ -1,4 +1,6 @@
-"""Every network of the published systems, here and in diffusers or transformers.
+"""Every published network that is here, and the same in PyTorch.
+
+In diffusers or transformers, or written out, as the networks of metrics are.
 
 What `benchmarks.networks` times and `benchmarks.parity` compares: random weights and
 the way of weights, inputs and compute type to either side. PyTorch is imported when its
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.encoder_kinds import ENCODER_KINDS
 from benchmarks.kind import Inputs
 from benchmarks.sound_kinds import SOUND_KINDS
 from benchmarks.text_kinds import TEXT_KINDS
@@ -18,7 +21,7 @@ from benchmarks.whole_kind import WHOLE
 from diffusion_audio.systems.dtype import of_dtype
 
 NORM = re.compile(r"norm|\bbn\d", re.IGNORECASE)
-KINDS = SOUND_KINDS | TEXT_KINDS | {"whole": WHOLE}
+KINDS = SOUND_KINDS | TEXT_KINDS | ENCODER_KINDS | {"whole": WHOLE}
 
 
 def in_bfloat16(cfg: Any) -> Any:

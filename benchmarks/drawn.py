@@ -1,7 +1,7 @@
 """Small networks of settings that nobody chose, for `benchmarks.parity`.
 
 Widths, heads, contexts, depths, lengths and numbers of tokens come from a generator of
-random numbers; every draw is a network that diffusers or transformers has too.
+random numbers; every draw is a network that PyTorch's side has too.
 """
 
 import dataclasses
@@ -13,14 +13,17 @@ import numpy as np
 from benchmarks.published import Case
 from diffusion_audio.models.adapter import AdapterConfig
 from diffusion_audio.models.clip_text import ClipTextConfig
+from diffusion_audio.models.cnn14 import Cnn14Config
 from diffusion_audio.models.gpt2 import GPT2Config
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.models.htsat import HTSATConfig
+from diffusion_audio.models.passt import PasstConfig
 from diffusion_audio.models.projection import ProjectionConfig
 from diffusion_audio.models.roberta import RobertaConfig
 from diffusion_audio.models.t5 import T5Config
 from diffusion_audio.models.unet import UNetConfig
 from diffusion_audio.models.vae import VAEConfig
+from diffusion_audio.models.vggish import VGGishConfig
 from diffusion_audio.systems.conditioners import language_of_audio
 
 Rng = np.random.Generator
@@ -207,6 +210,48 @@ def _language(rng: Rng) -> Case:
     return Case("language_of_audio", cfg, sizes | {"batch": whole(rng, 1, 3)})
 
 
+def _cnn14(rng: Rng) -> Case:
+    cfg = Cnn14Config(
+        widths=tuple(whole(rng, 8, 24) for _ in range(whole(rng, 1, 4))),
+        n_mels=whole(rng, 8, 24),
+        embedding=whole(rng, 2, 24),
+        classes=whole(rng, 2, 24),
+    )
+    frames = cfg.factor * whole(rng, 1, 5) + whole(rng, 0, cfg.factor - 1)
+    return Case("cnn14", cfg, {"batch": whole(rng, 1, 3), "frames": frames})
+
+
+def _vggish(rng: Rng) -> Case:
+    def widths(most: int) -> tuple[int, ...]:
+        return tuple(whole(rng, 8, 24) for _ in range(whole(rng, 1, most)))
+
+    cfg = VGGishConfig(
+        stages=tuple(widths(2) for _ in range(whole(rng, 1, 3))),
+        frames=whole(rng, 8, 40),
+        n_mels=whole(rng, 8, 24),
+        hidden=widths(2),
+        embedding=whole(rng, 2, 24),
+        activation=bool(whole(rng, 0, 1)),
+    )
+    return Case("vggish", cfg, {"batch": whole(rng, 1, 3), "frames": cfg.frames})
+
+
+def _passt(rng: Rng) -> Case:
+    heads, patch = whole(rng, 1, 3), whole(rng, 2, 6)
+    cfg = PasstConfig(
+        width=heads * 2 * whole(rng, 2, 8),
+        depth=whole(rng, 1, 3),
+        heads=heads,
+        n_mels=patch + whole(rng, 0, 12),
+        frames=patch + whole(rng, 0, 60),
+        patch=patch,
+        stride=whole(rng, 1, patch),
+        classes=whole(rng, 2, 24),
+    )
+    frames = whole(rng, patch, cfg.most_frames)
+    return Case("passt", cfg, {"batch": whole(rng, 1, 3), "frames": frames})
+
+
 DRAWS: dict[str, Callable[[Rng], Case]] = {
     "unet_audioldm": lambda rng: _unet(rng, "audioldm"),
     "unet_audioldm2": lambda rng: _unet(rng, "audioldm2"),
@@ -222,4 +267,7 @@ DRAWS: dict[str, Callable[[Rng], Case]] = {
     "gpt2": _gpt2,
     "adapter": _adapter,
     "language_of_audio": _language,
+    "cnn14": _cnn14,
+    "vggish": _vggish,
+    "passt": _passt,
 }

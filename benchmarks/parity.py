@@ -63,11 +63,14 @@ python -m benchmarks.parity --out=docs/parity.md   # writes this page
 
 Every network of AudioLDM, AudioLDM 2 and Auffusion with the same random weights and
 inputs on both sides: diffusers' or transformers' in float32, ours in float32 and in
-bfloat16. An error is the largest difference of any value of any output from theirs in
-float32; relative is that over the largest value of the reference. The last column is
-PyTorch's own error in bfloat16. Bounds on the relative error are 1e-4 in float32 (1e-3
-for whole generations) and in bfloat16 four times PyTorch's own, or 0.01 where that is
-more; the command fails beyond them.
+bfloat16. So are the networks that metrics are measured with, beside their definitions
+written out in PyTorch; those named `_wave` are compared from the wave on.
+
+An error is the largest difference of any value of any output from theirs in float32;
+relative is that over the largest value of the reference. The last column is PyTorch's
+own error in bfloat16. Bounds on the relative error are 1e-4 in float32 (1e-3 for whole
+generations) and in bfloat16 four times PyTorch's own, or 0.01 where that is more; the
+command fails beyond them.
 
 {versions}; processor: {processor}.
 """

@@ -1,6 +1,7 @@
 """The networks of AudioLDM, AudioLDM 2 and Auffusion at published size, by name.
 
-And whole generations with them, from tokens to waveforms.
+And whole generations with them, from tokens to waveforms; and the networks that metrics
+are measured with.
 """
 
 from collections.abc import Mapping
@@ -18,13 +19,18 @@ from benchmarks.published_configs import (
     VAE_SD,
 )
 from benchmarks.whole_systems import WholeConfig, audioldm2, audioldm_m, auffusion
+from diffusion_audio.models.cnn14 import Cnn14Config
+from diffusion_audio.models.passt import PasstConfig
+from diffusion_audio.models.vggish import VGGishConfig
 from diffusion_audio.pretrained.adapter import AUFFUSION
 from diffusion_audio.pretrained.clip_text import VIT_L14
 from diffusion_audio.pretrained.gpt2 import GPT2_BASE
 from diffusion_audio.pretrained.htsat import BASE
+from diffusion_audio.pretrained.metric_catalog import MEL_16K
 from diffusion_audio.pretrained.projection import AUDIOLDM2
 from diffusion_audio.pretrained.roberta import CLAP_TEXT
 from diffusion_audio.pretrained.t5 import FLAN_T5_LARGE
+from diffusion_audio.systems.audio_encoders import cnn14, passt
 
 
 class Case(NamedTuple):
@@ -68,6 +74,18 @@ CASES = {
     "adapter": Case("adapter", AUFFUSION, {"batch": 2, "tokens": 77}),
     "language_of_audio": Case(
         "language_of_audio", LANGUAGE, {"batch": 2, "clap": 512, "t5": 128}
+    ),
+    "cnn14": Case("cnn14", Cnn14Config(), {"batch": 1, "frames": 1025}),
+    "cnn14_16k_wave": Case(
+        "cnn14_wave", cnn14.Config(mel=MEL_16K), {"batch": 1, "samples": 163_840}
+    ),
+    "cnn14_32k_wave": Case(
+        "cnn14_wave", cnn14.Config(), {"batch": 1, "samples": 327_680}
+    ),
+    "vggish": Case("vggish", VGGishConfig(), {"batch": 10, "frames": 96}),
+    "passt_s": Case("passt", PasstConfig(), {"batch": 1, "frames": 1000}),
+    "passt_s_wave": Case(
+        "passt_wave", passt.Config(), {"batch": 1, "samples": 320_000}
     ),
     "whole_audioldm_m": Case(
         "whole", WholeConfig(audioldm_m(), 0.9138), {"tokens": 512}

@@ -3,6 +3,7 @@
 Written out from the papers and from what their authors' code computes, without ours.
 """
 
+import functools
 import itertools
 
 import librosa
@@ -14,18 +15,24 @@ torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
 
 
+@functools.cache
+def librosas_bands(rate, n_fft, n_mels, fmin, fmax):
+    options = {"n_mels": n_mels, "fmin": fmin, "fmax": fmax, "dtype": np.float64}
+    return librosa.filters.mel(sr=rate, n_fft=n_fft, **options)
+
+
 def decibels(waves, rate, n_fft, hop, n_mels, fmin, fmax):
     """What torchlibrosa makes of waves [B, N], in float64: [B, T, F]."""
     window = torch.hann_window(n_fft, dtype=torch.float64)
-    x = torch.from_numpy(waves.astype(np.float64))
+    x = torch.as_tensor(waves).double()
     found = torch.stft(x, n_fft, hop, window=window, return_complex=True)
     power = found.real**2 + found.imag**2
-    options = {"n_mels": n_mels, "fmin": fmin, "fmax": fmax, "dtype": np.float64}
-    bands = librosa.filters.mel(sr=rate, n_fft=n_fft, **options)
+    bands = librosas_bands(rate, n_fft, n_mels, fmin, fmax)
     mel = torch.from_numpy(bands) @ power
     return 10 * mel.clamp(min=1e-10).log10().transpose(1, 2)
 
 
+@functools.cache
 def mel_triangles(rate, n_fft, n_mels, low, high):
     """Triangles over mels of 1127 ln(1 + f / 700), bins of n_fft // 2 + 1: [F, K]."""
     mels = 1127 * np.log(1 + np.array([low, high]) / 700)
@@ -57,7 +64,7 @@ def vggish_examples(waves, rate, win, n_fft, hop, n_mels, low, high, frames):
 
 def passt_mels(waves, rate, n_fft, win, hop, n_mels, low, high, *_):
     """What PaSST is shown of waves [B, N], in float64: [B, T, F]."""
-    x = torch.from_numpy(waves.astype(np.float64))
+    x = torch.as_tensor(waves).double()
     emphasis = torch.tensor([[[-0.97, 1]]], dtype=torch.float64)
     x = F.conv1d(x[:, None], emphasis)[:, 0]
     window = torch.hann_window(win, periodic=False, dtype=torch.float64)
