@@ -12,6 +12,7 @@ bands, at half the frames. It is exact but for rounding, like any sum in another
 Its gradients, too, are convolutions of which there are a third fewer.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ from jax import lax
 from diffusion_audio.aliases import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-CHANNELS = 64  # below, what is saved in products is lost in sums
+CHANNELS = 128  # below, what is saved in products is lost in sums
+PLACES = 256  # below, in the sums of the kernel, which each call makes again
 
 
 def conv_general_dilated(
@@ -34,8 +36,8 @@ def conv_general_dilated(
 ) -> Array:
     """What `flax.nnx.Conv` computes of stride 1 with one zero beyond each edge, 3x3.
 
-    A CPU computes wide float32 ones as `minimal` does; accelerators, whose libraries
-    have their own ways, do as XLA has it.
+    A CPU computes wide float32 ones of large maps as `minimal` does; accelerators,
+    whose libraries have their own ways, do as XLA has it.
 
     Args:
         x: [B, H, W, C_in].
@@ -48,7 +50,8 @@ def conv_general_dilated(
         [B, H, W, C_out].
     """
     wide = min(kernel.shape[2:]) >= CHANNELS and x.dtype == jnp.float32
-    if wide and jax.default_backend() == "cpu":
+    large = math.prod(x.shape[:3]) >= PLACES
+    if wide and large and jax.default_backend() == "cpu":
         return minimal(x, kernel)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 

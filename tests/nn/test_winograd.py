@@ -41,23 +41,26 @@ def test_the_minimal_filter_is_the_convolution(size):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "channels", "stride", "convolutions"),
+    ("dtype", "size", "channels", "stride", "height", "convolutions"),
     [
-        ("float32", 3, C, 1, 4),
-        ("bfloat16", 3, C, 1, 1),  # differences would lose what it has
-        ("float32", 1, C, 1, 1),
-        ("float32", 5, C, 1, 1),
-        ("float32", 3, C - 1, 1, 1),
-        ("float32", 3, C, 2, 1),
+        ("float32", 3, C, 1, 16, 4),
+        ("bfloat16", 3, C, 1, 16, 1),  # differences would lose what it has
+        ("float32", 1, C, 1, 16, 1),
+        ("float32", 5, C, 1, 16, 1),
+        ("float32", 3, C - 1, 1, 16, 1),
+        ("float32", 3, C, 2, 16, 1),
+        ("float32", 3, C, 1, 15, 1),  # its kernel is larger than the map
     ],
 )
-def test_a_layer_takes_it_where_it_pays(dtype, size, channels, stride, convolutions):
+def test_a_layer_takes_it_where_it_pays(
+    dtype, size, channels, stride, height, convolutions
+):
     network = functional(
         lambda rngs: conv(
             channels, channels, size, stride=stride, dtype=jnp.dtype(dtype), rngs=rngs
         )
     )
-    x = jnp.zeros((1, 4, 4, channels))
+    x = jnp.zeros((1, height, winograd.PLACES // 16, channels))
     text = jax.jit(network.apply).lower(random_params(network), x).as_text()
     assert text.count("stablehlo.convolution") == convolutions
 
