@@ -68,12 +68,14 @@ def _encoders(networks: "tuple[MetricNetwork, ...]") -> "Table":
 
 
 def _encoder_facts(network: "MetricNetwork") -> dict[str, str]:
+    from diffusion_audio.pretrained.metric_catalog import FOLDER
+
     return {
         "name": network.name,
         "about": network.about,
         "licence": network.licence,
         "files": f"\n{'':<10}".join(network.files),
-        "fetch": network.by_hand,
+        "fetch": network.by_hand(FOLDER),
         "run": f"diffusion-audio convert {network.name} --out=DIR",
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from diffusion_audio.errors import UserError, unknown
 
-FOLDER = Path("~/.cache/diffusion_audio")
+FOLDER = Path("~/.cache/diffusion_audio").expanduser()
 """Where a network that is asked for by name is looked for."""
 
 ZENODO = "https://zenodo.org/records/3987831/files"
@@ -50,11 +50,10 @@ class MetricNetwork:
     address: str
     licence: str
 
-    @property
-    def by_hand(self) -> str:
-        """The commands that put its files where they are looked for."""
+    def by_hand(self, folder: Path) -> str:
+        """The commands that put its files into a folder."""
         commands = [
-            f"`curl -L --create-dirs -o '{FOLDER / file}' "
+            f"`curl -L --create-dirs -o '{folder / file}' "
             f"'{self.address}/{file.replace('=', '%3D')}'`"
             for file in self.files
         ]
@@ -168,11 +167,11 @@ def locate(network: MetricNetwork, folder: Path) -> tuple[Path, ...]:
     Raises:
         UserError: one lacks; with the command that brings it.
     """
-    paths = tuple(folder.expanduser() / file for file in network.files)
+    paths = tuple(folder / file for file in network.files)
     lacking = [path for path in paths if not path.is_file()]
     if lacking:
         raise UserError(
             f"{network.name}: {' and '.join(map(str, lacking))} not found; download "
-            f"with {network.by_hand} (licence {network.licence})"
+            f"with {network.by_hand(folder)} (licence {network.licence})"
         )
     return paths

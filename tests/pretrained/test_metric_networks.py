@@ -77,6 +77,8 @@ def torchvggishs(arrays):
 def test_vggish_there_and_back(spelt):
     params = random_params(build_vggish(VGGISH))
     arrays = export_vggish(VGGISH, params)
+    # There a row is a component, which embeddings are multiplied with from the left.
+    assert_same(arrays["pca_eigen_vectors"], params["pca"]["matrix"].T)
     assert_same(find_vggish(VGGISH, spelt(arrays), "it").model, params)
     raw = dataclasses.replace(VGGISH, postprocessing="none")
     found = find_vggish(raw, spelt(arrays), "it").model

@@ -83,8 +83,10 @@ def test_what_lacks_is_said_with_the_command_that_brings_it(folder):
     assert str(folder / "Cnn14_16k_mAP=0.438.pth") in str(one.value)
     published("vggish", folder)
     (folder / "vggish_pca_params-970ea276.pth").unlink()
-    with pytest.raises(UserError, match=r"vggish_pca_params-970ea276.pth not found"):
-        read_encoder("vggish_8bit")
+    beside = folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(UserError, match=r"970ea276.pth not found") as one:
+        read_encoder(beside / "vggish-10086976.pth")
+    assert f"-o '{beside / 'vggish_pca_params-970ea276.pth'}'" in str(one.value)
 
 
 def test_other_places_are_refused(folder, tmp_path):
