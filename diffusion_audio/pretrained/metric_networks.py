@@ -32,6 +32,7 @@ from diffusion_audio.pretrained.htsat import export_clap_audio, find_clap_audio
 from diffusion_audio.pretrained.metric_catalog import MetricNetwork
 from diffusion_audio.pretrained.passt import export_passt, find_passt
 from diffusion_audio.pretrained.rules import Arrays
+from diffusion_audio.pretrained.sizes import require_sizes
 from diffusion_audio.pretrained.vggish import export_vggish, find_vggish
 from diffusion_audio.settings import of_group
 from diffusion_audio.storage import write_whole, written_whole
@@ -202,6 +203,7 @@ def _of_folder(folder: Path) -> Encoder:
             f"{path}: expected a group {TASK!r} with a name (known: "
             f"{', '.join(KINDS)}), got {shortened(repr(group))}"
         )
+    require_sizes(group, TASK, path)
     if not isinstance(origin, dict) or not isinstance(origin.get("sha256"), str):
         raise UserError(f"{path} says no origin; convert the published file again")
     if config.get("sha256") != weight_files.sha256(weights):

@@ -23,8 +23,7 @@ from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.pretrained import config_file, safetensors_file, weight_files
 from diffusion_audio.pretrained.published_system import Part, PublishedSystem
 from diffusion_audio.pretrained.safetensors_file import BFLOAT16, TYPES
-from diffusion_audio.pretrained.scheduler_config import MOST_STEPS
-from diffusion_audio.pretrained.transformers_config import DEEPEST, LARGEST
+from diffusion_audio.pretrained.sizes import require_sizes
 from diffusion_audio.storage import write_whole, written_whole
 
 CONFIG, MANIFEST = "config.json", "weights.json"
@@ -34,7 +33,6 @@ NAMES = (CONFIG, MANIFEST)
 LARGEST_FILE = 256 << 20  # bytes of arrays, but for an array that is larger
 SCALE = "latent_scale"
 FORM = 1  # of this layout
-MOST = {"depth": DEEPEST, "depths": DEEPEST, "blocks": DEEPEST, "steps": MOST_STEPS}
 LARGEST_TEXT = 64 << 20  # bytes of a tokenizer
 
 
@@ -123,7 +121,7 @@ def read_system_folder(folder: str | Path) -> PublishedSystem:
     _require_hash(folder / CONFIG, manifest["config"])
     config = config_file.read(folder / CONFIG)
     for group in ("conditioners", "denoiser", "components", "ranker", "schedule"):
-        _require_sizes(config.get(group), group, folder / CONFIG)
+        require_sizes(config.get(group), group, folder / CONFIG)
     scale = config.pop(SCALE, None)
     data = config.get("data")
     seconds = data.get("seconds") if isinstance(data, dict) else None
@@ -243,23 +241,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
                 f"{path} names {shortened(repr(name))}; expected files of the folder"
             )
     return manifest
-
-
-def _require_sizes(value: Any, name: str, path: Path) -> None:
-    """Refuses numbers that no network has: one would be built before it is missed."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _require_sizes(item, key, path)
-    elif isinstance(value, list):
-        for item in value:
-            _require_sizes(item, name, path)
-    elif type(value) is int:
-        most = MOST.get(name, LARGEST)
-        if not 0 <= value <= most:
-            raise UserError(
-                f"{path}: {name} is {shortened(str(value))}; expected a whole number "
-                f"up to {most}"
-            )
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -109,6 +109,10 @@ def test_other_places_are_refused(folder, tmp_path):
         ({"sha256": "0"}, "is not what was written with its config"),
         ({"audio_encoder": {"name": "cnn14", "mel": 3}}, "audio_encoder: "),
         (
+            {"audio_encoder": {"name": "passt", "network": {"depth": 10**9}}},
+            "depth is 1000000000; expected a whole number up to",
+        ),
+        (
             {"audio_encoder": {"name": "cnn14", "network": {"width": 3}}},
             "unknown key in cnn14: network 'width'; did you mean 'widths'",
         ),
