@@ -1,1 +1,1 @@
-"""Results as people read and hear them: plots and self-contained pages."""
+"""Questions answered by runs: what is asked, what came of it, how sure that is."""

@@ -35,6 +35,8 @@ from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.nn.functional import count
 from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.progress import ProgressView
+from diffusion_audio.report.content import Column
+from diffusion_audio.report.page import render
 from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
@@ -42,8 +44,6 @@ from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
 from diffusion_audio.study.evidence import curves, made_by
 from diffusion_audio.study.measure import copying
-from diffusion_audio.study.page import render
-from diffusion_audio.study.report import Column
 from diffusion_audio.study.results import ORIGIN, RESULTS, Results, rounded, write
 from diffusion_audio.study.run_data import open_run_data, unseen_split
 

@@ -8,7 +8,7 @@ import numpy as np
 from diffusion_audio.evaluation.adherence import heard_classes
 from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
-from diffusion_audio.study.report import (
+from diffusion_audio.report.content import (
     Clip,
     Column,
     Curves,

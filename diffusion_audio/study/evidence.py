@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import Curves, Provenance
 from diffusion_audio.runs import session
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.workdir import provenance, read_config
-from diffusion_audio.study import plots
-from diffusion_audio.study.report import Curves, Provenance
 
 CURVES = {
     "autoencoder": ("reconstruction", "kl"),

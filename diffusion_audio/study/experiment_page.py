@@ -5,15 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_audio.runs import session
-from diffusion_audio.runs.metric_log import read_metrics
-from diffusion_audio.runs.workdir import read_json
-from diffusion_audio.study import plots, spec, wording
-from diffusion_audio.study.execute import REAL, WAVES
-from diffusion_audio.study.identity import FINISHED, NUMBERS
-from diffusion_audio.study.page import render
-from diffusion_audio.study.plan import Plan
-from diffusion_audio.study.report import (
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import (
     Blind,
     Clip,
     Curves,
@@ -21,12 +14,20 @@ from diffusion_audio.study.report import (
     Listen,
     Measured,
     Provenance,
+    Published,
     Report,
     Training,
 )
+from diffusion_audio.report.page import render
+from diffusion_audio.runs import session
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.workdir import read_json
+from diffusion_audio.study import spec, wording
+from diffusion_audio.study.execute import REAL, WAVES
+from diffusion_audio.study.identity import FINISHED, NUMBERS
+from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.results import Results
 from diffusion_audio.study.sources import sources
-from diffusion_audio.study.spec import Published
 from diffusion_audio.study.tables import differences, tables
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.report.page import duration
 from diffusion_audio.runs import session
 from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import results, wording
 from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, look, look_heard
-from diffusion_audio.study.page import duration
 from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.statistics import POWER, VERDICT_LEVEL, Spread, detectable
 

@@ -8,13 +8,14 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from diffusion_audio import recipe
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.measures import LEAST_CLIPS, Better, about
+from diffusion_audio.report.content import Published
 
 SPEC = "spec.py"
 OWN_KEYS = ("seed",)  # what the spec sets by itself
@@ -30,22 +31,6 @@ METRICS: Mapping[str, Better] = {
     "mel_l1": "lower",
     "faults": "lower",
 }
-
-
-class Published(NamedTuple):
-    """A number that others reported.
-
-    Attributes:
-        system: what was measured, in a few words.
-        metric: its name there.
-        value: the number.
-        source: paper and table, or address.
-    """
-
-    system: str
-    metric: str
-    value: float
-    source: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from diffusion_audio.evaluation.measures import about
-from diffusion_audio.study import explain, plots, wording
-from diffusion_audio.study.report import Column, Estimate, Row, Table
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import Column, Estimate, Row, Table
+from diffusion_audio.study import explain, wording
 from diffusion_audio.study.results import Results
 
 

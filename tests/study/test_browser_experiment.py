@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from diffusion_audio.study.page import render
-from tests.study.browser import CHROMIUM, browser
+from diffusion_audio.report.page import render
+from tests.report.browser import CHROMIUM, browser
 from tests.study.example_study import make_study
 
 pytestmark = [

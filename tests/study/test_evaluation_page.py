@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from diffusion_audio.evaluation.measures import draw_reference
+from diffusion_audio.report.content import Measured, Provenance
+from diffusion_audio.report.page import render
 from diffusion_audio.study import evaluate, results
 from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
-from diffusion_audio.study.page import render
-from diffusion_audio.study.report import Measured, Provenance
 from tests.evaluation.test_measures import JUDGE, SPEC, Commands
-from tests.study.test_page import Tags
+from tests.report.test_page import Tags
 
 CONFIG = {
     "task": "diffusion",

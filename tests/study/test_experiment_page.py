@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from diffusion_audio.report.page import POLICY, render
 from diffusion_audio.study import wording
-from diffusion_audio.study.page import POLICY, render
 from tests.study.example_study import make_results, make_study
 
 HOSTILE = "</bdi><script>document.title='owned'</script><img src=x onerror=alert(1)>"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from diffusion_audio.study.plots import Line, curve, forest, spectrograms
+from diffusion_audio.report.plots import Line, curve, forest, spectrograms
 
 
 def pixels(picture):

@@ -8,11 +8,11 @@ import pytest
 
 from diffusion_audio.audio.files import write
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation import gallery
+from diffusion_audio.generation.gallery import PAGE, require_page, write_gallery
 from diffusion_audio.generation.index import INDEX, write_index
-from diffusion_audio.study import gallery
-from diffusion_audio.study.gallery import PAGE, require_page, write_gallery
-from diffusion_audio.study.page import POLICY
-from tests.study.test_page import HOSTILE, Tags
+from diffusion_audio.report.page import POLICY
+from tests.report.test_page import HOSTILE, Tags
 
 SETTINGS = {
     "model": "runs/rain",

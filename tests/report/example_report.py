@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from diffusion_audio.study.plots import curve
-from diffusion_audio.study.report import (
+from diffusion_audio.report.content import (
     Clip,
     Column,
     Curves,
@@ -18,6 +17,7 @@ from diffusion_audio.study.report import (
     Table,
     Training,
 )
+from diffusion_audio.report.plots import curve
 
 RATE = 16000
 ATTRIBUTES = {

@@ -20,9 +20,8 @@ import numpy as np
 import soundfile
 from markupsafe import Markup
 
-from diffusion_audio.storage import write_whole
-from diffusion_audio.study import plots
-from diffusion_audio.study.report import (
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import (
     Blind,
     Clip,
     Column,
@@ -33,6 +32,7 @@ from diffusion_audio.study.report import (
     Table,
     headings,
 )
+from diffusion_audio.storage import write_whole
 
 POLICY = (
     "default-src 'none'; media-src data:; img-src data:; style-src 'unsafe-inline'; "
@@ -96,7 +96,7 @@ def _source(environment: jinja2.Environment, name: str) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("diffusion_audio.study"),
+        loader=jinja2.PackageLoader("diffusion_audio.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_clean,

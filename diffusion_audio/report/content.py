@@ -8,8 +8,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from diffusion_audio.study.spec import Published
-
 
 class Judgement(NamedTuple):
     """One attribute of a clip: what the caption asked for and what was heard."""
@@ -120,6 +118,22 @@ class Table(NamedTuple):
     percent: bool = False
     mark: bool = True
     signed: bool = False
+
+
+class Published(NamedTuple):
+    """A number that others reported.
+
+    Attributes:
+        system: what was measured, in a few words.
+        metric: its name there.
+        value: the number.
+        source: paper and table, or address.
+    """
+
+    system: str
+    metric: str
+    value: float
+    source: str
 
 
 class Curves(NamedTuple):

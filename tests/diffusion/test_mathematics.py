@@ -12,7 +12,7 @@ import pytest
 from diffusion_audio.diffusion.process import make_process
 from diffusion_audio.diffusion.timestep_samplers import TIMESTEP_SAMPLERS
 from diffusion_audio.diffusion.weighting import WEIGHTINGS
-from diffusion_audio.study.diffusion_figures import FIGURES, PROCESSES, denoised
+from docs.make_figures import FIGURES, PROCESSES, denoised
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "mathematics.md").read_text()

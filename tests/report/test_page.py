@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusion_audio.study.page import (
-    POLICY,
-    best,
-    duration,
-    flac,
-    number,
-    render,
-)
-from diffusion_audio.study.plots import curve
-from diffusion_audio.study.report import (
+from diffusion_audio.report.content import (
     Blind,
     Clip,
     Column,
@@ -28,14 +19,23 @@ from diffusion_audio.study.report import (
     Listen,
     Measured,
     Provenance,
+    Published,
     Report,
     Row,
     Settings,
     Table,
     Training,
 )
-from diffusion_audio.study.spec import Published
-from tests.study.example_report import make_report
+from diffusion_audio.report.page import (
+    POLICY,
+    best,
+    duration,
+    flac,
+    number,
+    render,
+)
+from diffusion_audio.report.plots import curve
+from tests.report.example_report import make_report
 
 HOSTILE = "\"><script>alert('x')</script><b onclick=\"x()\">'{{ 7 * 7 }}&amp;"
 EMPTY = {"input", "img", "meta", "br", "link", "hr", "path", "use", "rect"}
