@@ -198,7 +198,7 @@ def test_report_of_a_set_without_attributes(runs, tmp_path):
     assert found.systems[0] == "Real clips"
     assert found.systems[-2:] == ["Vocoder", "Griffin-Lim"]
     assert len(found.systems) == 7
-    assert "adherence" not in found.metrics  # nothing was there to judge
+    assert "adherence" not in found.metrics  # without a classifier
     assert not found.values("mel_l1_full_band", "Real clips").any()
     assert found.values("mel_l1_full_band", "Generated").all()
     assert found.runs[0]["parts"]["vocoder"] == str(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Do sounds have what their captions ask for? What a classifier hears in them."""
+"""Adherence to captions: the attributes that a classifier predicts of sounds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,16 @@ import numpy as np
 from diffusion_audio.errors import UserError
 
 
-def heard_classes(
+def predicted_classes(
     scores: Sequence[np.ndarray],
-    asked: np.ndarray,
+    requested: np.ndarray,
     values: Mapping[str, Sequence[str]],
 ) -> np.ndarray:
-    """The most probable class of each attribute, to be compared with what was asked.
+    """The most probable class of each attribute, beside what was requested.
 
     Args:
         scores: logits or posteriors, [n, K] for each attribute.
-        asked: integer [n, A], the class of each attribute that was asked for.
+        requested: integer [n, A], the class of each attribute that was requested.
         values: names of the classes by attribute, in the order of ``scores``.
 
     Returns:
@@ -26,19 +26,19 @@ def heard_classes(
         UserError: shapes do not agree, a class does not exist, there is no clip,
             or a score is not a number.
     """
-    asked = np.asarray(asked, np.int64)
-    expected = [(len(asked), len(items)) for items in values.values()]
+    requested = np.asarray(requested, np.int64)
+    expected = [(len(requested), len(items)) for items in values.values()]
     came = [np.shape(score) for score in scores]
-    if came != expected or asked.ndim != 2 or asked.shape[1] != len(values):
+    if came != expected or requested.ndim != 2 or requested.shape[1] != len(values):
         raise UserError(
             f"adherence: for the attributes {', '.join(values)} expected scores of "
             f"shapes {expected} and classes [n, {len(values)}], got {came} and "
-            f"{list(asked.shape)}"
+            f"{list(requested.shape)}"
         )
-    if not len(asked):
+    if not len(requested):
         raise UserError("adherence: expected one clip or more, got none")
     for (name, items), score, column in zip(
-        values.items(), scores, asked.T, strict=True
+        values.items(), scores, requested.T, strict=True
     ):
         if column.min() < 0 or column.max() >= len(items):
             raise UserError(

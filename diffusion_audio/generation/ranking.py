@@ -52,7 +52,7 @@ class Ranking:
 
         def score(prompt: Any, waves: np.ndarray) -> Any:
             return self._scores(
-                self._params, prompt, self.ranker.heard(waves, sample_rate)
+                self._params, prompt, self.ranker.audio_inputs(waves, sample_rate)
             )
 
         rows: np.ndarray = joined(in_batches(score, prompt, waves, size=BATCH_SIZE))

@@ -9,17 +9,17 @@ import numpy as np
 from markupsafe import Markup
 
 
-class Judgement(NamedTuple):
-    """One attribute of a clip: what the caption asked for and what was heard."""
+class Attribute(NamedTuple):
+    """An attribute of a clip: as its caption has it, and as a classifier does."""
 
-    attribute: str
-    asked: str
-    heard: str
+    name: str
+    requested: str
+    predicted: str
 
     @property
     def right(self) -> bool:
-        """Whether the clip has what was asked for."""
-        return self.asked == self.heard
+        """Whether the clip has what was requested."""
+        return self.requested == self.predicted
 
 
 class Clip(NamedTuple):
@@ -28,13 +28,13 @@ class Clip(NamedTuple):
     Attributes:
         name: what it is, such as ``"Generated"``; the same in every example.
         audio: float [N], full scale 1.
-        judged: its attributes; may be empty.
+        attributes: as predicted; may be empty.
         note: a few words on it; may be empty.
     """
 
     name: str
     audio: np.ndarray
-    judged: tuple[Judgement, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
     note: str = ""
 
     @property
@@ -157,7 +157,7 @@ class Listen(NamedTuple):
     """Captions with their clips, pictures on one colour scale.
 
     Attributes:
-        examples: what is heard.
+        examples: what there is to listen to.
         sample_rate: of every clip, in Hz.
         note: what to know before.
         title: its heading.
@@ -169,9 +169,9 @@ class Listen(NamedTuple):
     title: str = "Listen"
 
     @property
-    def judged(self) -> bool:
-        """Whether clips come with attributes heard in them."""
-        return any(clip.judged for e in self.examples for clip in e.clips)
+    def has_attributes(self) -> bool:
+        """Whether clips come with predicted attributes."""
+        return any(clip.attributes for e in self.examples for clip in e.clips)
 
 
 class Measured(NamedTuple):
@@ -212,7 +212,7 @@ class Training(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What was asked for, by name."""
+    """What was set, by name."""
 
     values: Mapping[str, str]
     title: str = "Settings"

@@ -14,7 +14,7 @@ import numpy as np
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.judge import load_judge
+from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.evaluation.measures import (
     Reference,
     about,
@@ -96,7 +96,8 @@ def evaluate(
     Args:
         model: work directory of a diffusion or vocoder run.
         out: directory to write to.
-        classifier: work directory of the judge's run; without it, nothing is judged.
+        classifier: work directory of an attribute classifier's run; without it, no
+            measure that rests on one.
         vocoder: a vocoder's run or converted weights, in place of a diffusion run's.
         data: source in place of the run's own, for a set that has moved.
         split: of the data set; where None its ``held_out``, if it has one and the run
@@ -136,15 +137,15 @@ def evaluate(
     else:
         subject = _vocoder(model, config, vocoder, seed, batch_size)
     spec = subject.spec
-    judge = load_judge(classifier, spec) if classifier else None
+    attributes = load_attribute_classifier(classifier, spec) if classifier else None
     if split is None:
         own = config["data"]["evaluation_split"]
         split = unseen_split(config, data) if generates else own
     source = open_run_data(config, split, spec.sample_rate, data)
-    if judge is not None:
-        judge.require(source)
+    if attributes is not None:
+        attributes.require(source)
     samples = round(subject.seconds * spec.sample_rate)
-    reference = draw_reference(source, captions, samples, judge, seed)
+    reference = draw_reference(source, captions, samples, attributes, seed)
     if not generates:
         reference = _trimmed(reference, spec)
     out.mkdir(parents=True, exist_ok=True)
@@ -267,7 +268,7 @@ def _results(
         column.name: measure(reference, waves[stage][None], subject.spec)
         for stage, column in subject.stages.items()
     }
-    names, now = list(found), provenance()
+    names, now, features = list(found), provenance(), reference.features
     made_with = session.origin([now])
     metrics = {name: about(name).better for name in found[names[0]]}
     how = protocols(
@@ -301,7 +302,7 @@ def _results(
             "prompts": len(reference.captions),
         },
         {name: how[name] for name in metrics},
-        {"classifier": reference.heard.judge.weights} if reference.heard else {},
+        {"classifier": features.classifier.weights} if features else {},
         [
             shared
             | {

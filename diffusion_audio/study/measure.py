@@ -14,7 +14,7 @@ import numpy as np
 
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.open import open_source
-from diffusion_audio.evaluation.judge import load_judge
+from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.evaluation.measures import (
     Reference,
     draw_reference,
@@ -90,7 +90,7 @@ def hear(
     Args:
         run_dir: work directory of a diffusion run, or of a vocoder's.
         vocoder: that of the vocoder's run; None where the first is one.
-        classifier: that of the judge's run.
+        classifier: that of the attribute classifier's run.
         sampling: the group ``sampling`` of a diffusion config.
         split: of the run's data set.
         prompts: how many captions.
@@ -105,10 +105,10 @@ def hear(
     else:
         voice = _generating(run_dir, vocoder, sampling)
     spec = voice.spec
-    judge = load_judge(classifier, spec)
+    attributes = load_attribute_classifier(classifier, spec)
     samples = round(voice.seconds * spec.sample_rate)
     source = open_source(config["data"]["source"], split, spec.sample_rate)
-    reference = draw_reference(source, prompts, samples, judge)
+    reference = draw_reference(source, prompts, samples, attributes)
     few = reference.first(PROBE_CLIPS)
     if probe_only:
         reference, sampling_seeds = few, sampling_seeds[:1]

@@ -83,7 +83,7 @@ class Plan(NamedTuple):
         experiment: what is asked.
         cells: systems x seeds, the baseline first.
         vocoder: the run that all are heard through, or None.
-        classifier: the run that judges.
+        classifier: the run of the attribute classifier.
     """
 
     experiment: Experiment

@@ -51,7 +51,8 @@ class Experiment:
             ``components.autoencoder`` by another recipe, or by ``""`` to do without.
         vocoder: recipe of the vocoder that all variants are heard through; ``""`` where
             the variants are vocoders themselves, heard as they copy real clips.
-        classifier: recipe of the judge and embedding, trained on real clips only.
+        classifier: recipe of the attribute classifier and embedding, trained on real
+            clips only.
         seeds: of training; every variant is trained with each.
         split: of the data set, whose captions are prompts and whose clips are the
             reference.

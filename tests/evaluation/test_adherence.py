@@ -2,20 +2,21 @@ import numpy as np
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.adherence import heard_classes
+from diffusion_audio.evaluation.adherence import predicted_classes
 
 VALUES = {"pitch": ("low", "mid", "high"), "loudness": ("soft", "loud")}
 
 
 def test_the_most_probable_class_is_heard():
-    heard = np.array([[0, 0], [1, 1], [1, 1], [2, 1]])
-    scores = [np.eye(k)[heard[:, i]] + 0.1 for i, k in enumerate((3, 2))]
-    asked = np.array([[0, 0], [1, 1], [2, 1], [2, 0]])
-    np.testing.assert_array_equal(heard_classes(scores, asked, VALUES), heard)
+    predicted = np.array([[0, 0], [1, 1], [1, 1], [2, 1]])
+    scores = [np.eye(k)[predicted[:, i]] + 0.1 for i, k in enumerate((3, 2))]
+    requested = np.array([[0, 0], [1, 1], [2, 1], [2, 0]])
+    found = predicted_classes(scores, requested, VALUES)
+    np.testing.assert_array_equal(found, predicted)
 
 
 @pytest.mark.parametrize(
-    ("logits", "asked", "message"),
+    ("logits", "requested", "message"),
     [
         ([np.zeros((2, 3))], np.zeros((2, 2), int), "expected scores of shapes"),
         (
@@ -41,6 +42,6 @@ def test_the_most_probable_class_is_heard():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(logits, asked, message):
+def test_what_does_not_fit_is_refused(logits, requested, message):
     with pytest.raises(UserError, match=message):
-        heard_classes(logits, asked, VALUES)
+        predicted_classes(logits, requested, VALUES)

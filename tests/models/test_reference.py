@@ -122,7 +122,7 @@ def test_mrd():
     wave = normal(2, 64)
     folded = jax.tree.map(np.asarray, fold(params))
     expected = reference.mrd(folded, cfg, wave)
-    judged = jax.jit(net.apply)(params, wave)
-    for judgement, maps in zip(judged, expected, strict=True):
-        for got, theirs in zip(judgement.features, maps, strict=True):
+    outputs = jax.jit(net.apply)(params, wave)
+    for output, maps in zip(outputs, expected, strict=True):
+        for got, theirs in zip(output.features, maps, strict=True):
             same(got, theirs)

@@ -8,7 +8,7 @@ from diffusion_audio.report.content import Measured, Provenance
 from diffusion_audio.report.page import render
 from diffusion_audio.study import evaluate, results
 from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
-from tests.evaluation.test_measures import JUDGE, SPEC, Commands
+from tests.evaluation.test_measures import CLASSIFIER, SPEC, Commands
 from tests.report.test_page import Tags
 
 CONFIG = {
@@ -22,7 +22,7 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def made():
     """Results, reference and waves of a model that gets half of the speakers wrong."""
-    reference = draw_reference(Commands(), 16, 4096, JUDGE)
+    reference = draw_reference(Commands(), 16, 4096, CLASSIFIER)
     waves = {stage: reference.audio.copy() for stage in STAGES | COPIES}
     waves["generated"][:8, 1] = 0.1 - waves["generated"][:8, 1]
     subject = evaluate.Subject(
@@ -41,15 +41,15 @@ def page(made):
 
 def test_every_label_has_its_row_and_its_chance(page):
     (measured,) = (s for s in page.sections if isinstance(s, Measured))
-    asked, distances, copies = measured.tables
+    shares, distances, copies = measured.tables
     values = {
         row.name: [cell and round(cell.value, 3) for cell in row.cells]
-        for row in asked.rows
+        for row in shares.rows
     }
     assert values["Right: keyword"] == [1, 1, 1, 1, 1, 0.333]
     assert values["Right: speaker"] == [1, 1, 0.5, 1, 1, 0.5]
     assert values["All attributes right"] == [1, 1, 0.5, 1, 1, None]
-    low = asked.rows[0].cells[0].low
+    low = shares.rows[0].cells[0].low
     assert 0.75 < low < 0.85  # Wilson's: 16 of 16 right are no certainty
     assert "Kernel distance (own classifier)" in [row.name for row in distances.rows]
     assert [column.name for column in copies.columns] == ["Vocoder", "Griffin-Lim"]

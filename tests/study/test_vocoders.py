@@ -23,7 +23,7 @@ SPEC = """
 from diffusion_audio.study.spec import Experiment
 
 experiment = Experiment(
-    question="Which judge?",
+    question="Which discriminator?",
     base="{root}/vocoder.py",
     baseline="both",
     common={{"loss.discriminator_start": 0}},

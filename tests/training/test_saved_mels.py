@@ -124,8 +124,8 @@ def test_mels_of_another_hop_are_refused_before_training(root, tmp_path):
 
 def test_a_saved_mel_is_what_the_generator_hears():
     """And the recording is what it is to become, in training and in evaluations."""
-    judged = {"loss": {"features": 0, "adversarial": 0}, "discriminators": {}}
-    task = make_task(CONFIG | judged)
+    plain = {"loss": {"features": 0, "adversarial": 0}, "discriminators": {}}
+    task = make_task(CONFIG | plain)
     wave = batch()["audio"]
     saved = np.random.default_rng(9).uniform(-8, 1, (4, 16, 6)).astype(np.float32)
     heard = {"audio": wave, "mel": saved}

@@ -1,4 +1,4 @@
-"""Training the classifier that judges clips: one softmax head an attribute.
+"""Training the attribute classifier of clips: one softmax head an attribute.
 
 It learns from real clips only, so augmentation stands in for what a VAE, a
 diffusion model and a vocoder do to a sound (blur, noise, small shifts), and leaves

@@ -117,7 +117,7 @@ def test_a_step_is_the_papers_two_updates(states):
     (_, before, after), (_, metrics) = states
     wave = batch(1)["audio"]
     generator = build_hifigan(generator_config(CONFIG))
-    judges = build_discriminators(CONFIG["discriminators"])
+    discriminators = build_discriminators(CONFIG["discriminators"])
     optimizer = make_optimizer(OptimizerConfig(**CONFIG["optimizer"]), 10)
 
     @jax.jit
@@ -128,7 +128,7 @@ def test_a_step_is_the_papers_two_updates(states):
         def d_loss(d):
             fake = generator.apply(g, mel)
             return gan_losses.discriminator_loss(
-                judges.apply(d, wave), judges.apply(d, fake)
+                discriminators.apply(d, wave), discriminators.apply(d, fake)
             )
 
         grads = jax.grad(d_loss)(d)
@@ -136,11 +136,12 @@ def test_a_step_is_the_papers_two_updates(states):
 
         def g_loss(g):
             fake = generator.apply(g, mel)
-            real_judged, fake_judged = judges.apply(d, wave), judges.apply(d, fake)
+            real_out = discriminators.apply(d, wave)
+            fake_out = discriminators.apply(d, fake)
             full = AudioSpec.from_config(CONFIG["audio"] | {"fmax": None})
             return (
-                gan_losses.adversarial_loss(fake_judged)
-                + 2 * gan_losses.feature_loss(real_judged, fake_judged)
+                gan_losses.adversarial_loss(fake_out)
+                + 2 * gan_losses.feature_loss(real_out, fake_out)
                 + 45 * jnp.mean(jnp.abs(log_mel(full, wave) - log_mel(full, fake)))
             )
 
