@@ -74,7 +74,7 @@ def clip(count: int = 48, steps: int = 50) -> Figure:
         steps: of the way back.
     """
     process = make_process("cosine")
-    clips = _pictures(count)
+    clips = _log_mels(count)
     shares = jnp.array([0.0, 0.25, 0.5, 0.75, 0.999])
     noise = jax.random.normal(jax.random.key(0), clips.shape[1:])
     # [5, T, F]: one clip at five times
@@ -87,11 +87,11 @@ def clip(count: int = 48, steps: int = 50) -> Figure:
 
     figure = Figure(figsize=(9, 3.2), layout="constrained", dpi=60)
     rows = figure.subplots(2, len(shares))
-    for panels, pictures, word in zip(
+    for panels, mels, word in zip(
         rows, (noised, shown), ("noised", "denoised"), strict=True
     ):
-        for panel, picture in zip(panels, pictures, strict=True):
-            panel.imshow(np.asarray(picture).T, origin="lower", aspect="auto")
+        for panel, mel in zip(panels, mels, strict=True):
+            panel.imshow(np.asarray(mel).T, origin="lower", aspect="auto")
             panel.set_xticks([])
             panel.set_yticks([])
         panels[0].set_ylabel(word)
@@ -122,7 +122,7 @@ def denoised(process: Process, clips: Array, x: Array, steps: int) -> Array:
     return jnp.stack(path)
 
 
-def _pictures(count: int) -> Array:
+def _log_mels(count: int) -> Array:
     """Log-mels of clips, of mean 0 and scale 1 over all, [count, T, F]."""
     spec = AudioSpec.from_config({"preset": "tones_16k"})
     waves = [synthesize(clip.attributes, clip.seed) for clip in plan("train")[:count]]

@@ -58,14 +58,14 @@ class Estimate(NamedTuple):
         low: lower end.
         high: upper end.
         note: a word on it, such as a verdict.
-        story: where it comes from, lines of text that a click shows.
+        origin: where it comes from, lines of text that a click shows.
     """
 
     value: float
     low: float | None = None
     high: float | None = None
     note: str = ""
-    story: str = ""
+    origin: str = ""
 
     @property
     def numbers(self) -> list[float]:
@@ -142,7 +142,7 @@ class Curves(NamedTuple):
     Attributes:
         name: what was trained.
         note: a few words, such as steps, parameters and time.
-        curves: (title, picture) each; those without a picture are left out.
+        curves: (title, figure) each; those without a figure are left out.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Curves(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """Captions with their clips, pictures on one colour scale.
+    """Captions with their clips, spectrograms on one colour scale.
 
     Attributes:
         examples: what there is to listen to.
@@ -179,22 +179,22 @@ class Measured(NamedTuple):
 
     Attributes:
         tables: with their intervals.
-        pictures: (title, picture) of differences to a baseline.
+        figures: (title, figure) of differences to a baseline.
         baseline: its name.
         published: numbers of others.
     """
 
     tables: tuple[Table, ...]
-    pictures: tuple[tuple[str, Markup], ...] = ()
+    figures: tuple[tuple[str, Markup], ...] = ()
     baseline: str = ""
     published: tuple[Published, ...] = ()
     title: str = "Results"
 
     @property
-    def stories(self) -> bool:
+    def has_origins(self) -> bool:
         """Whether a click on a number shows where it comes from."""
         cells = (c for table in self.tables for row in table.rows for c in row.cells)
-        return any(cell.story for cell in cells if cell)
+        return any(cell.origin for cell in cells if cell)
 
 
 class Blind(NamedTuple):

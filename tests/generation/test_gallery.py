@@ -58,7 +58,7 @@ def shown(folder, **options):
     return Tags(write_gallery(folder, **options).read_text("utf-8"))
 
 
-def test_it_shows_prompts_players_pictures_scores_and_settings(tmp_path):
+def test_it_shows_prompts_players_spectrograms_scores_and_settings(tmp_path):
     tags = shown(make(tmp_path, ["rain", "", "rain"], scores=(0.25, 0.5, -0.125)))
     assert tags.captions[1:4] == ["rain", "(no prompt)", "rain"]
     assert len(tags.named("audio")) == len(tags.named("img")) == 9

@@ -56,8 +56,8 @@ def test_a_number_tells_where_it_comes_from(page, study):
         """(() => {
           const button = document.querySelector('button.value');
           button.focus(); button.click();
-          const story = document.getElementById(button.getAttribute('popovertarget'));
-          return [story.matches(':popover-open'), story.textContent];
+          const origin = document.getElementById(button.getAttribute('popovertarget'));
+          return [origin.matches(':popover-open'), origin.textContent];
         })()"""
     )
     assert seen[0]

@@ -33,7 +33,7 @@ def test_what_others_wrote_is_escaped(text):
     assert "document.title=&#39;owned&#39;" in text
 
 
-def test_every_number_opens_its_story(text):
+def test_every_number_opens_its_origin(text):
     targets = re.findall(r'popovertarget="([^"]+)"', text)
     ids = re.findall(r'popover id="([^"]+)"', text)
     # Three systems and two variants, of three metrics each.
