@@ -56,7 +56,7 @@ class Source(Protocol):
         ...
 
 
-def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
+def crop_or_pad(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
     """Crop a wave [N] at ``position`` in [0, 1), or pad it with zeros at its end."""
     if len(wave) < samples:
         return np.pad(wave, (0, samples - len(wave)))

@@ -238,7 +238,7 @@ def transposed_conv1d(x, p, rate, cut):
 
 
 def hifigan(p, cfg, mel):
-    """The generator of folded parameters; leaky ReLU or Snake, no iSTFT."""
+    """The generator without weight norm; leaky ReLU or Snake, no iSTFT."""
 
     def act(x, p, slope):
         if cfg.activation == "leaky_relu":
@@ -272,7 +272,7 @@ def hifigan(p, cfg, mel):
 
 
 def mrd(p, cfg, wave):
-    """Every map of every resolution, of folded parameters."""
+    """Every map of every resolution, of parameters without weight norm."""
     maps = []
     for i, window in enumerate(cfg.windows):
         hop = window // 4

@@ -12,7 +12,8 @@ import safetensors.numpy
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.nn.conv1d import remove_weight_norm
 from diffusion_audio.pretrained import folder, hifigan, hifigan_config
 from diffusion_audio.runs.checkpoint import Checkpoints
 from diffusion_audio.runs.components import load_components
@@ -73,7 +74,7 @@ def test_the_gain_of_a_transposed_layer_is_of_its_inputs():
     assert params["upsamplers"]["0"]["g"].shape == (1, 4, 1)
     v, g = EXPECTED["ups.0.weight_v"], EXPECTED["ups.0.weight_g"]
     weight = v * g / np.sqrt((v**2).sum((1, 2), keepdims=True))
-    kernel = fold(params)["upsamplers"]["0"]["kernel"]
+    kernel = remove_weight_norm(params)["upsamplers"]["0"]["kernel"]
     np.testing.assert_allclose(kernel, weight.transpose(2, 0, 1), rtol=1e-5)
 
 
