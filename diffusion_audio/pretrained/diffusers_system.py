@@ -288,8 +288,8 @@ def read_common(folder: Path, preset: str) -> Common:
             hifigan.find_generator(vocoder_cfg, *read("vocoder")).model[1]
         )
 
-    # What has a picture's channels takes a mel as a picture.
-    kind = "vae" if vae_cfg.in_channels == 1 else "picture"
+    # An autoencoder of an image's channels takes a mel as an image.
+    kind = "vae" if vae_cfg.in_channels == 1 else "image_vae"
     rate = whole(vocoder_json, "sampling_rate", 16_000, vocoder_path, MOST_RATE)
     config = {
         "task": "diffusion",

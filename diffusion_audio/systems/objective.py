@@ -48,7 +48,7 @@ class DiffusionLossConfig:
             )
 
     def objective(self) -> Objective:
-        """What is asked of the network."""
+        """What the network is trained to predict, and how errors count."""
         return Objective(
             self.prediction,
             make_weighting(**self.weighting),

@@ -243,8 +243,8 @@ class System:
 
         def denoise(z: Array, t: Array) -> Array:
             output = self.predict(params, z, t, both)
-            unasked = self.objective.learned_variance and not cfg.learned_variance
-            return split_variance(output)[0] if unasked else output
+            unused = self.objective.learned_variance and not cfg.learned_variance
+            return split_variance(output)[0] if unused else output
 
         seen: Denoise = denoise
         if windows is not None:
@@ -255,8 +255,8 @@ class System:
 def and_null(prompt: Prompt, null: Prompt) -> Prompt:
     """Prompts [B, ...] and as often none [1, ...], as guidance asks: [2B, ...]."""
 
-    def both(asked: Array, none: Array) -> Array:
-        return jnp.concatenate([asked, jnp.broadcast_to(none, asked.shape)])
+    def both(given: Array, none: Array) -> Array:
+        return jnp.concatenate([given, jnp.broadcast_to(none, given.shape)])
 
     return jax.tree.map(both, prompt, null)
 

@@ -22,7 +22,7 @@ def evaluations(sampling: dict) -> int:
 
 
 def main() -> None:
-    """Writes the picture."""
+    """Writes the figure."""
     found = results.read(HERE, spec.load(HERE))
     sampling = {record["system"]: record["sampling"] for record in found.runs}
     baseline, *variants = found.systems

@@ -32,7 +32,7 @@ def test_every_option_is_named():
     assert [name for name in names if name not in TEXT] == []
 
 
-def test_every_picture_is_there():
+def test_every_figure_is_there():
     shown = re.findall(r"\(figures/(\w+)\.png\)", TEXT)
     assert set(shown) == set(FIGURES)
     for name in shown:

@@ -173,7 +173,7 @@ def _labels(classifier: Classifier, data: Data) -> Labels:
 def augmented_mel(
     cfg: AugmentConfig, spec: AudioSpec, audio: Array, keys: Key
 ) -> Array:
-    """Pictures [B, T, F] of clips [B, N], each changed by the draws of its key."""
+    """Log-mels [B, T, F] of clips [B, N], each changed by the draws of its key."""
 
     def uniform(purpose: int, low: float, high: float) -> Array:
         own = jax.vmap(lambda key: jax.random.fold_in(key, purpose))(keys)
