@@ -62,7 +62,7 @@ class MSDConfig:
     """Settings of the multi-scale discriminator; the defaults are the paper's.
 
     Attributes:
-        scales: sub-discriminators; each hears half the rate of the one before.
+        scales: sub-discriminators; each takes half the rate of the one before.
         channels: output channels of each layer.
         kernels: width of each layer.
         strides: stride of each layer.

@@ -46,7 +46,7 @@ class HiFiGANConfig:
         weight_norm: train with weight norm; False has plain kernels.
         init: ``"reference"``, PyTorch's default, which a signal leaves at a third of
             its variance layer after layer; or ``"preserving"``, sqrt(3) times its
-            weights and no biases, so that a small generator hears its input from the
+            weights and no biases, so that a small generator uses its input from the
             first step.
         input_shift: taken off the log-mels; the published generators take nothing
             off. With the log of the floor, silence is zero.
@@ -227,7 +227,7 @@ class HiFiGAN(nnx.Module):
 def _from_spectra(x: Array) -> Array:
     """Waveforms [B, (T - 1) * hop] of log-magnitudes and phases [B, T, n_fft + 2].
 
-    As iSTFTNet's code: the phase is the sine of what the network says, in radians.
+    As iSTFTNet's code: the phase is the sine of the network's output, in radians.
     """
     n_fft = x.shape[-1] - 2
     magnitude, phase = jnp.split(x, 2, axis=-1)

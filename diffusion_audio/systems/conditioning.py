@@ -1,4 +1,4 @@
-"""Several conditioners as one: what a denoiser is told of a prompt."""
+"""Several conditioners as one: what a denoiser is conditioned on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

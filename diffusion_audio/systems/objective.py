@@ -1,4 +1,4 @@
-"""What a diffusion config says of loss and likelihood: what is learned and measured."""
+"""The groups ``loss`` and ``likelihood`` of a diffusion config."""
 
 import dataclasses
 from collections.abc import Mapping

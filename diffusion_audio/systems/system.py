@@ -109,7 +109,7 @@ class System:
         return params, frozen
 
     def condition(self, params: Params, frozen: Params, prompt: Prompt) -> Condition:
-        """What the denoiser is told of prompts; see `Tokenizers.prompt`."""
+        """What the denoiser is conditioned on; see `Tokenizers.prompt`."""
         every = frozen.get("conditioners", {}) | params["conditioners"]
         return self.conditioning(every, prompt)
 
@@ -131,12 +131,12 @@ class System:
         """
         shape = (1, *self.latent_shape(self.spec.sample_rate))
 
-        def told(params: Params, frozen: Params, prompt: Prompt) -> Array:
+        def predicted(params: Params, frozen: Params, prompt: Prompt) -> Array:
             condition = self.condition(params, frozen, prompt)
             time = self.process.time(jnp.zeros(1))
             return self.predict(params, jnp.zeros(shape), time, condition)
 
-        jax.eval_shape(told, *self.shapes(), prompt)
+        jax.eval_shape(predicted, *self.shapes(), prompt)
 
     def encode(self, frozen: Params, audio: Array) -> Moments:
         """The autoencoder's posterior of waveforms [B, N], before scaling."""
