@@ -244,7 +244,7 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert main([*words, "--examples=2"]) == 0
     page = (tmp_path / "report.html").read_text()
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
-    assert "copies of clips it was trained on" in page
+    assert "resynthesis of clips it was trained on" in page
     assert page.count("<audio controls") == 2 * 3
     found = results.read(tmp_path)
     assert found.systems == ["Real clips", "Vocoder", "Griffin-Lim"]

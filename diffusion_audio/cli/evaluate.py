@@ -2,9 +2,9 @@
 
 It is an experiment of one system. Of a diffusion run: makes sounds of captions of a
 split, stage by stage, and compares the vocoder with Griffin-Lim. Of a vocoder's run:
-copies clips of a split, beside Griffin-Lim. With a classifier of real clips: the share
-of clips that have each attribute as captioned, and distances to the real ones. Writes
-results.json, as `experiment` does, and report.html; prints the page's path.
+resynthesizes clips of a split, beside Griffin-Lim. With a classifier of real clips: the
+share of clips that have each attribute as captioned, and distances to the real ones.
+Writes results.json, as `experiment` does, and report.html; prints the page's path.
 """
 
 from absl import flags
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer(
         "captions",
         144,
-        "how many to make sounds of, or clips to copy",
+        "how many to make sounds of, or clips to resynthesize",
         lower_bound=1,
         flag_values=values,
     )

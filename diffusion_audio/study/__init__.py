@@ -1,1 +1,1 @@
-"""Questions answered by runs: what is asked, what came of it, how sure that is."""
+"""Experiments and evaluations: plans, runs, results with statistics, their pages."""

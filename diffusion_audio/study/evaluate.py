@@ -1,7 +1,7 @@
 """A trained run evaluated: an experiment of one system, whose variants are its stages.
 
-A text-to-audio model is heard at each stage, from real clips to what it made untrained;
-a vocoder by its copies of real clips, beside Griffin-Lim.
+A text-to-audio model is measured at each stage, from real clips to what it made
+untrained; a vocoder by resynthesis of real clips, beside Griffin-Lim.
 """
 
 import time
@@ -41,15 +41,15 @@ from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
 from diffusion_audio.runs.workdir import provenance, read_config
-from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
+from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from diffusion_audio.study.evidence import curves, made_by
-from diffusion_audio.study.measure import copying
+from diffusion_audio.study.measure import resynthesis
 from diffusion_audio.study.results import ORIGIN, RESULTS, Results, rounded, write
 from diffusion_audio.study.run_data import open_run_data, unseen_split
 
 PAGE = "report.html"
 TRAINED = ("denoiser", "vocoder")  # what a config has a group of
-LONGEST = 4.0  # s, of a clip that a vocoder copies
+LONGEST = 4.0  # s, of a clip that a vocoder resynthesizes
 
 
 class Subject(NamedTuple):
@@ -61,7 +61,7 @@ class Subject(NamedTuple):
         vocoder: hash of what makes waveforms of mels.
         params: that were trained.
         kind: in words.
-        stages: what it is heard by, in order; the real clips come first.
+        stages: that are measured, in order; the real clips come first.
         passes: of all clips, until they are made.
         sound: ``sound(reference, advance)`` makes them.
     """
@@ -102,7 +102,7 @@ def evaluate(
         data: source in place of the run's own, for a set that has moved.
         split: of the data set; where None its ``held_out``, if it has one and the run
             is of text to audio, else the run's evaluation split.
-        captions: how many to make sounds of, or clips to copy.
+        captions: how many to make sounds of, or clips to resynthesize.
         examples: how many of them are on the page.
         seed: of generation, crops and Griffin-Lim.
         batch_size: sounds that are made at a time, which memory grows with.
@@ -194,7 +194,7 @@ def _generating(
         params_hash(pipeline.frozen["vocoder"]),
         pipeline.params,
         "latent diffusion model",
-        STAGES | COPIES,
+        STAGES | RESYNTHESIS,
         PASSES + 1,
         sound,
     )
@@ -215,15 +215,15 @@ def _vocoder(
     if "data" not in config:
         raise UserError(
             f"{model} is converted weights, not a run, and knows no data set to be "
-            "measured on; `diffusion-audio vocode` copies files of yours through it"
+            "measured on; `diffusion-audio vocode` resynthesizes files of yours"
         )
     spec = voice.spec
 
     def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
         real = reference.audio
-        heard = copying(voice, real.shape[1] / spec.sample_rate, batch_size)
+        again = resynthesis(voice, real.shape[1] / spec.sample_rate, batch_size)
         made = []
-        for wave in heard.sound(reference, seed):
+        for wave in again.sound(reference, seed):
             made.append(wave)
             advance(1)
 
@@ -239,7 +239,7 @@ def _vocoder(
         "the system under test",
         voice.params,
         "HiFi-GAN",
-        {"real": STAGES["real"]} | COPIES,
+        {"real": STAGES["real"]} | RESYNTHESIS,
         2,
         sound,
     )

@@ -32,12 +32,12 @@ STAGES = {
     "inverted": Column("Generated, Griffin-Lim", "the same mels"),
     "untrained": Column("Untrained model", "the floor", bound=True),
 }
-COPIES = {
+RESYNTHESIS = {
     "vocoder": Column("Vocoder", "from a real clip's mel"),
     "griffin_lim": Column("Griffin-Lim", f"{GRIFFIN_LIM_ITERATIONS} iterations"),
 }
 SILENT = ("untrained",)  # not among the examples
-OF_COPIES = (
+OF_RESYNTHESIS = (
     "mel_l1_full_band",
     "mel_l1",
     "multi_resolution_stft",
@@ -74,13 +74,15 @@ def report(
     """
     trained_on = results.spec["split"] == config["data"]["train_split"]
     known = "was trained on" if trained_on else "never saw"
-    title = f"Vocoder: copies of clips it {known}"
+    title = f"Vocoder: resynthesis of clips it {known}"
     if "generated" in waves:
         title = f"Text to audio: what the model makes of captions it {known}"
     sounds = Listen(_examples(reference, waves, examples), rate)
     right = {
         metric.removeprefix(OF_ATTRIBUTE): results.summaries(metric)[
-            (STAGES["generated"] if "generated" in waves else COPIES["vocoder"]).name
+            (
+                STAGES["generated"] if "generated" in waves else RESYNTHESIS["vocoder"]
+            ).name
         ].value
         for metric in results.metrics
         if metric.startswith(OF_ATTRIBUTE)
@@ -126,7 +128,7 @@ def _summary(
             f"wrong is {worst}, right in {100 * right[worst]:.0f} % of them."
         )
     error = results.summaries("mel_l1_full_band")
-    ours, theirs = (error[column.name].value for column in COPIES.values())
+    ours, theirs = (error[column.name].value for column in RESYNTHESIS.values())
     return (
         f"{text} The vocoder's mel error is {ours:.2f}, that of Griffin-Lim with "
         f"{GRIFFIN_LIM_ITERATIONS} iterations {theirs:.2f}."
@@ -134,11 +136,11 @@ def _summary(
 
 
 def _tables(results: Results, reference: Reference) -> list[Table]:
-    """Shares, distances between sets, and copies of clips: each of its own stages."""
+    """Shares, distances between sets, and resynthesis: each of its own stages."""
     stages = [c for c in STAGES.values() if c.name in results.systems]
-    copies = list(COPIES.values())
-    if len(stages) == 1:  # of a vocoder: its copies are what is measured
-        stages += copies
+    vocoders = list(RESYNTHESIS.values())
+    if len(stages) == 1:  # of a vocoder: resynthesis is what is measured
+        stages += vocoders
     n, features = len(reference.captions), reference.features
     kinds = {metric: about(metric) for metric in results.metrics}
     shares = [m for m, kind in kinds.items() if kind.percent and m != "adherence"]
@@ -169,9 +171,9 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
     return [
         *found,
         Table(
-            "Copy synthesis: from a real clip's mel back to a waveform",
-            tuple(copies),
-            tuple(values_row(results, metric, copies) for metric in OF_COPIES),
+            "Resynthesis: from a real clip's mel back to a waveform",
+            tuple(vocoders),
+            tuple(values_row(results, metric, vocoders) for metric in OF_RESYNTHESIS),
             f"Mean over {n} clips of the split, 95 % interval (Student's t).",
         ),
     ]
@@ -181,9 +183,11 @@ def _examples(reference: Reference, waves: Waves, number: int) -> tuple[Example,
     """Prompts spread evenly, each at the stages that can be listened to."""
     last = len(reference.captions) - 1
     chosen = np.unique(np.linspace(0, last, number).round().astype(int))
-    hidden = (*SILENT, *COPIES) if "generated" in waves else ()
+    hidden = (*SILENT, *RESYNTHESIS) if "generated" in waves else ()
     shown = {
-        s: c for s, c in (STAGES | COPIES).items() if s in waves and s not in hidden
+        s: c
+        for s, c in (STAGES | RESYNTHESIS).items()
+        if s in waves and s not in hidden
     }
     clips: list[list[Clip]] = [[] for _ in chosen]
     for stage, column in shown.items():

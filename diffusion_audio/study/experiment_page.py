@@ -140,7 +140,7 @@ def _provenance(plan: Plan, results: Results, places: Mapping[str, Path]) -> Pro
         spent[f"train {training.name}"] = session.seconds(sessions)
         every += sessions
     made_with = session.origin(every)
-    spent["listen"] = sum(record["seconds"]["listen"] for record in results.runs)
+    spent["measure"] = sum(record["seconds"]["listen"] for record in results.runs)
     return Provenance(
         command=f"diffusion-audio experiment run experiments/{results.name}",
         commit=made_with["commit"],

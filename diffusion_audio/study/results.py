@@ -1,4 +1,4 @@
-"""What came of an experiment: small, committed, and enough for every number's story."""
+"""What came of an experiment: small, committed, and enough to explain every number."""
 
 import dataclasses
 import itertools
@@ -28,7 +28,9 @@ from diffusion_audio.study.spec import Better, Experiment
 RESULTS = "results.json"
 DIGITS = 7  # of a stored value
 ORIGIN = ("commit", "uncommitted_changes", "device")  # of a run, all of each
-RECORD = (  # what is kept of a system and seed
+# What is kept of a system and seed. Names are those of results that were committed:
+# "heard" is the id of the numbers of a cell, "listen" the seconds that they took.
+RECORD = (
     "system",
     "seed",
     "task",
@@ -49,9 +51,9 @@ class Results(NamedTuple):
 
     Attributes:
         name: of the experiment.
-        spec: what was asked; see `spec.describe`.
+        spec: of the experiment; see `spec.describe`.
         protocols: of each metric.
-        tools: task -> name of the run that all were heard with, as its directory has
+        tools: task -> name of the run that all were measured with, as its directory has
             it: hash of its config, and a mark where another was there before.
         runs: one record a system and seed, with what ``RECORD`` lists; ``values`` are
             by metric.
@@ -142,13 +144,13 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     records: list[dict[str, Any]] = []
     protocols: dict[str, Protocol] = {}
     for cell in plan.cells:
-        place = identity.look_heard(plan, cell, runs)
-        heard = read_json(place.directory / NUMBERS)
+        place = identity.look(cell, runs)
+        measured = read_json(place.directory / NUMBERS)
         run = identity.look(cell.training, runs).directory
         trained = read_json(run / FINISHED)
-        made_with = session.origin([*trained["sessions"], heard])
+        made_with = session.origin([*trained["sessions"], measured])
         for metric in experiment.metrics:
-            protocol = Protocol.from_dict(heard["protocols"][metric])
+            protocol = Protocol.from_dict(measured["protocols"][metric])
             protocols.setdefault(metric, protocol).require_same(protocol)
         records.append(
             {
@@ -167,10 +169,10 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 **{name: made_with[name] for name in ORIGIN},
                 "seconds": {
                     "train": round(session.seconds(trained["sessions"]), 1),
-                    "listen": round(heard["seconds"]["listen"], 1),
+                    "listen": round(measured["seconds"]["listen"], 1),
                 },
                 "values": {
-                    metric: rounded(heard["values"][metric])
+                    metric: rounded(measured["values"][metric])
                     for metric in experiment.metrics
                 },
             }
@@ -198,7 +200,7 @@ def require_runs(plan: Plan, runs: Path) -> None:
     Raises:
         UserError: naming those that are missing.
     """
-    places = {cell.name: identity.look_heard(plan, cell, runs) for cell in plan.cells}
+    places = {cell.name: identity.look(cell, runs) for cell in plan.cells}
     require_none(
         [name for name, place in places.items() if place.state != "done"], plan, runs
     )
@@ -286,19 +288,19 @@ def read(directory: str | Path, experiment: Experiment | None = None) -> Results
 
 def _results(raw: Mapping[str, Any]) -> Results:
     # JSON written with sorted keys keeps no order, and the first metric decides.
-    asked = raw["spec"]
-    spec = asked | {"metrics": {m: asked["metrics"][m] for m in raw["metrics"]}}
+    spec = raw["spec"]
+    spec = spec | {"metrics": {m: spec["metrics"][m] for m in raw["metrics"]}}
     protocols = {m: Protocol.from_dict(raw["protocols"][m]) for m in raw["metrics"]}
     return Results(raw["name"], spec, protocols, raw["tools"], raw["runs"])
 
 
 def _require_complete(found: Results) -> None:
-    """Refuses records of other systems and seeds, or of other sizes, than asked for."""
+    """Refuses records of systems, seeds or sizes other than the spec's."""
     systems = [found.spec["baseline"], *found.spec["variants"]]
-    asked = Counter(itertools.product(systems, found.spec["seeds"]))
+    planned = Counter(itertools.product(systems, found.spec["seeds"]))
     there = Counter((record["system"], record["seed"]) for record in found.runs)
-    if asked != there:
-        (system, seed), *_ = (asked - there) + (there - asked)
+    if planned != there:
+        (system, seed), *_ = (planned - there) + (there - planned)
         raise UserError(f"{system}, seed {seed}: {there[system, seed]} records of it")
     for record in found.runs:
         if missing := [name for name in RECORD if name not in record]:

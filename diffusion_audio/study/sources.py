@@ -22,18 +22,18 @@ def sources(results: Results, plan: Plan, runs: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     missing: list[str] = []
     for cell in plan.cells:
-        base = identity.heard_base(cell, runs)
+        base = runs / cell.directory
         if not any(identity.known(base)):
             missing.append(cell.name)
             continue
-        found[cell.id], marks = _heard(results, cell, base)
-        for name, training in plan.heard_with(cell).items():
+        found[cell.id], marks = _measured(results, cell, base)
+        for name, training in cell.parts.items():
             found |= _trained(training, marks[name], runs)
     require_none(missing, plan, runs)
     return found
 
 
-def _heard(results: Results, cell: Cell, base: Path) -> tuple[Path, dict[str, str]]:
+def _measured(results: Results, cell: Cell, base: Path) -> tuple[Path, dict[str, str]]:
     """Where the numbers of a cell are that the results have, and of which runs."""
     wanted = results.record(cell)["values"]
     for path, kept, _ in identity.known(base):
@@ -50,7 +50,7 @@ def _heard(results: Results, cell: Cell, base: Path) -> tuple[Path, dict[str, st
 
 def _trained(training: Training, mark: str, runs: Path) -> dict[str, Path]:
     """The run that computed numbers of a mark, and those that it stands on, by id."""
-    base = identity.base(training, runs)
+    base = runs / training.directory
     for path, kept, its in identity.known(base):
         if its == mark:
             found = {training.id: path}

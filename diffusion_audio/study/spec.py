@@ -1,4 +1,4 @@
-"""What an experiment asks: a base config, named changes to it, seeds and metrics.
+"""What an experiment compares: a base config, named changes to it, seeds and metrics.
 
 ``experiments/QUESTION/spec.py`` holds one value, ``experiment = Experiment(...)``. A
 spec is a program and is run: use those you trust.
@@ -21,7 +21,7 @@ SPEC = "spec.py"
 OWN_KEYS = ("seed",)  # what the spec sets by itself
 REAL_CLIPS = "Real"  # what the page calls the clips of the set
 
-# Does it say what was asked, does it sound like the set, is the signal sound.
+# Adherence to the caption, distance to the set, soundness of the signal.
 METRICS: Mapping[str, Better] = {
     "adherence": "higher",
     "all_right": "higher",
@@ -49,8 +49,8 @@ class Experiment:
         components: name -> recipe of a network that is trained once and stood on,
             such as ``{"autoencoder": "configs/vae.py:tones"}``; a variant may override
             ``components.autoencoder`` by another recipe, or by ``""`` to do without.
-        vocoder: recipe of the vocoder that all variants are heard through; ``""`` where
-            the variants are vocoders themselves, heard as they copy real clips.
+        vocoder: recipe of the vocoder of all variants; ``""`` where the variants are
+            vocoders themselves, which resynthesize real clips.
         classifier: recipe of the attribute classifier and embedding, trained on real
             clips only.
         seeds: of training; every variant is trained with each.

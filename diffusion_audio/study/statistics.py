@@ -1,6 +1,6 @@
 """How sure a comparison of two systems is, from paired runs and prompts.
 
-Both systems are trained with the same seeds and hear the same prompts, so a number of
+Both systems are trained with the same seeds and given the same prompts, so a number of
 one is compared with its counterpart of the other: a table of differences [S, P], seed
 by prompt. Two things would come out otherwise if the work were done again, the seeds
 and the prompts; each varies and both are few.
@@ -76,7 +76,7 @@ class Contrast(NamedTuple):
 
     Attributes:
         difference: variant minus baseline.
-        low: lower end of the interval, at the level that Holm's correction asks of
+        low: lower end of the interval, at the level of Holm's correction for
             this variant; the interval holds 0 exactly where the verdict is open.
         high: upper end.
         p: two-sided, after Holm's correction over the variants.

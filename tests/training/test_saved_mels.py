@@ -105,7 +105,9 @@ def test_what_is_wrong_is_said_before_a_directory_is_taken(root, tmp_path):
         run.train(config, tmp_path / "run")
     config = tiny("vae", f"folder:{root / 'audio'}")
     config.data.mels = str(root / "mels")
-    with pytest.raises(UserError, match="the input of a vocoder, but this is a vae run"):
+    with pytest.raises(
+        UserError, match="the input of a vocoder, but this is a vae run"
+    ):
         run.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
