@@ -52,6 +52,21 @@ class AttributeClassifier:
         """Logits [n, K] of each attribute for waveforms [n, N]."""
         return joined(in_batches(partial(self.logits, self.params), audio))
 
+    def predicted(self, audio: np.ndarray) -> np.ndarray:
+        """The most probable classes int64 [n, A] of waveforms [n, N].
+
+        Raises:
+            UserError: a score is not a number, as of clips that are none.
+        """
+        logits = self(audio)
+        for name, scores in zip(self.values, logits, strict=True):
+            if not np.isfinite(scores).all():
+                raise UserError(
+                    f"the classifier's scores of {name} are not all finite; check the "
+                    "clips for NaN"
+                )
+        return np.stack([scores.argmax(axis=1) for scores in logits], axis=1)
+
     def embeddings(self, audio: np.ndarray) -> np.ndarray:
         """Embeddings [n, D] of waveforms [n, N]."""
         return joined(in_batches(partial(self.embed, self.params), audio))
@@ -70,16 +85,22 @@ class AttributeClassifier:
     def requested(
         self, source: Any, attributes: Sequence[dict[str, str]]
     ) -> np.ndarray:
-        """Classes int32 [n, A] that captions ask for.
+        """Classes int32 [n, A] that captions request.
 
         Args:
             source: of the clips.
             attributes: of n of its clips.
 
         Raises:
-            UserError: as `require` does.
+            UserError: as `require` does, or a clip is without an attribute.
         """
         self.require(source)
+        for name in self.values:
+            if missing := sum(name not in clip for clip in attributes):
+                raise UserError(
+                    f"{missing} of {len(attributes)} clips of {source.name} have no "
+                    f"{name}, which the classifier predicts; fill it in"
+                )
         return encode_labels(attributes, self.values)
 
     def require(self, source: Any) -> None:

@@ -14,7 +14,6 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
 from diffusion_audio.data.source import Source, drawn_evenly
 from diffusion_audio.errors import unknown
-from diffusion_audio.evaluation.adherence import predicted_classes
 from diffusion_audio.evaluation.attribute_classifier import AttributeClassifier
 from diffusion_audio.evaluation.distributions import (
     KERNEL_SCALE,
@@ -302,13 +301,15 @@ def _of_attributes(
     """Measures by the classifier of clips [G P, N]: of each, of the set if large."""
     requested = np.tile(real.requested, (sounds, 1))
     expected = np.tile(real.posteriors, (sounds, 1))
-    logits, values = real.classifier(waves), real.classifier.values
-    right = predicted_classes(logits, requested, values) == requested
+    right = real.classifier.predicted(waves) == requested
     posteriors = real.classifier.posteriors(waves)
     by_clip = {
         "adherence": right.mean(1),
         "all_right": right.all(1),
-        **{f"{OF_ATTRIBUTE}{n}": right[:, i] for i, n in enumerate(values)},
+        **{
+            f"{OF_ATTRIBUTE}{n}": right[:, i]
+            for i, n in enumerate(real.classifier.values)
+        },
         "kl_reference_generated": kl_divergence(expected, posteriors),
         "kl_generated_reference": kl_divergence(posteriors, expected),
     }

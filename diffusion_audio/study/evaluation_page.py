@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from diffusion_audio.evaluation.adherence import predicted_classes
 from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
 from diffusion_audio.report.content import (
@@ -208,12 +207,13 @@ def _attributes(
     if reference.features is None:
         return [()] * len(chosen)
     classifier, requested, *_ = reference.features
-    requested, values = requested[chosen], classifier.values
-    predicted = predicted_classes(classifier(waves[chosen]), requested, values)
+    predicted = classifier.predicted(waves[chosen])
     return [
         tuple(
             Attribute(name, classes[a], classes[b])
-            for (name, classes), a, b in zip(values.items(), *row, strict=True)
+            for (name, classes), a, b in zip(
+                classifier.values.items(), *row, strict=True
+            )
         )
-        for row in zip(requested, predicted, strict=True)
+        for row in zip(requested[chosen], predicted, strict=True)
     ]

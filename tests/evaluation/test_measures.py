@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from diffusion_audio.audio.spec import PRESETS
+from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.attribute_classifier import AttributeClassifier
 from diffusion_audio.evaluation.measures import (
     about,
@@ -78,6 +79,19 @@ def test_every_attribute_of_a_source_has_its_share(reference):
     assert how.keys() == found.keys()
     assert how["kernel"].reference_clips == 24
     assert how["mel_l1"].reference_clips == how["adherence"].clips == 18
+
+
+def test_the_most_probable_class_is_predicted(reference):
+    expected = reference.features.requested
+    np.testing.assert_array_equal(CLASSIFIER.predicted(reference.audio), expected)
+    with pytest.raises(UserError, match="scores of keyword are not all finite"):
+        CLASSIFIER.predicted(np.full((2, 8), np.nan, np.float32))
+
+
+def test_a_clip_without_an_attribute_is_refused():
+    clips = [{"keyword": "no", "speaker": "a"}, {"keyword": "yes"}]
+    with pytest.raises(UserError, match="1 of 2 clips of commands/test have no speak"):
+        CLASSIFIER.requested(Commands(), clips)
 
 
 def test_without_a_classifier_the_rest_is_measured(reference):
