@@ -35,7 +35,6 @@ from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.nn.functional import count
 from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.progress import ProgressView
-from diffusion_audio.report.content import Column
 from diffusion_audio.report.page import render
 from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
@@ -44,7 +43,7 @@ from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from diffusion_audio.study.evidence import curves, made_by
 from diffusion_audio.study.measure import resynthesis
-from diffusion_audio.study.results import ORIGIN, RESULTS, Results, rounded, write
+from diffusion_audio.study.results import RESULTS, Results, new_record, write
 from diffusion_audio.study.run_data import open_run_data, unseen_split
 
 PAGE = "report.html"
@@ -59,19 +58,15 @@ class Subject(NamedTuple):
         spec: of its mels.
         seconds: length of its sounds.
         vocoder: hash of what makes waveforms of mels.
-        params: that were trained.
-        kind: in words.
-        stages: that are measured, in order; the real clips come first.
+        made_of: the network that was trained, in words.
         passes: of all clips, until they are made.
-        sound: ``sound(reference, advance)`` makes them.
+        sound: ``sound(reference, advance)`` makes them, stage by stage.
     """
 
     spec: AudioSpec
     seconds: float
     vocoder: str
-    params: Params
-    kind: str
-    stages: Mapping[str, Column]
+    made_of: str
     passes: int
     sound: Callable[[Reference, Callable[[int], None]], Waves]
 
@@ -154,7 +149,8 @@ def evaluate(
         waves = {"real": reference.audio} | subject.sound(reference, view.advance)
     finally:
         view.close()
-    results = _results(subject, reference, waves, config, model, split, seed)
+    now = provenance()
+    results = _results(subject, reference, waves, config, now, model, split, seed)
     write(results, out / RESULTS)
     record(out / RESULTS, "evaluate")
     runs = _runs(config, model, classifier, "diffusion" if generates else "vocoder")
@@ -164,11 +160,17 @@ def evaluate(
             reference,
             waves,
             config,
-            made_of=f"{subject.kind} of {count(subject.params) / 1e6:.1f} M parameters",
+            made_of=subject.made_of,
             rate=spec.sample_rate,
             examples=examples,
             runs=curves(runs),
-            provenance=made_by(runs, command, {"evaluate": time.monotonic() - started}),
+            provenance=made_by(
+                {name: session.sessions(path) for name, path in runs.items()},
+                [now],
+                command=command or now["command"],
+                configs={n: content_hash(read_config(p)) for n, p in runs.items()},
+                seconds={"evaluate": time.monotonic() - started},
+            ),
         ),
         out / PAGE,
     )
@@ -192,9 +194,7 @@ def _generating(
         pipeline.system.spec,
         pipeline.seconds,
         params_hash(pipeline.frozen["vocoder"]),
-        pipeline.params,
-        "latent diffusion model",
-        STAGES | RESYNTHESIS,
+        _made_of("latent diffusion model", pipeline.params),
         PASSES + 1,
         sound,
     )
@@ -237,12 +237,14 @@ def _vocoder(
         spec,
         LONGEST,
         "the system under test",
-        voice.params,
-        "HiFi-GAN",
-        {"real": STAGES["real"]} | RESYNTHESIS,
+        _made_of("HiFi-GAN", voice.params),
         2,
         sound,
     )
+
+
+def _made_of(kind: str, params: Params) -> str:
+    return f"{kind} of {count(params) / 1e6:.1f} M parameters"
 
 
 def _trimmed(reference: Reference, spec: AudioSpec) -> Reference:
@@ -259,6 +261,7 @@ def _results(
     reference: Reference,
     waves: Waves,
     config: Mapping[str, Any],
+    now: Mapping[str, Any],
     model: str | Path,
     split: str,
     seed: int,
@@ -266,27 +269,15 @@ def _results(
     """All measures of all stages, kept as an experiment's are."""
     found = {
         column.name: measure(reference, waves[stage][None], subject.spec)
-        for stage, column in subject.stages.items()
+        for stage, column in (STAGES | RESYNTHESIS).items()
+        if stage in waves
     }
-    names, now, features = list(found), provenance(), reference.features
-    made_with = session.origin([now])
+    names, features = list(found), reference.features
     metrics = {name: about(name).better for name in found[names[0]]}
     how = protocols(
         reference, subject.spec, vocoder=subject.vocoder, sampling_seeds=(seed,)
     )
     parts = {n: str(part["run"]) for n, part in config.get("components", {}).items()}
-    shared = {
-        "seed": seed,
-        "task": config["task"],
-        "run": content_hash(config),
-        "heard": reference.fingerprint,
-        "overrides": {},
-        "parts": parts,
-        "sampling": config.get("sampling", {}),
-        "config_hash": content_hash(config),
-        **{name: made_with[name] for name in ORIGIN},
-        "seconds": {},
-    }
     return Results(
         str(model),
         {
@@ -304,11 +295,20 @@ def _results(
         {name: how[name] for name in metrics},
         {"classifier": features.classifier.weights} if features else {},
         [
-            shared
-            | {
-                "system": name,
-                "values": {m: rounded(each.tolist()) for m, each in values.items()},
-            }
+            new_record(
+                config,
+                [now],
+                {metric: each.tolist() for metric, each in values.items()},
+                system=name,
+                seed=seed,
+                task=config["task"],
+                run=content_hash(config),
+                heard=reference.fingerprint,
+                overrides={},
+                parts=parts,
+                sampling=config.get("sampling", {}),
+                seconds={},
+            )
             for name, values in found.items()
         ],
         again=now["command"],

@@ -1,13 +1,13 @@
-"""What an evaluation shows of runs: training curves, how all was made."""
+"""What pages show of runs: training curves, how all was made."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from diffusion_audio.report import plots
 from diffusion_audio.report.content import Curves, Provenance
 from diffusion_audio.runs import session
 from diffusion_audio.runs.metric_log import read_metrics
-from diffusion_audio.runs.same_run import content_hash
-from diffusion_audio.runs.workdir import provenance, read_config
 
 CURVES = {
     "autoencoder": ("reconstruction", "kl"),
@@ -31,19 +31,23 @@ def curves(runs: dict[str, Path]) -> list[Curves]:
 
 
 def made_by(
-    runs: dict[str, Path], command: str | None, seconds: dict[str, float]
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    more: Sequence[Mapping[str, Any]],
+    **known: Any,
 ) -> Provenance:
-    """How a report was made: runs by name, the command, seconds by what took them."""
-    now = provenance()
-    made = {name: session.sessions(path) for name, path in runs.items()}
-    made_with = session.origin([*(s for every in made.values() for s in every), now])
-    spent = {f"train {name}": session.seconds(every) for name, every in made.items()}
+    """How the numbers of a page were made.
+
+    Args:
+        runs: sessions of each training run, by name.
+        more: other records of `workdir.provenance`, of what measured.
+        known: fields of `Provenance`; ``seconds`` go after those of training.
+    """
+    made_with = session.origin([*(s for made in runs.values() for s in made), *more])
+    spent = {f"train {name}": session.seconds(made) for name, made in runs.items()}
     return Provenance(
-        command=command or now["command"],
         commit=made_with["commit"],
         dirty=made_with["uncommitted_changes"],
         device=made_with["device"],
-        configs={name: content_hash(read_config(path)) for name, path in runs.items()},
         versions=made_with["versions"],
-        seconds=spent | seconds,
+        **known | {"seconds": spent | known["seconds"]},
     )

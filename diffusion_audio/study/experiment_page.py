@@ -19,10 +19,10 @@ from diffusion_audio.report.content import (
     Training,
 )
 from diffusion_audio.report.page import render
-from diffusion_audio.runs import session
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import spec, wording
+from diffusion_audio.study.evidence import made_by
 from diffusion_audio.study.execute import REAL, WAVES
 from diffusion_audio.study.identity import FINISHED, NUMBERS
 from diffusion_audio.study.plan import Plan
@@ -133,25 +133,16 @@ def _curves(plan: Plan, places: Mapping[str, Path]) -> list[Curves]:
 
 
 def _provenance(plan: Plan, results: Results, places: Mapping[str, Path]) -> Provenance:
-    spent = {}
-    every = [read_json(places[cell.id] / NUMBERS) for cell in plan.cells]
-    for training in plan.trainings():
-        sessions = read_json(places[training.id] / FINISHED)["sessions"]
-        spent[f"train {training.name}"] = session.seconds(sessions)
-        every += sessions
-    made_with = session.origin(every)
-    spent["measure"] = sum(record["seconds"]["listen"] for record in results.runs)
-    return Provenance(
+    return made_by(
+        {
+            training.name: read_json(places[training.id] / FINISHED)["sessions"]
+            for training in plan.trainings()
+        },
+        [read_json(places[cell.id] / NUMBERS) for cell in plan.cells],
         command=f"diffusion-audio experiment run experiments/{results.name}",
-        commit=made_with["commit"],
-        dirty=made_with["uncommitted_changes"],
-        device=made_with["device"],
-        configs=_hashes(results),
-        versions=made_with["versions"],
-        seconds=spent,
+        configs={
+            f"{r['system']}, seed {r['seed']}": r["config_hash"] for r in results.runs
+        },
+        seconds={"measure": sum(r["seconds"]["listen"] for r in results.runs)},
         other={f"Protocol of {m}": p.hash for m, p in results.protocols.items()},
     )
-
-
-def _hashes(results: Results) -> Mapping[str, str]:
-    return {f"{r['system']}, seed {r['seed']}": r["config_hash"] for r in results.runs}

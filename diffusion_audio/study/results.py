@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,49 +133,65 @@ class Results(NamedTuple):
         )
 
 
+def new_record(
+    config: Mapping[str, Any],
+    made: Sequence[Mapping[str, Any]],
+    values: Mapping[str, list[float]],
+    **known: Any,
+) -> dict[str, Any]:
+    """A record with what ``RECORD`` lists.
+
+    Args:
+        config: of the run.
+        made: sessions and the like that it was made in; see `session.origin`.
+        values: by metric.
+        known: all else, by name.
+    """
+    made_with = session.origin(made)
+    return known | {
+        "config_hash": content_hash(config),
+        **{name: made_with[name] for name in ORIGIN},
+        "values": {metric: rounded(each) for metric, each in values.items()},
+    }
+
+
 def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     """Puts the numbers of all cells together and writes ``results.json``.
 
     Raises:
         UserError: a cell is missing, or two were measured in different ways.
     """
-    require_runs(plan, runs)
+    places = [(cell, identity.look(cell, runs)) for cell in plan.cells]
+    require_none([c.name for c, p in places if p.state != "done"], plan, runs)
     experiment = plan.experiment
     records: list[dict[str, Any]] = []
     protocols: dict[str, Protocol] = {}
-    for cell in plan.cells:
-        place = identity.look(cell, runs)
+    for cell, place in places:
         measured = read_json(place.directory / NUMBERS)
         run = identity.look(cell.training, runs).directory
         trained = read_json(run / FINISHED)
-        made_with = session.origin([*trained["sessions"], measured])
         for metric in experiment.metrics:
             protocol = Protocol.from_dict(measured["protocols"][metric])
             protocols.setdefault(metric, protocol).require_same(protocol)
+        parts = cell.training.parts
         records.append(
-            {
-                "system": cell.system,
-                "seed": cell.seed,
-                "task": cell.training.task,
-                "run": _name(cell.training, runs),
-                "heard": place.directory.name.removeprefix("heard-"),
-                "overrides": dict(experiment.systems[cell.system]),
-                "parts": {
-                    name: _name(part, runs)
-                    for name, part in cell.training.parts.items()
-                },
-                "sampling": cell.sampling,
-                "config_hash": content_hash(cell.training.config),
-                **{name: made_with[name] for name in ORIGIN},
-                "seconds": {
+            new_record(
+                cell.training.config,
+                [*trained["sessions"], measured],
+                {metric: measured["values"][metric] for metric in experiment.metrics},
+                system=cell.system,
+                seed=cell.seed,
+                task=cell.training.task,
+                run=_name(cell.training, runs),
+                heard=place.directory.name.removeprefix("heard-"),
+                overrides=dict(experiment.systems[cell.system]),
+                parts={name: _name(part, runs) for name, part in parts.items()},
+                sampling=cell.sampling,
+                seconds={
                     "train": round(session.seconds(trained["sessions"]), 1),
                     "listen": round(measured["seconds"]["listen"], 1),
                 },
-                "values": {
-                    metric: rounded(measured["values"][metric])
-                    for metric in experiment.metrics
-                },
-            }
+            )
         )
     tools = {tool.task: _name(tool, runs) for tool in plan.tools()}
     spec = specs.describe(experiment)
@@ -192,18 +208,6 @@ def write(results: Results, path: Path) -> None:
     # JSON written with sorted keys keeps no order, and the first metric decides.
     order = {"metrics": list(results.metrics), "protocols": protocols}
     write_json(path, content | order)
-
-
-def require_runs(plan: Plan, runs: Path) -> None:
-    """Refuses to go on without every cell.
-
-    Raises:
-        UserError: naming those that are missing.
-    """
-    places = {cell.name: identity.look(cell, runs) for cell in plan.cells}
-    require_none(
-        [name for name, place in places.items() if place.state != "done"], plan, runs
-    )
 
 
 def require_none(missing: list[str], plan: Plan, runs: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from diffusion_audio.evaluation.measures import draw_reference
 from diffusion_audio.report.content import Measured, Provenance
 from diffusion_audio.report.page import render
+from diffusion_audio.runs.workdir import provenance
 from diffusion_audio.study import evaluate, results
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from tests.evaluation.test_measures import CLASSIFIER, SPEC, Commands
@@ -25,10 +26,10 @@ def made():
     reference = draw_reference(Commands(), 16, 4096, CLASSIFIER)
     waves = {stage: reference.audio.copy() for stage in STAGES | RESYNTHESIS}
     waves["generated"][:8, 1] = 0.1 - waves["generated"][:8, 1]
-    subject = evaluate.Subject(
-        SPEC, 0.256, "0123", {}, "model", STAGES | RESYNTHESIS, 6, lambda *given: waves
+    subject = evaluate.Subject(SPEC, 0.256, "0123", "model", 6, lambda *given: waves)
+    found = evaluate._results(
+        subject, reference, waves, CONFIG, provenance(), "runs/a", "test", 3
     )
-    found = evaluate._results(subject, reference, waves, CONFIG, "runs/a", "test", 3)
     return found, reference, waves
 
 
