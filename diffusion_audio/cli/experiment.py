@@ -88,7 +88,7 @@ def _run(directories: list[Path], values: Any) -> int:
     cells = plan.shard_of(made.cells, _shard(values.shard))
     print(dry_run.describe(made, directory, runs), file=sys.stderr)
     execute.execute(made, cells, runs, directory.name)
-    places = [identity.look(cell, runs) for cell in made.cells]
+    places = [identity.locate(cell, runs) for cell in made.cells]
     if missing := [place for place in places if place.state != "done"]:
         print(f"this shard is done; {len(missing)} runs of others are not yet")
         return 0

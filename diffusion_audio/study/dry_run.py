@@ -8,7 +8,7 @@ from diffusion_audio.report.page import duration
 from diffusion_audio.runs import session
 from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import results, wording
-from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, look
+from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, locate
 from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.statistics import POWER, VERDICT_LEVEL, Spread, detectable
 
@@ -23,8 +23,8 @@ def describe(plan: Plan, directory: Path, runs: Path) -> str:
 def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
     experiment = plan.experiment
     yield experiment.question
-    trained = {t.id: look(t, runs) for t in plan.trainings()}
-    measured = {cell.id: look(cell, runs) for cell in plan.cells}
+    trained = {t.id: locate(t, runs) for t in plan.trainings()}
+    measured = {cell.id: locate(cell, runs) for cell in plan.cells}
     for system, changes in experiment.systems.items():
         cells = [cell for cell in plan.cells if cell.system == system]
         ready = sum(trained[cell.training.id].state == "done" for cell in cells)

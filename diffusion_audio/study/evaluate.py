@@ -41,10 +41,10 @@ from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
 from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
-from diffusion_audio.study.evidence import curves, made_by
 from diffusion_audio.study.measure import resynthesis
 from diffusion_audio.study.results import RESULTS, Results, new_record, write
 from diffusion_audio.study.run_data import open_run_data, unseen_split
+from diffusion_audio.study.run_sections import provenance_of, training_curves
 
 PAGE = "report.html"
 TRAINED = ("denoiser", "vocoder")  # what a config has a group of
@@ -163,8 +163,8 @@ def evaluate(
             made_of=subject.made_of,
             rate=spec.sample_rate,
             examples=examples,
-            runs=curves(runs),
-            provenance=made_by(
+            runs=training_curves(runs),
+            provenance=provenance_of(
                 {name: session.sessions(path) for name, path in runs.items()},
                 [now],
                 command=command or now["command"],

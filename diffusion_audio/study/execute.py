@@ -33,7 +33,7 @@ WAVES = "waves.npy"
 REAL = "real.npy"
 
 
-class Overall:
+class SharedProgress:
     """One progress view over many pieces of work, each of known size.
 
     Args:
@@ -45,9 +45,9 @@ class Overall:
         self._view = ProgressView(name, total)
         self._before = 0
 
-    def part(self, size: int) -> "Part":
+    def part(self, size: int) -> "ProgressPart":
         """The next piece of work."""
-        part = Part(self._view, self._before)
+        part = ProgressPart(self._view, self._before)
         self._before += size
         return part
 
@@ -56,13 +56,13 @@ class Overall:
         self._view.close()
 
 
-class Part:
+class ProgressPart:
     """The view of one piece, shown as a part of the whole."""
 
     def __init__(self, view: ProgressView, before: int) -> None:
         self._view, self._before = view, before
 
-    def __call__(self, name: str, total: int, done: int) -> "Part":
+    def __call__(self, name: str, total: int, done: int) -> "ProgressPart":
         """As what makes a view for the loop."""
         del name, total
         self.update(done)
@@ -90,7 +90,7 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         Interrupted: a signal came; the same call goes on.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    unmeasured = [c for c in cells if identity.look(c, runs).state != "done"]
+    unmeasured = [c for c in cells if identity.locate(c, runs).state != "done"]
     _require_clips(plan, unmeasured)
     needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
     left: dict[str, Training] = {}
@@ -98,22 +98,24 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         if identity.check(training, runs).state != "done":
             left.setdefault(training.id, training)
     steps = sum(training.steps for training in left.values())
-    overall = Overall(f"{name}: steps and clips", steps + plan.clips * len(unmeasured))
+    shared = SharedProgress(
+        f"{name}: steps and clips", steps + plan.clips * len(unmeasured)
+    )
     compared = {cell.training.id for cell in cells}
     failed: list[str] = []
     try:
         for training in left.values():
-            part = overall.part(training.steps)
+            part = shared.part(training.steps)
             if training.id in compared:
                 _attempt(training.name, failed, _train, training, runs, part)
             else:  # others stand on it
                 _train(training, runs, part)
         for cell in unmeasured:
-            part = overall.part(plan.clips)
-            if identity.look(cell.training, runs).state == "done":
+            part = shared.part(plan.clips)
+            if identity.locate(cell.training, runs).state == "done":
                 _attempt(cell.name, failed, _measure, plan, cell, runs, part)
     finally:
-        overall.close()
+        shared.close()
     if failed:
         raise UserError(
             f"{len(failed)} failed, all else is done: {'; '.join(failed)}; mend these "
@@ -154,7 +156,7 @@ def measure_cell(
 ) -> Measurement:
     """Makes the sounds and numbers of a cell whose run is done; see `measure_run`."""
     experiment = plan.experiment
-    made = {n: identity.look(part, runs).directory for n, part in cell.parts.items()}
+    made = {n: identity.locate(part, runs).directory for n, part in cell.parts.items()}
     return measure_run(
         made["run"],
         vocoder=made.get("vocoder"),
@@ -168,7 +170,7 @@ def measure_cell(
     )
 
 
-def _train(training: Training, runs: Path, part: Part) -> None:
+def _train(training: Training, runs: Path, part: ProgressPart) -> None:
     with _locked(runs / training.directory):
         place = identity.begin(training, runs)
         if place.state == "done":  # another process was first
@@ -179,7 +181,7 @@ def _train(training: Training, runs: Path, part: Part) -> None:
         config = dict(training.config)
         if "components" in config:
             config["components"] = {
-                name: str(identity.look(component, runs).directory)
+                name: str(identity.locate(component, runs).directory)
                 for name, component in training.parts.items()
             }
         run.train(config, directory, part)
@@ -189,7 +191,7 @@ def _train(training: Training, runs: Path, part: Part) -> None:
         jax.clear_caches()
 
 
-def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
+def _measure(plan: Plan, cell: Cell, runs: Path, part: ProgressPart) -> None:
     def probe() -> Fingerprint:
         return _fingerprint(measure_cell(plan, cell, runs, probe_only=True))
 

@@ -22,12 +22,12 @@ from diffusion_audio.report.page import render
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import spec, wording
-from diffusion_audio.study.evidence import made_by
 from diffusion_audio.study.execute import REAL, WAVES
 from diffusion_audio.study.identity import FINISHED, NUMBERS
 from diffusion_audio.study.plan import Plan
+from diffusion_audio.study.recorded_runs import recorded_runs
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.sources import sources
+from diffusion_audio.study.run_sections import provenance_of
 from diffusion_audio.study.tables import differences, tables
 
 
@@ -43,7 +43,7 @@ def write(plan: Plan, results: Results, runs: Path, out: Path) -> Path:
     Raises:
         UserError: a run is missing, or the numbers are of other runs.
     """
-    places = sources(results, plan, runs)
+    places = recorded_runs(results, plan, runs)
     out.parent.mkdir(parents=True, exist_ok=True)
     question, published = plan.experiment.question, plan.experiment.published
     return render(
@@ -133,7 +133,7 @@ def _curves(plan: Plan, places: Mapping[str, Path]) -> list[Curves]:
 
 
 def _provenance(plan: Plan, results: Results, places: Mapping[str, Path]) -> Provenance:
-    return made_by(
+    return provenance_of(
         {
             training.name: read_json(places[training.id] / FINISHED)["sessions"]
             for training in plan.trainings()

@@ -10,7 +10,7 @@ import numpy as np
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.measures import about
 from diffusion_audio.study import wording
-from diffusion_audio.study.execute import Overall, Part, measure_cell
+from diffusion_audio.study.execute import ProgressPart, SharedProgress, measure_cell
 from diffusion_audio.study.identity import check
 from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.study.results import DIGITS, Results
@@ -113,14 +113,14 @@ def again(
         results.record(cell)
         for training in cell.parts.values():
             _require_run(results, training, runs)
-    overall = Overall(f"{results.name}: clips", len(cells) * plan.clips)
+    shared = SharedProgress(f"{results.name}: clips", len(cells) * plan.clips)
     try:
         errors = [
-            _error(results, plan, runs, metrics, cell, overall.part(plan.clips))
+            _error(results, plan, runs, metrics, cell, shared.part(plan.clips))
             for cell in cells
         ]
     finally:
-        overall.close()
+        shared.close()
     return f"made again: equal to the results within {max(*errors, TOLERANCE):.1g}"
 
 
@@ -142,7 +142,12 @@ def _require_run(results: Results, training: Training, runs: Path) -> None:
 
 
 def _error(
-    results: Results, plan: Plan, runs: Path, metrics: list[str], cell: Cell, part: Part
+    results: Results,
+    plan: Plan,
+    runs: Path,
+    metrics: list[str],
+    cell: Cell,
+    part: ProgressPart,
 ) -> float:
     """The largest relative difference of a cell measured again to what is on record."""
     found, stored = measure_cell(plan, cell, runs, part.update), results.record(cell)

@@ -58,10 +58,10 @@ Node = Training | Cell
 """What is made once and kept: a run, or the numbers of a cell. Both stand on parts."""
 
 
-def look(node: Node, runs: Path) -> Place:
+def locate(node: Node, runs: Path) -> Place:
     """Where a run or a cell's numbers are, as far as is known without computing."""
     parts, named = _marks(node, runs), runs / node.directory
-    there, now = list(known(named)), _kept(_probe_file(node, runs))
+    there, now = list(kept_runs(named)), _kept(_probe_file(node, runs))
     if not there:
         mark = _mark(now.numbers, parts) if now and all(parts.values()) else ""
         return Place(named, "missing", mark)
@@ -85,24 +85,24 @@ def look(node: Node, runs: Path) -> Place:
 
 
 def check(node: Node, runs: Path, probe: Probe | None = None) -> Place:
-    """As `look`; probes what the code computes if the answer is in doubt.
+    """As `locate`; probes what the code computes if the answer is in doubt.
 
     Args:
         node: of a cell, the runs must be finished.
         runs: where runs are.
         probe: of a cell: measures a few clips.
     """
-    place = look(node, runs)
+    place = locate(node, runs)
     if place.state == "unchecked":
         for part in node.parts.values():
             for each in part.with_parts():
-                if not look(each, runs).mark:
-                    today(each, runs)
-        today(node, runs, probe)
-    return look(node, runs)
+                if not locate(each, runs).mark:
+                    fingerprint_of(each, runs)
+        fingerprint_of(node, runs, probe)
+    return locate(node, runs)
 
 
-def today(node: Node, runs: Path, probe: Probe | None = None) -> Fingerprint:
+def fingerprint_of(node: Node, runs: Path, probe: Probe | None = None) -> Fingerprint:
     """What today's code computes: as kept, else by a probe."""
     file = _probe_file(node, runs)
     if (kept := _kept(file)) is not None:
@@ -121,7 +121,7 @@ def today(node: Node, runs: Path, probe: Probe | None = None) -> Fingerprint:
 
 def begin(node: Node, runs: Path, probe: Probe | None = None) -> Place:
     """Where a node begins or goes on, its fingerprint kept there."""
-    fingerprint, place = today(node, runs, probe), look(node, runs)
+    fingerprint, place = fingerprint_of(node, runs, probe), locate(node, runs)
     if place.state == "missing":
         place.directory.mkdir(parents=True, exist_ok=True)
         content = {"code": _code(node), "parts": _marks(node, runs)}
@@ -129,7 +129,7 @@ def begin(node: Node, runs: Path, probe: Probe | None = None) -> Place:
     return place
 
 
-def known(base: Path) -> Iterator[tuple[Path, dict[str, Any], str]]:
+def kept_runs(base: Path) -> Iterator[tuple[Path, dict[str, Any], str]]:
     """The runs of one config: directory, what is kept of its fingerprint, mark."""
     for path in sorted([base, *base.parent.glob(f"{base.name}-*")]):
         if (path / FINGERPRINT).is_file():
@@ -138,7 +138,7 @@ def known(base: Path) -> Iterator[tuple[Path, dict[str, Any], str]]:
 
 
 def _marks(node: Node, runs: Path) -> dict[str, str]:
-    return {name: look(part, runs).mark for name, part in node.parts.items()}
+    return {name: locate(part, runs).mark for name, part in node.parts.items()}
 
 
 def _code(node: Node) -> str:

@@ -161,14 +161,14 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     Raises:
         UserError: a cell is missing, or two were measured in different ways.
     """
-    places = [(cell, identity.look(cell, runs)) for cell in plan.cells]
+    places = [(cell, identity.locate(cell, runs)) for cell in plan.cells]
     require_none([c.name for c, p in places if p.state != "done"], plan, runs)
     experiment = plan.experiment
     records: list[dict[str, Any]] = []
     protocols: dict[str, Protocol] = {}
     for cell, place in places:
         measured = read_json(place.directory / NUMBERS)
-        run = identity.look(cell.training, runs).directory
+        run = identity.locate(cell.training, runs).directory
         trained = read_json(run / FINISHED)
         for metric in experiment.metrics:
             protocol = Protocol.from_dict(measured["protocols"][metric])
@@ -232,7 +232,7 @@ def rounded(values: list[float]) -> list[float]:
 
 def _name(training: Training, runs: Path) -> str:
     """The name of a run's directory, but for its task."""
-    directory = identity.look(training, runs).directory
+    directory = identity.locate(training, runs).directory
     return directory.name.removeprefix(f"{training.task}-")
 
 

@@ -33,7 +33,7 @@ def test_one_that_fails_does_not_keep_the_others_back(whole, tmp_path, monkeypat
     left = [
         cell.name
         for cell in whole.cells
-        if identity.look(cell, tmp_path).state != "done"
+        if identity.locate(cell, tmp_path).state != "done"
     ]
     assert left == ["plain, seed 0", "guided, seed 0"]  # one run, two ways to sample
 

@@ -1,4 +1,4 @@
-"""What pages show of runs: training curves, how all was made."""
+"""What pages show of runs: training curves and provenance."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ CURVES = {
 }
 
 
-def curves(runs: dict[str, Path]) -> list[Curves]:
+def training_curves(runs: dict[str, Path]) -> list[Curves]:
     """Training curves of runs, by name."""
     found = []
     for name, path in runs.items():
@@ -30,7 +30,7 @@ def curves(runs: dict[str, Path]) -> list[Curves]:
     return found
 
 
-def made_by(
+def provenance_of(
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
     more: Sequence[Mapping[str, Any]],
     **known: Any,
