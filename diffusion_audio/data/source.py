@@ -64,6 +64,11 @@ def crop_or_pad(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
     return wave[start : start + samples]
 
 
+def evenly(total: int, count: int) -> np.ndarray:
+    """Places int64 [n] spread evenly over ``total``: ``count``, or all there are."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
+
+
 def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Clip]:
     """Good clips spread evenly over a source, each cropped by its own seed.
 
@@ -80,11 +85,11 @@ def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Cl
         UserError: no clip is good.
     """
     total = len(source)
-    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
-    free = set(range(total)) - set(chosen.tolist())
+    chosen = evenly(total, count).tolist()
+    free = set(range(total)) - set(chosen)
     drawn: dict[int, Clip] = {}
     problem: AudioFileError | None = None
-    for wanted in chosen.tolist():
+    for wanted in chosen:
         index: int | None = wanted
         while index is not None:
             try:

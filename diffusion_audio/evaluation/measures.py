@@ -12,7 +12,7 @@ import numpy as np
 from diffusion_audio.audio.mel import full_band
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
-from diffusion_audio.data.source import Source, drawn_evenly
+from diffusion_audio.data.source import Source, drawn_evenly, evenly
 from diffusion_audio.errors import unknown
 from diffusion_audio.evaluation.attribute_classifier import AttributeClassifier
 from diffusion_audio.evaluation.distributions import (
@@ -231,7 +231,7 @@ def draw_reference(
     """
     total = len(source) if classifier else count
     clips = drawn_evenly(source, total, samples, seed)
-    chosen = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
+    chosen = evenly(len(clips), count)
     audio = np.stack([clip["audio"] for clip in clips])
     prompts = [clips[i] for i in chosen]
     features = None

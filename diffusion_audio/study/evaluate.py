@@ -43,7 +43,7 @@ from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from diffusion_audio.study.measure import resynthesis
 from diffusion_audio.study.results import RESULTS, Results, new_record, write
-from diffusion_audio.study.run_data import open_run_data, unseen_split
+from diffusion_audio.study.run_data import open_run_data
 from diffusion_audio.study.run_sections import provenance_of, training_curves
 
 PAGE = "report.html"
@@ -133,10 +133,9 @@ def evaluate(
         subject = _vocoder(model, config, vocoder, seed, batch_size)
     spec = subject.spec
     attributes = load_attribute_classifier(classifier, spec) if classifier else None
-    if split is None:
-        own = config["data"]["evaluation_split"]
-        split = unseen_split(config, data) if generates else own
-    source = open_run_data(config, split, spec.sample_rate, data)
+    source, split = open_run_data(
+        config, spec.sample_rate, split, unseen=generates, moved_to=data
+    )
     if attributes is not None:
         attributes.require(source)
     samples = round(subject.seconds * spec.sample_rate)

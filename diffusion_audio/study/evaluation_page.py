@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from diffusion_audio.data.source import evenly
 from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
 from diffusion_audio.report.content import (
@@ -180,8 +181,7 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
 
 def _examples(reference: Reference, waves: Waves, number: int) -> tuple[Example, ...]:
     """Prompts spread evenly, each at the stages that can be listened to."""
-    last = len(reference.captions) - 1
-    chosen = np.unique(np.linspace(0, last, number).round().astype(int))
+    chosen = evenly(len(reference.captions), number)
     hidden = (*SILENT, *RESYNTHESIS) if "generated" in waves else ()
     shown = {
         s: c

@@ -62,12 +62,6 @@ class ProgressPart:
     def __init__(self, view: ProgressView, before: int) -> None:
         self._view, self._before = view, before
 
-    def __call__(self, name: str, total: int, done: int) -> "ProgressPart":
-        """As what makes a view for the loop."""
-        del name, total
-        self.update(done)
-        return self
-
     def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
         """Shows that ``done`` steps of this piece are done."""
         self._view.update(self._before + done, values)
@@ -184,7 +178,7 @@ def _train(training: Training, runs: Path, part: ProgressPart) -> None:
                 name: str(identity.locate(component, runs).directory)
                 for name, component in training.parts.items()
             }
-        run.train(config, directory, part)
+        run.train(config, directory, lambda name, total, done: part)
         record = read_json(directory / PROVENANCE)
         shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
         write_json(directory / FINISHED, record | {"id": training.id})

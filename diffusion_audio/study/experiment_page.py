@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffusion_audio.data.source import evenly
 from diffusion_audio.report import plots
 from diffusion_audio.report.content import (
     Blind,
@@ -91,8 +92,6 @@ def _listen(plan: Plan, places: Mapping[str, Path]) -> Listen:
     first = places[cells[0].id]
     real, made_of = _waves(first / REAL), read_json(first / NUMBERS)
     captions = made_of["captions"]
-    count = min(plan.experiment.examples, len(captions))
-    chosen = np.linspace(0, len(captions) - 1, count).round().astype(int)
     examples = tuple(
         Example(
             captions[i],
@@ -101,7 +100,7 @@ def _listen(plan: Plan, places: Mapping[str, Path]) -> Listen:
                 *(Clip(system, sounds[i]) for system, sounds in waves.items()),
             ),
         )
-        for i in chosen
+        for i in evenly(len(captions), plan.experiment.examples)
     )
     note = "Every system under one caption, from the same noise and the same training "
     return Listen(examples, made_of["sample_rate"], f"{note}seed.")
