@@ -40,7 +40,7 @@ OWN_CLASSIFIER = (
 
 Better = Literal["higher", "lower"]
 LEAST_CLIPS = 16  # for distances between sets; see `distributions.frechet_extrapolated`
-OF_ATTRIBUTE = "adherence/"  # before the name of an attribute
+ATTRIBUTE_PREFIX = "adherence/"  # before the name of an attribute
 
 
 class Measure(NamedTuple):
@@ -158,14 +158,14 @@ def about(metric: str) -> Measure:
     Raises:
         UserError: there is no such measure.
     """
-    before, _, attribute = metric.partition(OF_ATTRIBUTE)
+    before, _, attribute = metric.partition(ATTRIBUTE_PREFIX)
     if attribute and not before:
         return _share(
             f"Right: {attribute}",
             f"share of clips whose {attribute} is heard as captioned",
         )
     if metric not in MEASURES:
-        raise unknown("metric", metric, (*MEASURES, f"{OF_ATTRIBUTE}NAME"))
+        raise unknown("metric", metric, (*MEASURES, f"{ATTRIBUTE_PREFIX}NAME"))
     return MEASURES[metric]
 
 
@@ -307,7 +307,7 @@ def _of_attributes(
         "adherence": right.mean(1),
         "all_right": right.all(1),
         **{
-            f"{OF_ATTRIBUTE}{n}": right[:, i]
+            f"{ATTRIBUTE_PREFIX}{n}": right[:, i]
             for i, n in enumerate(real.classifier.values)
         },
         "kl_reference_generated": kl_divergence(expected, posteriors),
@@ -337,7 +337,7 @@ def protocols(
     if features is None:
         names = [name for name in names if not MEASURES[name].by_classifier]
     else:
-        names += [f"{OF_ATTRIBUTE}{label}" for label in features.classifier.values]
+        names += [f"{ATTRIBUTE_PREFIX}{label}" for label in features.classifier.values]
     weights = features.classifier.weights if features else ""
     made = {}
     for name in names:

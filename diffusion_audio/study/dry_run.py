@@ -12,7 +12,7 @@ from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, locate
 from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.statistics import POWER, VERDICT_LEVEL, Spread, detectable
 
-LEFT = ("missing", "begun")  # states of what is going to be made
+UNFINISHED = ("missing", "begun")  # states of what is going to be made
 
 
 def describe(plan: Plan, directory: Path, runs: Path) -> str:
@@ -33,9 +33,9 @@ def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
         words = ", ".join(f"{key}={value!r}" for key, value in changes.items())
         yield f"  {system:<24}{state}; {words or experiment.base}"
     doubtful = sum(place.state == "unchecked" for place in trained.values())
-    waiting = sum(place.state in LEFT for place in trained.values())
+    waiting = sum(place.state in UNFINISHED for place in trained.values())
     total, unknown = _expected_seconds(plan, trained, measured)
-    unmeasured = sum(place.state in LEFT for place in measured.values())
+    unmeasured = sum(place.state in UNFINISHED for place in measured.values())
     cost = f"{waiting - len(unknown)} runs to train and {unmeasured} to measure, "
     cost += f"about {duration(total)}"
     yield cost + (f"; before them, once: {', '.join(unknown)}" if unknown else "")
@@ -66,7 +66,7 @@ def _expected_seconds(
     total, unknown = 0.0, []
     compared = {cell.training.id for cell in plan.cells}
     for training in plan.trainings():
-        if trained[training.id].state not in LEFT:
+        if trained[training.id].state not in UNFINISHED:
             continue
         if known := rates.get(training.task):
             total += training.steps * sum(known) / len(known)
@@ -77,7 +77,7 @@ def _expected_seconds(
     done = [p.directory / NUMBERS for p in measured.values() if p.state == "done"]
     if done:
         costs = [read_json(path)["seconds"]["listen"] for path in done]
-        left = sum(place.state in LEFT for place in measured.values())
+        left = sum(place.state in UNFINISHED for place in measured.values())
         total += left * sum(costs) / len(costs)
     return total, unknown
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from diffusion_audio.data.source import evenly
-from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
+from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX, Reference, about
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
 from diffusion_audio.report.content import (
     Attribute,
@@ -36,8 +36,8 @@ RESYNTHESIS = {
     "vocoder": Column("Vocoder", "from a real clip's mel"),
     "griffin_lim": Column("Griffin-Lim", f"{GRIFFIN_LIM_ITERATIONS} iterations"),
 }
-SILENT = ("untrained",)  # not among the examples
-OF_RESYNTHESIS = (
+NOT_SHOWN = ("untrained",)  # not among the examples
+RESYNTHESIS_METRICS = (
     "mel_l1_full_band",
     "mel_l1",
     "multi_resolution_stft",
@@ -79,13 +79,13 @@ def report(
         title = f"Text to audio: what the model makes of captions it {known}"
     sounds = Listen(_examples(reference, waves, examples), rate)
     right = {
-        metric.removeprefix(OF_ATTRIBUTE): results.summaries(metric)[
+        metric.removeprefix(ATTRIBUTE_PREFIX): results.summaries(metric)[
             (
                 STAGES["generated"] if "generated" in waves else RESYNTHESIS["vocoder"]
             ).name
         ].value
         for metric in results.metrics
-        if metric.startswith(OF_ATTRIBUTE)
+        if metric.startswith(ATTRIBUTE_PREFIX)
     }
     return Report(
         title,
@@ -144,7 +144,7 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
     n, features = len(reference.captions), reference.features
     kinds = {metric: about(metric) for metric in results.metrics}
     shares = [m for m, kind in kinds.items() if kind.percent and m != "adherence"]
-    shares.sort(key=lambda metric: not metric.startswith(OF_ATTRIBUTE))
+    shares.sort(key=lambda metric: not metric.startswith(ATTRIBUTE_PREFIX))
     sets = [m for m, kind in kinds.items() if kind.by_classifier and not kind.percent]
     note = f"Share of {n} clips, 95 % interval (Wilson's)."
     if features is None:
@@ -152,7 +152,7 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
         first = Table("Is the signal sound?", tuple(stages), rows, note, percent=True)
     else:
         chance = {
-            f"{OF_ATTRIBUTE}{name}": Estimate(1 / len(values))
+            f"{ATTRIBUTE_PREFIX}{name}": Estimate(1 / len(values))
             for name, values in features.classifier.values.items()
         }
         first = Table(
@@ -173,7 +173,9 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
         Table(
             "Resynthesis: from a real clip's mel back to a waveform",
             tuple(vocoders),
-            tuple(values_row(results, metric, vocoders) for metric in OF_RESYNTHESIS),
+            tuple(
+                values_row(results, metric, vocoders) for metric in RESYNTHESIS_METRICS
+            ),
             f"Mean over {n} clips of the split, 95 % interval (Student's t).",
         ),
     ]
@@ -182,7 +184,7 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
 def _examples(reference: Reference, waves: Waves, number: int) -> tuple[Example, ...]:
     """Prompts spread evenly, each at the stages that can be listened to."""
     chosen = evenly(len(reference.captions), number)
-    hidden = (*SILENT, *RESYNTHESIS) if "generated" in waves else ()
+    hidden = (*NOT_SHOWN, *RESYNTHESIS) if "generated" in waves else ()
     shown = {
         s: c
         for s, c in (STAGES | RESYNTHESIS).items()

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from diffusion_audio import recipe
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.measures import OF_ATTRIBUTE
+from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX
 from diffusion_audio.runs.same_run import FREE_TO_CHANGE
 from diffusion_audio.study.code_hash import short_hash
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import tasks
 
 # Groups of a config that training does not depend on.
-AFTERWARDS = ("sampling", "listen")
+UNUSED_IN_TRAINING = ("sampling", "listen")
 
 
 class Training(NamedTuple):
@@ -179,7 +179,7 @@ def _require_different(cells: Iterable[Cell]) -> None:
 def _require_labels(experiment: Experiment, classifier: Training) -> None:
     labels = classifier.config["data"]["labels"]
     for metric in experiment.metrics:
-        _, _, attribute = metric.partition(OF_ATTRIBUTE)
+        _, _, attribute = metric.partition(ATTRIBUTE_PREFIX)
         if attribute and attribute not in labels:
             raise UserError(
                 f"metric {metric}: the classifier {experiment.classifier} learns "
@@ -200,7 +200,9 @@ def _require_possible(
         for other in filter(None, (*training.parts.values(), classifier, vocoder)):
             theirs = AudioSpec.from_config(other.config["audio"])
             spec.require_same(theirs, mine="the system", theirs=f"the {other.task}")
-        later = {group: config[group] for group in AFTERWARDS if group in config}
+        later = {
+            group: config[group] for group in UNUSED_IN_TRAINING if group in config
+        }
         tasks.TABLE[config["task"]].configure(resolved(training) | later)
     except UserError as error:
         raise UserError(f"{system}: {error}") from error
@@ -241,7 +243,9 @@ def _training(name: str, config: Mapping[str, Any]) -> Training:
     parts = {
         part: _component(part, source) for part, source in sources.items() if source
     }
-    plain = dict(config) | {group: {} for group in AFTERWARDS if group in config}
+    plain = dict(config) | {
+        group: {} for group in UNUSED_IN_TRAINING if group in config
+    }
     if "components" in plain:
         plain["components"] = {}
     content = _decisive(plain) | {"parts": {k: part.id for k, part in parts.items()}}

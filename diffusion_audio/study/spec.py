@@ -141,13 +141,13 @@ class Experiment:
 
 
 # Words and shape of the page; they may change without a new run.
-PROSE = ("question", "examples", "published", "minutes")
+PAGE_ONLY = ("question", "examples", "published", "minutes")
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
     """What decides the numbers of an experiment, as JSON values."""
     plain = dataclasses.asdict(experiment)
-    kept = {name: value for name, value in plain.items() if name not in PROSE}
+    kept = {name: value for name, value in plain.items() if name not in PAGE_ONLY}
     return json.loads(json.dumps(kept | {"decides": next(iter(experiment.metrics))}))
 
 
