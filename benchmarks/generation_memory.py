@@ -177,14 +177,14 @@ def plan(words):
         "clip": {
             "clip_tokens": abstract((1, tokens), jnp.int32),
             "clip_mask": abstract((1, tokens), jnp.bool_),
-            "asked": abstract((1,), jnp.bool_),
+            "given": abstract((1,), jnp.bool_),
         },
         "language_of_audio": {
             "clap_tokens": abstract((1, 512), jnp.int32),
             "clap_mask": abstract((1, 512), jnp.bool_),
             "t5_tokens": abstract((1, 128), jnp.int32),
             "t5_mask": abstract((1, 128), jnp.bool_),
-            "asked": abstract((1,), jnp.bool_),
+            "given": abstract((1,), jnp.bool_),
         },
     }
     prompt = {label: prompt[label] for label in config["conditioners"]}

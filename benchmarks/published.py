@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
 # A step of guidance is a batch of two; a clip is of 10.24 s.
 LATENT = {"batch": 2, "height": 256, "width": 16, "masked": False}
-PICTURE = {"batch": 2, "height": 32, "width": 128, "masked": False}
+IMAGE = {"batch": 2, "height": 32, "width": 128, "masked": False}
 CLIP = {"batch": 1, "frames": 1024}
 CASES = {
     "unet_audioldm_m": Case("unet", AUDIOLDM_M_UNET, LATENT | {"tokens": ()}),
@@ -57,11 +57,11 @@ CASES = {
     "unet_audioldm2_large": Case(
         "unet", AUDIOLDM2_LARGE_UNET, LATENT | {"tokens": (8, 128)}
     ),
-    "unet_auffusion": Case("unet", STABLE_DIFFUSION, PICTURE | {"tokens": (77,)}),
+    "unet_auffusion": Case("unet", STABLE_DIFFUSION, IMAGE | {"tokens": (77,)}),
     "vae_encode_audioldm": Case("vae_encode", VAE_16K, LATENT | {"batch": 1}),
     "vae_decode_audioldm": Case("vae_decode", VAE_16K, LATENT | {"batch": 1}),
-    "vae_encode_auffusion": Case("vae_encode", VAE_SD, PICTURE | {"batch": 1}),
-    "vae_decode_auffusion": Case("vae_decode", VAE_SD, PICTURE | {"batch": 1}),
+    "vae_encode_auffusion": Case("vae_encode", VAE_SD, IMAGE | {"batch": 1}),
+    "vae_decode_auffusion": Case("vae_decode", VAE_SD, IMAGE | {"batch": 1}),
     "vocoder_audioldm": Case("vocoder", HIFIGAN_16K, CLIP),
     "vocoder_auffusion": Case("vocoder", HIFIGAN_AUFFUSION, CLIP),
     "clap_text": Case("clap_text", CLAP_TEXT, {"batch": 2, "tokens": 512}),

@@ -1,4 +1,4 @@
-"""Networks of pictures and sounds on both sides: UNet, VAE, vocoder, CLAP audio.
+"""Networks of images and sounds on both sides: UNet, VAE, vocoder, CLAP audio.
 
 See `benchmarks.components`.
 """
@@ -142,8 +142,8 @@ def _clap_audio_inputs(cfg: Any, sizes: Sizes, rng: np.random.Generator) -> Inpu
 def _clap_audio_theirs(model: Any, inputs: Any) -> Any:
     import torch
 
-    pictures = inputs["mel"].permute(0, 3, 1, 2)
-    features = model.audio_model(pictures).pooler_output
+    images = inputs["mel"].permute(0, 3, 1, 2)
+    features = model.audio_model(images).pooler_output
     return torch.nn.functional.normalize(model.audio_projection(features), dim=-1)
 
 

@@ -162,7 +162,7 @@ def _language_inputs(cfg: Any, sizes: Sizes, rng: np.random.Generator) -> Inputs
     for name in ("clap", "t5"):
         words = _words(parts[name], sizes | {"tokens": sizes[name]}, rng)
         found |= {f"{name}_tokens": words["ids"], f"{name}_mask": words["mask"]}
-    return found | {"asked": np.ones(sizes["batch"], bool)}
+    return found | {"given": np.ones(sizes["batch"], bool)}
 
 
 def _language_ours(network: Network, params: Any, inputs: Any) -> Any:

@@ -169,8 +169,8 @@ def prepare_torch(case, seconds):
 
         return infer, seconds
     model.apply_weight_norm()
-    judges = paper.Judges(MPDConfig(), MSDConfig())
-    optimizers = paper.adamw(model), paper.adamw(judges)
+    discriminators = paper.Discriminators(MPDConfig(), MSDConfig())
+    optimizers = paper.adamw(model), paper.adamw(discriminators)
     shape = (spec.sample_rate, spec.n_fft, spec.hop_length, spec.n_mels)
 
     def compared(wave):
@@ -179,7 +179,7 @@ def prepare_torch(case, seconds):
     def train():
         return paper.update(
             lambda mel: model(mel.mT),
-            judges,
+            discriminators,
             *optimizers,
             wave,
             lambda wave: paper.log_mel(wave, *shape, spec.top),

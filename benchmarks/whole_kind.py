@@ -29,7 +29,7 @@ from diffusion_audio.systems.conditioners import language_of_audio
 from diffusion_audio.systems.sampler import SamplingConfig
 from diffusion_audio.systems.system import build
 
-LOW, HIGH = math.log(1e-5), math.log(200)  # of Auffusion's pictures
+LOW, HIGH = math.log(1e-5), math.log(200)  # of Auffusion's images
 
 
 class _Part(NamedTuple):
@@ -116,7 +116,7 @@ def _build(cfg: WholeConfig) -> Network:
 
     def apply(params: Any, inputs: Any) -> Any:
         frozen = params["frozen"] | {"latent_scale": jnp.float32(cfg.latent_scale)}
-        arrays = told.arrays(inputs) | {"asked": jnp.array([True, False])}
+        arrays = told.arrays(inputs) | {"given": jnp.array([True, False])}
         prompt, null = (
             {label: jax.tree.map(lambda x, rows=rows: x[rows], arrays)}
             for rows in (np.s_[:1], np.s_[1:])
@@ -179,8 +179,8 @@ def _theirs(model: Any, inputs: Any) -> Any:
         z = scheduler.step(guided, t, z).prev_sample
     mel = model["vae"].decode(z / cfg.latent_scale).sample[:, 0]
     if config["system"] == "auffusion":
-        picture = (mel / 2 + 0.5).clamp(0, 1)
-        mel = (picture.flip(1) * (HIGH - LOW) + LOW).mT
+        image = (mel / 2 + 0.5).clamp(0, 1)
+        mel = (image.flip(1) * (HIGH - LOW) + LOW).mT
     vocoder = _parts(cfg)["vocoder"].kind
     return mel, vocoder.theirs(model["vocoder"], {"mel": mel})
 

@@ -57,11 +57,11 @@ def audioldm2() -> dict[str, Any]:
 
 
 def auffusion(*, adapter: bool = True) -> dict[str, Any]:
-    """Auffusion's: CLIP's tokens, mels as pictures."""
+    """Auffusion's: CLIP's tokens, mels as images."""
     clip = {"name": "clip", "text": plain(VIT_L14)}
     if adapter:
         clip["adapter"] = plain(AUFFUSION)
-    parts = ("picture", STABLE_DIFFUSION, VAE_SD, HIFIGAN_AUFFUSION)
+    parts = ("image_vae", STABLE_DIFFUSION, VAE_SD, HIFIGAN_AUFFUSION)
     config = _system("auffusion", "auffusion_16k", *parts, {"clip": clip})
     config["schedule"] |= {"beta_start": 0.00085, "beta_end": 0.012}
     config["sampling"] |= {"solver": {"name": "pndm"}, "guidance": 7.5}

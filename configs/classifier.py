@@ -1,4 +1,4 @@
-"""Training the classifier that judges generated clips, on real clips only.
+"""Training the attribute classifier of generated clips, on real clips only.
 
 diffusion-audio train --config=configs/classifier.py:tones --workdir=runs/classifier
 
@@ -15,7 +15,7 @@ from configs import common
 
 
 def tones(config: ConfigDict) -> None:
-    """The demo's judge."""
+    """The embedded data set, as in the demo."""
 
 
 def smoke(config: ConfigDict) -> None:

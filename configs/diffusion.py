@@ -254,7 +254,7 @@ def get_config(arg: str = "tones") -> ConfigDict:
         "guidance_rescale": 0.0,
         "guidance_interval": placeholder(tuple),
     }
-    # What evaluations let one hear: prompts, or captions of the evaluation split.
+    # Sounds of evaluations: of prompts, or captions of the evaluation split.
     config.listen = {"prompts": (), "captions": 4}
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 1500

@@ -1,4 +1,4 @@
-"""Training a KL-VAE on mel pictures.
+"""Training a KL-VAE on mel spectrograms.
 
 diffusion-audio train --config=configs/vae.py:tones --workdir=runs/vae
 diffusion-audio train --config=configs/vae.py:folder --workdir=runs/vae \
@@ -8,7 +8,7 @@ Presets:
     tones      the embedded data set, minutes on two CPU cores: 8x8x16 latents.
     folder     the same network on a folder of audio at 16 kHz, clips of 2.048 s.
     audioldm   AudioLDM's 55.38 M VAE, 16 kHz and 64 mels, 10.24 s.
-    auffusion  Stable Diffusion's VAE shape for 256-mel pictures of one channel.
+    auffusion  Stable Diffusion's VAE shape for 256-mel spectrograms of one channel.
     smoke      after another preset: a few steps, to see that it runs.
 """
 

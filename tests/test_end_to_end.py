@@ -198,7 +198,7 @@ def test_report_of_a_set_without_attributes(runs, tmp_path):
     assert found.systems[0] == "Real clips"
     assert found.systems[-2:] == ["Vocoder", "Griffin-Lim"]
     assert len(found.systems) == 7
-    assert "adherence" not in found.metrics  # nothing was there to judge
+    assert "adherence" not in found.metrics  # without a classifier
     assert not found.values("mel_l1_full_band", "Real clips").any()
     assert found.values("mel_l1_full_band", "Generated").all()
     assert found.runs[0]["parts"]["vocoder"] == str(tmp_path / "other")
@@ -244,7 +244,7 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert main([*words, "--examples=2"]) == 0
     page = (tmp_path / "report.html").read_text()
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
-    assert "copies of clips it was trained on" in page
+    assert "resynthesis of clips it was trained on" in page
     assert page.count("<audio controls") == 2 * 3
     found = results.read(tmp_path)
     assert found.systems == ["Real clips", "Vocoder", "Griffin-Lim"]

@@ -20,7 +20,7 @@ LAYERS = (
     {"settings"},
     {"outputs", "progress", "recipe", "storage"},
     {"audio", "diffusion", "nn"},
-    {"models"},
+    {"models", "report"},
     {"data", "pretrained"},
     {"systems"},
     {"runs"},

@@ -58,7 +58,7 @@ PARTS = {
     "denoiser": denoisers.TABLE,
     "vocoder": vocoders.TABLE,
 }
-JUDGES = {"mpd": MPDConfig, "msd": MSDConfig, "mrd": MRDConfig}
+DISCRIMINATORS = {"mpd": MPDConfig, "msd": MSDConfig, "mrd": MRDConfig}
 CHOICES = {"loss.weighting": WEIGHTINGS, "loss.times": TIMESTEP_SAMPLERS}
 
 
@@ -94,7 +94,7 @@ def expected(task: str, config: dict[str, Any]) -> Iterator[tuple[str, set[str]]
         cls = conditioners.TABLE[values["name"]].config
         yield f"conditioners.{label}", fields(cls) | {"name"}
     for kind in config.get("discriminators", {}):
-        yield f"discriminators.{kind}", fields(JUDGES[kind])
+        yield f"discriminators.{kind}", fields(DISCRIMINATORS[kind])
     if "components" in config:
         mine = COMPONENTS if task == "diffusion" else FROZEN
         yield "components", set(mine)

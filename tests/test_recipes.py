@@ -73,7 +73,7 @@ def test_paper_size_models_fit_together(preset, own):
     config["components"] = {"autoencoder": resolve(recipe("vae", VAES[preset]))}
     model = system.build(config)
     shape = model.latent_shape(round(10.24 * model.spec.sample_rate))
-    arrays = {"asked": jax.numpy.ones(1, bool), "tokens": jax.numpy.ones((1, 128), int)}
+    arrays = {"given": jax.numpy.ones(1, bool), "tokens": jax.numpy.ones((1, 128), int)}
     for name, most in {"clap": 512, "t5": 128, "clip": 77}.items():
         arrays[f"{name}_tokens"] = jax.numpy.ones((1, most), int)
         arrays[f"{name}_mask"] = jax.numpy.ones((1, most), bool)

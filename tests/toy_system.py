@@ -1,7 +1,7 @@
 """A system whose every part is one line, so that what is around them shows.
 
 A prompt is a number in words. The denoiser says ``x * z + told * number`` of latents z,
-with parameters x and told; an autoencoder repeats a mel picture along time, twice
+with parameters x and told; an autoencoder repeats a mel spectrogram along time, twice
 smaller; a vocoder holds each frame's first band, times its parameter.
 """
 

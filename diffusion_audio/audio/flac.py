@@ -36,16 +36,16 @@ def flac_part(data: RawFile, start: int) -> Part:
     first = _first_frame(data, start)
     stop = _next_stream(data, first)
     word = int.from_bytes(head[slice(*TOTAL)], "big")
-    told = word % (1 << UNCOUNTED)
-    held, stop = _count(data, head, first, stop, told)
-    if held < told:
+    declared = word % (1 << UNCOUNTED)
+    held, stop = _count(data, head, first, stop, declared)
+    if held < declared:
         rate = max(1, word >> 44)
         raise data.error(
             "truncated",
-            f"ends after {held / rate:.2f} s of the {told / rate:.2f} s its header "
+            f"ends after {held / rate:.2f} s of the {declared / rate:.2f} s its header "
             "promises: cut off, or damaged there",
         )
-    word += held - told
+    word += held - declared
     mended = head[: TOTAL[0]] + word.to_bytes(8, "big")
     return Part(start, stop, mended, held)
 
@@ -71,7 +71,7 @@ def _next_stream(data: RawFile, place: int) -> int:
 
 
 def _count(
-    data: RawFile, head: bytes, first: int, stop: int, told: int
+    data: RawFile, head: bytes, first: int, stop: int, declared: int
 ) -> tuple[int, int]:
     """Samples of each channel up to the end of the last frame, and where it ends.
 
@@ -91,7 +91,7 @@ def _count(
         held = _frame_end(frames[place : place + 16], block_size)
         if held is None:
             continue
-        if held == told:
+        if held == declared:
             extra = _after_frame(frames[place:], largest)
             return held, end - extra if extra else stop
         summed += len(frames) - place

@@ -1,7 +1,7 @@
 """MP3: the frames of a file, counted; any part of them, decoded.
 
 An MP3 has no length but that of its frames. libsndfile guesses it from the first frame
-where no Xing header tells it, ends there, and seeks by such guesses. So frames are
+where no Xing header gives it, ends there, and seeks by such guesses. So frames are
 walked here, and it is given those that are needed, behind a Xing header that is right.
 http://gabriel.mp3-tech.org/mp3infotag.html has the headers of Xing and LAME.
 """
@@ -56,7 +56,7 @@ class _Stream(NamedTuple):
     """From one Xing header to the next: frames before it, and what it says."""
 
     begin: int
-    told: int | None
+    declared: int | None
     exact: bool
     delay: int
     padding: int
@@ -76,8 +76,8 @@ def scan(data: RawFile, start: int) -> Mp3:
     for place, frame in walk(data, start, end):
         if first is None:
             first = frame
-        if (told := _xing(data, place, frame)) is not None:
-            streams.append(told._replace(begin=count))
+        if (declared := _xing(data, place, frame)) is not None:
+            streams.append(declared._replace(begin=count))
         else:
             if count % INDEX == 0:
                 index.append(place)
@@ -135,35 +135,38 @@ def _xing(data: RawFile, place: int, frame: Frame) -> _Stream | None:
     if len(body) < 12:
         return None
     flags, position = body[7], 8
-    told = int.from_bytes(body[8:12], "big") if flags & 1 else None
+    declared = int.from_bytes(body[8:12], "big") if flags & 1 else None
     for flag, length in ((1, 4), (2, 4), (4, 100), (8, 4)):
         position += length if flags & flag else 0
     extension = body[position : position + 24]
     encoder, numbers = extension[:9], extension[21:]
-    if told is None or len(numbers) < 3 or not encoder[0]:
-        return _Stream(0, told, False, 0, 0)
+    if declared is None or len(numbers) < 3 or not encoder[0]:
+        return _Stream(0, declared, False, 0, 0)
     word = int.from_bytes(numbers, "big")
-    return _Stream(0, told, encoder[:3] in (b"LAM", b"Lav"), word >> 12, word & 0xFFF)
+    return _Stream(
+        0, declared, encoder[:3] in (b"LAM", b"Lav"), word >> 12, word & 0xFFF
+    )
 
 
 def _kept(data: RawFile, first: Frame, stream: _Stream, held: int) -> tuple[int, int]:
     """The samples of a stream that are sound, of those that all frames make."""
     size = first.samples
     begin, end = stream.begin * size, (stream.begin + held) * size
-    if not stream.told:
+    if not stream.declared:
         return begin, end
     # Some count the header as a frame.
-    if held < stream.told - (not stream.exact):
-        seconds, told = (n * size / first.sample_rate for n in (held, stream.told))
+    if held < stream.declared - (not stream.exact):
+        whole = stream.declared * size / first.sample_rate
+        seconds = held * size / first.sample_rate
         raise data.error(
             "truncated",
-            f"ends after {seconds:.2f} s of the {told:.2f} s its header promises: cut "
+            f"ends after {seconds:.2f} s of the {whole:.2f} s its header promises: cut "
             "off, or damaged there",
         )
     if stream.delay + stream.padding:
         begin += stream.delay + DELAY
         # What was appended without a header of its own has no padding to leave out.
-        end -= max(0, stream.padding - DELAY) if held <= stream.told else 0
+        end -= max(0, stream.padding - DELAY) if held <= stream.declared else 0
     return begin, end
 
 
@@ -181,10 +184,10 @@ def _decode_frames(data: RawFile, mp3: Mp3, start: int, stop: int) -> np.ndarray
         number += 1
         if number == stop:
             break
-    # Frames that lend bytes to later ones but are not heard, those that are heard into
-    # later ones, and those that are wanted.
-    heard = max(0, len(frames) - (stop - start) - OVERLAP)
-    lead, lent = heard, 0
+    # Frames that lend bytes to later ones but are not played, those that are played
+    # into later ones, and those that are wanted.
+    played = max(0, len(frames) - (stop - start) - OVERLAP)
+    lead, lent = played, 0
     while lead > 0 and lent < RESERVOIR:
         lead -= 1
         lent += frames[lead][1].size - frames[lead][1].body - side
@@ -194,7 +197,7 @@ def _decode_frames(data: RawFile, mp3: Mp3, start: int, stop: int) -> np.ndarray
     for i, (content, frame) in enumerate(frames[lead:], start=lead):
         used = int.from_bytes(content[frame.body : frame.body + 2], "big")
         used = used >> 7 if size == 1152 else used >> 8
-        if i < heard or used > available:
+        if i < played or used > available:
             content = _muted(content, frame, min(available, longest))
         stream.append(content)
         available = min(available, RESERVOIR) + frame.size - frame.body - side

@@ -32,7 +32,7 @@ class PasstMel:
         n_mels: mel bands.
         fmin: lower edge of the lowest band, Hz.
         fmax: upper edge of the highest band, Hz.
-        samples: of what the network hears at once; ten seconds.
+        samples: of the network's input; ten seconds.
     """
 
     sample_rate: int = 32_000
@@ -58,7 +58,7 @@ class PasstMel:
 
     @property
     def frames(self) -> int:
-        """Frames of what the network hears at once."""
+        """Frames of the network's input."""
         return 1 + (self.samples - 1) // self.hop_length
 
     @property

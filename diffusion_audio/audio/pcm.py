@@ -1,7 +1,7 @@
 """Containers of plain samples: WAV, RF64, W64, AIFF, AU and CAF.
 
 libsndfile takes a file that was cut off for a whole one, and leaves out what lies
-behind the size that its header tells; so chunks are walked here. IMA and MS ADPCM, GSM
+behind the size that its header has; so chunks are walked here. IMA and MS ADPCM, GSM
 and the like stay out: they are where most of libsndfile's memory errors were found.
 """
 
@@ -129,7 +129,7 @@ def _skip_w64_chunks(data: RawFile, position: int) -> int:
 
 def aiff_part(data: RawFile, start: int) -> Part:
     """An AIFF or AIFF-C file, up to the end of its last chunk; raises as `wav_part`."""
-    told = align = 0
+    declared = align = 0
     sound = None
     stop = start + 12
     for chunk in _riff_chunks(data, start + 12, "big"):
@@ -138,7 +138,7 @@ def aiff_part(data: RawFile, start: int) -> Part:
         if chunk.name == b"COMM":
             body = data[chunk.begin : chunk.begin + 22]
             channels, bits = (int.from_bytes(body[i : i + 2], "big") for i in (0, 6))
-            told, align = int.from_bytes(body[2:6], "big"), channels * -(-bits // 8)
+            declared, align = int.from_bytes(body[2:6], "big"), channels * -(-bits // 8)
             code = body[18:22] if data[start + 8 : start + 12] == b"AIFC" else b"NONE"
             _require_code(data, "AIFF", _text(code), code in AIFF_CODES)
         if chunk.name == b"SSND":
@@ -149,11 +149,11 @@ def aiff_part(data: RawFile, start: int) -> Part:
     if sound is None or not align:
         raise data.error("truncated", "ends before its samples: cut off")
     held = _whole(data, sound, align)
-    if held != told:
+    if held != declared:
         raise data.error(
-            "truncated" if held < told else "unreadable",
-            f"its header promises {told} samples, and its sound chunk holds {held}: "
-            "cut off or damaged; convert it to WAV or FLAC with what wrote it",
+            "truncated" if held < declared else "unreadable",
+            f"its header promises {declared} samples, and its sound chunk holds {held}"
+            ": cut off or damaged; convert it to WAV or FLAC with what wrote it",
         )
     return Part(start, stop, frames=held)
 

@@ -163,8 +163,8 @@ class AudioSpec:
         if "preset" not in fields:
             return cls.from_dict(fields)
         preset = fields.pop("preset")
-        told = {name: value for name, value in fields.items() if value is not None}
-        return cls.from_dict((_fields(preset) if preset else {}) | told)
+        given = {name: value for name, value in fields.items() if value is not None}
+        return cls.from_dict((_fields(preset) if preset else {}) | given)
 
     @classmethod
     def parse(cls, text: str) -> "AudioSpec":
@@ -220,7 +220,7 @@ def _fields(text: str) -> dict[str, Any]:
         raise unknown("audio preset", first, PRESETS)
     else:
         fields = PRESETS[first].to_dict()
-    told: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for word in rest:
         name, equals, value = (part.strip() for part in word.partition("="))
         if not equals or not value:
@@ -228,10 +228,10 @@ def _fields(text: str) -> dict[str, Any]:
                 f"audio spec {text!r}: expected FIELD=VALUE after the preset, such as "
                 f"fmax=12000, got {word!r}"
             )
-        if name in told:
+        if name in given:
             raise UserError(f"audio spec {text!r} gives {name} twice")
-        told[name] = value if name in CHOICES else _value(value)
-    return fields | told
+        given[name] = value if name in CHOICES else _value(value)
+    return fields | given
 
 
 def _value(text: str) -> Any:

@@ -22,7 +22,7 @@ def multi_resolution_stft(ref: Array, est: Array, *, together: bool = False) -> 
 
     Args:
         ref: [B, N] reference waveforms.
-        est: [B, N] waveforms to judge.
+        est: [B, N] waveforms to compare.
         together: take the batch as one long clip, as in training, where the
             convergence to a silent clip alone would outweigh all others.
 

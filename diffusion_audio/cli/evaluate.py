@@ -2,9 +2,9 @@
 
 It is an experiment of one system. Of a diffusion run: makes sounds of captions of a
 split, stage by stage, and compares the vocoder with Griffin-Lim. Of a vocoder's run:
-copies clips of a split, beside Griffin-Lim. A classifier of real clips, where one is
-given, judges each attribute that it learned. Writes results.json, as `experiment` does,
-and report.html; prints the page's path.
+resynthesizes clips of a split, beside Griffin-Lim. With a classifier of real clips: the
+share of clips that have each attribute as captioned, and distances to the real ones.
+Writes results.json, as `experiment` does, and report.html; prints the page's path.
 """
 
 from absl import flags
@@ -23,7 +23,10 @@ def main(argv: list[str]) -> int:
     )
     flags.DEFINE_string("out", None, "directory of the results", flag_values=values)
     flags.DEFINE_string(
-        "classifier", None, "directory of the run that judges", flag_values=values
+        "classifier",
+        None,
+        "directory of an attribute classifier's run",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "data",
@@ -42,7 +45,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer(
         "captions",
         144,
-        "how many to make sounds of, or clips to copy",
+        "how many to make sounds of, or clips to resynthesize",
         lower_bound=1,
         flag_values=values,
     )

@@ -1,4 +1,4 @@
-"""Asks a question by training variants of a config, and says how sure the answer is.
+"""Compares variants of a config by training them, and says how sure the answer is.
 
 run      trains and measures what is not there yet, writes results.json and the table
          of README.md; --shard=1/2 does one half, on machines that share --runs;
@@ -61,20 +61,20 @@ def main(argv: list[str]) -> int:
 
 
 def _plan(directories: list[Path], values: Any) -> int:
-    from diffusion_audio.study import outlook, plan, results, spec
+    from diffusion_audio.study import dry_run, plan, results, spec
 
-    asked = spec.load(directories[0])
-    asked = results.extended(directories[0], asked, _more(values.seeds))
-    made = plan.make_plan(asked)
-    print(outlook.describe(made, directories[0], Path(values.runs)))
+    experiment = spec.load(directories[0])
+    experiment = results.extended(directories[0], experiment, _more(values.seeds))
+    made = plan.make_plan(experiment)
+    print(dry_run.describe(made, directories[0], Path(values.runs)))
     return 0
 
 
 def _run(directories: list[Path], values: Any) -> int:
     from diffusion_audio.study import (
+        dry_run,
         execute,
         identity,
-        outlook,
         plan,
         results,
         spec,
@@ -82,13 +82,13 @@ def _run(directories: list[Path], values: Any) -> int:
     )
 
     (directory,), runs = directories, Path(values.runs)
-    asked = results.extended(directory, spec.load(directory), _more(values.seeds))
-    made = plan.make_plan(asked)
+    experiment = results.extended(directory, spec.load(directory), _more(values.seeds))
+    made = plan.make_plan(experiment)
     wording.require_readme(made.experiment.question, directory)
     cells = plan.shard_of(made.cells, _shard(values.shard))
-    print(outlook.describe(made, directory, runs), file=sys.stderr)
+    print(dry_run.describe(made, directory, runs), file=sys.stderr)
     execute.execute(made, cells, runs, directory.name)
-    places = [identity.look_heard(made, cell, runs) for cell in made.cells]
+    places = [identity.locate(cell, runs) for cell in made.cells]
     if missing := [place for place in places if place.state != "done"]:
         print(f"this shard is done; {len(missing)} runs of others are not yet")
         return 0

@@ -152,7 +152,7 @@ def main(argv: list[str]) -> int:
             raise UserError("give --transcript or --transcripts, not both")
         transcripts = read_transcripts(values.transcripts)
     if values.page:
-        from diffusion_audio.study.gallery import require_page, write_gallery
+        from diffusion_audio.generation.gallery import require_page, write_gallery
 
         require_page(values.out, overwrite=values.overwrite)  # before any work
 

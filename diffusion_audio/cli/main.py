@@ -1,9 +1,9 @@
 """The command ``diffusion-audio``: finds the verb, and says mistakes in one line.
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 failed,
-2 a mistake in what was asked, 130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by
+2 a mistake in the command, 130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM, 129 by
 SIGHUP. A signal is answered from the first moment on, so nothing heavy is imported
-here, nor before the verb knows that it was asked well.
+here, nor before the verb knows that its flags are good.
 """
 
 import importlib

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     if len(folders) != 1:
         raise UserError(f"expected one DIR, not {len(folders)}; usage: {USAGE}")
 
-    from diffusion_audio.study.gallery import write_gallery
+    from diffusion_audio.generation.gallery import write_gallery
 
     print(write_gallery(folders[0], overwrite=values.overwrite))
     return 0

@@ -105,12 +105,12 @@ def check(
         clips = [*_clips_of_set(spec, data_dir)]
     first: dict[str, _Clip] = {}
     with ThreadPoolExecutor() as pool:
-        for done, (clip, heard) in enumerate(
+        for done, (clip, decoded) in enumerate(
             zip(clips, pool.map(_listen, clips), strict=True), start=1
         ):
-            if heard.problem:
-                findings.append(Finding(clip.name, *heard.problem))
-            elif (other := first.setdefault(heard.digest, clip)).split != clip.split:
+            if decoded.problem:
+                findings.append(Finding(clip.name, *decoded.problem))
+            elif (other := first.setdefault(decoded.digest, clip)).split != clip.split:
                 detail = f"{clip.split} has the audio of {other.name} in {other.split}"
                 findings.append(Finding(clip.name, "duplicate", detail))
             if progress:

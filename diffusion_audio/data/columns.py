@@ -28,7 +28,7 @@ class Columns(NamedTuple):
     Attributes:
         file_name: the field that names the audio file.
         captions: those that hold captions, in order.
-        split: the one that tells the split; ``None`` if there is none.
+        split: the one that holds the split; ``None`` if there is none.
         taken: how uncommon names were understood, in words; empty if none is.
         unused: fields that look like captions and are not read.
     """
@@ -41,7 +41,7 @@ class Columns(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One clip as a metadata file tells it; ``where`` is that file and line."""
+    """One clip as a metadata file has it; ``where`` is that file and line."""
 
     file_name: str
     captions: tuple[str, ...]

@@ -13,7 +13,7 @@ from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.inventory import clip_hash, inventory_hash
 from diffusion_audio.data.listing import Entry, Listing, list_folder
 from diffusion_audio.data.names import printable
-from diffusion_audio.data.source import Clip, fit
+from diffusion_audio.data.source import Clip, crop_or_pad
 from diffusion_audio.data.splits import canonical, in_order
 from diffusion_audio.errors import UserError, shortened
 
@@ -57,7 +57,7 @@ class FolderSource:
         audio = files.read(
             path, self._sample_rate, offset=position * spare, max_seconds=seconds
         )
-        return {"audio": fit(audio, samples, 0.0), **clip}
+        return {"audio": crop_or_pad(audio, samples, 0.0), **clip}
 
     def describe(self, index: int, rng: np.random.Generator | None = None) -> Clip:
         """The clip without its audio; the first of its captions without ``rng``."""

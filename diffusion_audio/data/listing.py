@@ -56,8 +56,8 @@ class Listing(NamedTuple):
     unused: list[str]
 
 
-class _Told(NamedTuple):
-    """What is told of the clips; names are below the root and printable."""
+class _Metadata(NamedTuple):
+    """What files say of the clips; names are below the root and printable."""
 
     rows: list[Row]
     located: dict[str, Located]
@@ -81,32 +81,32 @@ def list_folder(place: str | Path) -> Listing:
     place = Path(place)
     if os.path.isfile(place):
         root, tree = Root(place.parent), Tree([], [], [], {}, [])
-        told = _told_by_tables(root, [place.name])
+        metadata = _metadata_by_tables(root, [place.name])
     elif os.path.isdir(place):
         root = Root(place)
         tree = walk(root)
-        told = _told_by_folder(root, tree)
+        metadata = _metadata_by_folder(root, tree)
     else:
         raise UserError(
             f"data folder {printable(str(place))!r}: no such folder or metadata file"
         )
-    unused = [*told.unused, *tree.unused]
-    if not told.rows:
+    unused = [*metadata.unused, *tree.unused]
+    if not metadata.rows:
         besides = f"; not used: {'; '.join(unused)}" if unused else ""
         raise UserError(
             f"folder {printable(str(root.path))!r} holds no clips: neither {_METADATA} "
             f"with rows nor a file that ends in {', '.join(SUFFIXES)}{besides}"
         )
-    bad = {name for name, located in told.located.items() if located.fault}
-    splits = assign(told.rows, bad)
-    entries, differing = _merged(told, splits.of_rows)
+    bad = {name for name, located in metadata.located.items() if located.fault}
+    splits = assign(metadata.rows, bad)
+    entries, differing = _merged(metadata, splits.of_rows)
     if differing:
         unused.append(
             f"the column {listed(differing)}: the rows of one clip differ in it"
         )
-    if like_splits := columns_like_splits(told.rows):
+    if like_splits := columns_like_splits(metadata.rows):
         unused.append(f"{listed(like_splits)} as splits: call the column 'split'")
-    taken = [*told.taken, *splits.taken]
+    taken = [*metadata.taken, *splits.taken]
     names = {entry.split for entry in entries}
     if "validation" not in names:
         choices = ", ".join(sorted(names, key=in_order))
@@ -114,25 +114,29 @@ def list_folder(place: str | Path) -> Listing:
             f"there is no validation split (the splits are: {choices}): to train, give "
             f"--config.data.evaluation_split={min(names, key=in_order)}"
         )
-    faults = tree.faults | told.faults
+    faults = tree.faults | metadata.faults
     return Listing(entries, faults, taken, [*unused, *splits.unused])
 
 
-def _told_by_folder(root: Root, tree: Tree) -> _Told:
+def _metadata_by_folder(root: Root, tree: Tree) -> _Metadata:
     """From metadata in the folder, else in those in it, else beside the clips."""
     tables = _metadata(root, tree.tables)
     if not tables:
-        return _told_by_sidecars(root, tree)
-    told = _told_by_tables(root, tables)
+        return _metadata_by_sidecars(root, tree)
+    metadata = _metadata_by_tables(root, tables)
     besides = [n for n in (*tree.texts, *tree.tables) if n not in tables]
     if besides:
-        told.unused.append(f"{listed(besides)}: the captions are in {listed(tables)}")
-    unlisted = [n for n in tree.audio if printable(n) not in told.located]
+        metadata.unused.append(
+            f"{listed(besides)}: the captions are in {listed(tables)}"
+        )
+    unlisted = [n for n in tree.audio if printable(n) not in metadata.located]
     if unlisted:
-        told.unused.append(f"{listed(unlisted)}: not among those of {listed(tables)}")
+        metadata.unused.append(
+            f"{listed(unlisted)}: not among those of {listed(tables)}"
+        )
     if any(os.path.dirname(name) for name in tables):
-        told.taken.append(f"clips and captions are those of {listed(tables)}")
-    return told
+        metadata.taken.append(f"clips and captions are those of {listed(tables)}")
+    return metadata
 
 
 def _metadata(root: Root, tables: list[str]) -> list[str]:
@@ -159,29 +163,29 @@ def _metadata(root: Root, tables: list[str]) -> list[str]:
     return [name for names in chosen.values() for name in names]
 
 
-def _told_by_tables(root: Root, names: list[str]) -> _Told:
-    told = _Told([], {}, {}, [], [])
+def _metadata_by_tables(root: Root, names: list[str]) -> _Metadata:
+    metadata = _Metadata([], {}, {}, [], [])
     for name in names:
         table = read_table(root.path / name)
         for line, problem in table.faults.items():
             below = line.removeprefix(f"{printable(str(root.path))}/")
-            told.faults[below] = Fault("metadata", problem)
+            metadata.faults[below] = Fault("metadata", problem)
         for row in table.rows:
             located = root.locate(row.file_name, os.path.dirname(name))
             if located.fault:
                 kind, detail = located.fault
                 fault = Fault(kind, f"{detail}; it is named in {row.where}")
                 located = located._replace(fault=fault)
-            told.located.setdefault(located.name, located)
-            told.rows.append(row._replace(file_name=located.name))
-        told.taken.extend(table.taken)
-        told.unused.extend(table.unused)
-    return told
+            metadata.located.setdefault(located.name, located)
+            metadata.rows.append(row._replace(file_name=located.name))
+        metadata.taken.extend(table.taken)
+        metadata.unused.extend(table.unused)
+    return metadata
 
 
-def _told_by_sidecars(root: Root, tree: Tree) -> _Told:
+def _metadata_by_sidecars(root: Root, tree: Tree) -> _Metadata:
     """Every audio file is a clip; a file beside it may have its captions."""
-    told = _Told([], {}, {}, [], [])
+    metadata = _Metadata([], {}, {}, [], [])
     is_json = [name for name in tree.tables if name.lower().endswith(".json")]
     sidecars = pair(tree.audio, [*tree.texts, *is_json])
     used: list[str] = []
@@ -199,37 +203,39 @@ def _told_by_sidecars(root: Root, tree: Tree) -> _Told:
             else:
                 row = read or row
                 (used if read else without).append(sidecar)
-        told.located[located.name] = located
-        told.rows.append(row)
+        metadata.located[located.name] = located
+        metadata.rows.append(row)
     others = [n for n in tree.tables if n not in is_json or n in sidecars.unused]
     texts = [n for n in sidecars.unused if n not in others]
     if used:
         texts_read = "one text" if len({*used}) == 1 else f"{len({*used})} texts"
-        told.taken.append(f"captions are those of {texts_read} beside the clips")
+        metadata.taken.append(f"captions are those of {texts_read} beside the clips")
     if texts:
-        told.unused.append(f"{listed(texts)}: no clip of the same name lies beside")
+        metadata.unused.append(f"{listed(texts)}: no clip of the same name lies beside")
     if without:
-        told.unused.append(f"{listed(without)}: no field of it is plainly the caption")
+        metadata.unused.append(
+            f"{listed(without)}: no field of it is plainly the caption"
+        )
     readable = [n for n in others if os.path.splitext(n)[1].lower() in FORMS]
     if readable:
         several = "put their rows into one, and " if len(readable) > 1 else ""
         path = printable(str(root.path / readable[0]))
-        told.unused.append(
+        metadata.unused.append(
             f"{listed(readable)}: captions are read from {_METADATA}: {several}"
             f"rename it, or name the file: folder:{path}"
         )
     if foreign := [name for name in others if name not in readable]:
-        told.unused.append(
+        metadata.unused.append(
             f"{listed(foreign)}: no captions are read from such a file: write them "
             f"into a metadata.csv, or a .txt beside each clip"
         )
-    return told
+    return metadata
 
 
-def _merged(told: _Told, splits: list[str]) -> tuple[list[Entry], list[str]]:
+def _merged(metadata: _Metadata, splits: list[str]) -> tuple[list[Entry], list[str]]:
     """One entry a clip, of all its rows; and the attributes that differ among them."""
     rows: dict[str, list[tuple[Row, str]]] = {}
-    for row, split in zip(told.rows, splits, strict=True):
+    for row, split in zip(metadata.rows, splits, strict=True):
         rows.setdefault(row.file_name, []).append((row, split))
     entries = []
     differing: dict[str, None] = {}
@@ -247,7 +253,7 @@ def _merged(told: _Told, splits: list[str]) -> tuple[list[Entry], list[str]]:
                     attributes.pop(key, None)
                     differing[key] = None
         captions = without_blanks(text for row, _ in mine for text in row.captions)
-        located = told.located[name]
+        located = metadata.located[name]
         entries.append(
             Entry(
                 name=name,

@@ -142,7 +142,7 @@ def _paired(
 
 
 def _common_order(paths: list[Path], n_mels: int) -> str:
-    """The order that all mels have whose shape tells it; "" if none does."""
+    """The order that all mels have whose shape decides it; "" if none does."""
     examples: dict[str, Path] = {}
     for path in paths:
         try:

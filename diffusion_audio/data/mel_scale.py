@@ -23,7 +23,7 @@ def check_scale(spec: AudioSpec, source: Any) -> None:
         spec: what the mels mean.
         source: of clips with ``audio`` and ``mel``; a part of eight is looked at.
     """
-    border = spec.n_fft // spec.hop_length  # frames that hear beyond the part
+    border = spec.n_fft // spec.hop_length  # frames that reach beyond the part
     samples = (FRAMES + 2 * border) * spec.hop_length
     clips = []
     for place in np.linspace(0, len(source) - 1, 8).round().astype(int):
@@ -37,7 +37,7 @@ def check_scale(spec: AudioSpec, source: Any) -> None:
     saved = np.stack([clip["mel"] for clip in clips])
     audio = np.stack([clip["audio"] for clip in clips])
     real = np.asarray(log_mel(spec, jnp.asarray(audio)))
-    # Neither what hears beyond the part nor what follows the end of a short clip.
+    # Neither what reaches beyond the part nor what follows the end of a short clip.
     hops = audio.reshape(*saved.shape[:2], spec.hop_length)
     sounds: np.ndarray = np.any(hops != 0, axis=-1)
     sounds[:, :border] = sounds[:, -border:] = False

@@ -21,7 +21,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.folder import FolderSource
 from diffusion_audio.data.inventory import inventory_hash
 from diffusion_audio.data.listing import Entry
-from diffusion_audio.data.source import Clip, fit
+from diffusion_audio.data.source import Clip, crop_or_pad
 
 FILTER = 512  # samples beside a part to be resampled that its own samples depend on
 
@@ -130,7 +130,7 @@ class MelSource:
         )
         quiet = np.broadcast_to(_silence(self._spec), (frames, self._spec.n_mels))
         return {
-            "audio": fit(audio, frames * hop, 0.0),
+            "audio": crop_or_pad(audio, frames * hop, 0.0),
             "mel": np.concatenate([mel, quiet[len(mel) :]]),
         }
 
@@ -161,7 +161,7 @@ def excerpt(
         offset=begin / rate,
         max_seconds=(start - begin + samples + margin) / rate,
     )
-    return fit(wave[start - begin :], samples, 0.0)
+    return crop_or_pad(wave[start - begin :], samples, 0.0)
 
 
 def _silence(spec: AudioSpec) -> np.ndarray:

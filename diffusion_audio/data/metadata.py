@@ -190,8 +190,8 @@ def _json(path: str, suffix: str, text: str) -> _Fields:
     """AudioLDM's ``{"data": [row, ...]}``, a list of rows, or either by file name."""
     value = _parse(path, text)
     if isinstance(value, dict) and "data" not in value and _is_by_name(value):
-        for name, told in value.items():
-            fields = told if isinstance(told, dict) else {"caption": told}
+        for name, entry in value.items():
+            fields = entry if isinstance(entry, dict) else {"caption": entry}
             yield f"{path}, {name!r}", {**fields, "file_name": name}
         return
     rows, place = value, ""

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.captions import clean_caption
-from diffusion_audio.data.source import Clip, fit
+from diffusion_audio.data.source import Clip, crop_or_pad
 from diffusion_audio.errors import UserError, unknown
 
 _NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -104,7 +104,7 @@ class PublicSource:
         """The clip cropped at a place that ``rng`` chooses, or padded."""
         position = rng.random()
         clip = self[index]
-        return clip | {"audio": fit(clip["audio"], samples, position)}
+        return clip | {"audio": crop_or_pad(clip["audio"], samples, position)}
 
     def describe(self, index: int, rng: np.random.Generator | None = None) -> Clip:
         """The clip without its audio, which is not decoded."""

@@ -20,8 +20,8 @@ class DataConfig:
         skip_budget: share of bad files beyond which a run stops.
         cache_latents: encode the set once and train on that; every clip is then one
             latent, of one crop of ``seconds``.
-        mels: folder of saved mels that a vocoder hears, one for each recording of
-            ``folder:DIR`` (`data.mel_pairs`); computed from the audio if empty.
+        mels: folder of saved mels that a vocoder is trained on, one for each recording
+            of ``folder:DIR`` (`data.mel_pairs`); computed from the audio if empty.
         mel_axes: their order, ``ft`` or ``tf``; found from their shapes if empty.
     """
 

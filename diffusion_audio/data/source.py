@@ -56,12 +56,17 @@ class Source(Protocol):
         ...
 
 
-def fit(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
+def crop_or_pad(wave: np.ndarray, samples: int, position: float) -> np.ndarray:
     """Crop a wave [N] at ``position`` in [0, 1), or pad it with zeros at its end."""
     if len(wave) < samples:
         return np.pad(wave, (0, samples - len(wave)))
     start = int(position * (len(wave) - samples + 1))
     return wave[start : start + samples]
+
+
+def evenly(total: int, count: int) -> np.ndarray:
+    """Places int64 [n] spread evenly over ``total``: ``count``, or all there are."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
 
 
 def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Clip]:
@@ -80,11 +85,11 @@ def drawn_evenly(source: Source, count: int, samples: int, seed: int) -> list[Cl
         UserError: no clip is good.
     """
     total = len(source)
-    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
-    free = set(range(total)) - set(chosen.tolist())
+    chosen = evenly(total, count).tolist()
+    free = set(range(total)) - set(chosen)
     drawn: dict[int, Clip] = {}
     problem: AudioFileError | None = None
-    for wanted in chosen.tolist():
+    for wanted in chosen:
         index: int | None = wanted
         while index is not None:
             try:

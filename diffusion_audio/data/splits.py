@@ -56,12 +56,12 @@ def assign(rows: Sequence[Row], bad: Container[str] = ()) -> Splits:
     Raises:
         UserError: if some rows have a split and others have none.
     """
-    told = [row for row in rows if row.split is not None]
-    if told:
+    assigned = [row for row in rows if row.split is not None]
+    if assigned:
         for row in rows:
             if row.split is None:
                 raise UserError(
-                    f"{row.where}: no split, though {told[0].where} has one: "
+                    f"{row.where}: no split, though {assigned[0].where} has one: "
                     f"give every clip a split, or none"
                 )
         return Splits([canonical(row.split or "") for row in rows])

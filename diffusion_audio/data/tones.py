@@ -131,7 +131,7 @@ def plan(split: str) -> list[Planned]:
         for e in ATTRIBUTES["envelope"]
         if ((i, p, e) in HELD_OUT) == (split == "held_out")
     ]
-    # Seeds of different splits never meet: validation is not training heard again.
+    # Seeds of different splits never meet: validation repeats nothing of training.
     first = 1_000_000 * list(SPLITS).index(split)
     return [
         Planned(

@@ -12,7 +12,7 @@ import soxr
 import tensorflow_datasets as tfds
 
 from diffusion_audio.data import tones
-from diffusion_audio.data.source import Clip, fit
+from diffusion_audio.data.source import Clip, crop_or_pad
 from diffusion_audio.errors import UserError, unknown
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class TonesSource:
     def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
         """The clip cropped or padded to ``samples``."""
         clip = self[index]
-        return clip | {"audio": fit(clip["audio"], samples, rng.random())}
+        return clip | {"audio": crop_or_pad(clip["audio"], samples, rng.random())}
 
     def describe(self, index: int, rng: np.random.Generator | None = None) -> Clip:
         """The clip without its audio; a tone has one caption."""

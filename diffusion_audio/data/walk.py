@@ -57,7 +57,7 @@ def walk(root: Root, suffixes: tuple[str, ...] = SUFFIXES) -> Tree:
     """Every file of a folder and of the folders in it, links to folders among them.
 
     No folder is entered twice, by whatever links. Hidden files and folders are left
-    out; the audio files among them are told as unused.
+    out; the audio files among them are listed as unused.
 
     Args:
         root: the folder.

@@ -18,10 +18,10 @@ def inverse(grid: Grid) -> Grid:
     """The way back, from data to noise: DDIM inversion; Song et al. 2021, section 4.3.
 
     ``sample(ddim(inverse(grid)), denoise, x0, key)`` gives the noise from which
-    ``ddim(grid)`` makes ``x0`` again, the better the more steps there are. A step asks
-    the network at the time to which it leads, as the step of ``grid`` that it undoes
-    does (so does the code of Mokady et al. 2023; their section 3.1 writes the time
-    that it leaves). Guide neither way, or both with scale 1.
+    ``ddim(grid)`` makes ``x0`` again, the better the more steps there are. A step
+    evaluates the network at the time to which it leads, as the step of ``grid`` that
+    it undoes does (so does the code of Mokady et al. 2023; their section 3.1 writes
+    the time that it leaves). Guide neither way, or both with scale 1.
     """
     return Grid(grid.t[::-1], grid.alpha[::-1], grid.sigma[::-1], grid.locate)
 

@@ -83,7 +83,7 @@ def shifted(betas: np.ndarray, shift: float) -> np.ndarray:
     """The chain whose noise stands ``shift`` times higher against the data.
 
     log SNR falls by 2 log(shift). Hoogeboom et al. 2023 (simple diffusion), section
-    3.1: pictures d times larger than those a schedule was made for need shift = d;
+    3.1: images d times larger than those a schedule was made for need shift = d;
     the same as the time shift of Esser et al. 2024, eq. 23.
     """
     positive("schedule", shift=shift)

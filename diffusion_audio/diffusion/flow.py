@@ -65,5 +65,5 @@ class RectifiedFlow:
         return t / (self.shift - (self.shift - 1) * t)
 
     def network_time(self, t: Array) -> Array:
-        """What the network is told: thousandths, the unit of its time embedding."""
+        """The time as the network takes it: in thousandths, as its embedding has it."""
         return 1000 * t

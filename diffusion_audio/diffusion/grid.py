@@ -1,7 +1,7 @@
 """Where a sampler stops on its way from noise to data, and at what noise level.
 
 A `Grid` is all that a solver knows of the process it runs backwards. State i of the
-walk is x = alpha[i] x_0 + sigma[i] eps; step i asks the network at t[i] and leads to
+walk is x = alpha[i] x_0 + sigma[i] eps; step i calls the network at t[i] and leads to
 state i + 1. Noise levels are compared by the ratio sigma / alpha: the sigma of EDM
 (Karras et al. 2022), exp(-log_snr / 2), infinite where nothing of the data is left.
 """
@@ -30,7 +30,7 @@ class Grid:
     """The noise levels of a walk of n steps, float64 NumPy.
 
     Attributes:
-        t: what the network is told, [n]; integers stay integers.
+        t: the times that the network takes, [n]; integers stay integers.
         alpha: factor on the data of each state, [n + 1]; the last is where one lands.
         sigma: factor on the noise of each state, [n + 1].
         locate: finds levels between those of the grid, which churn needs.
@@ -193,8 +193,8 @@ def _locator(process: Process) -> Locate:
         t: Any = process.time_of(-2 * np.log(ratio))
         chain = isinstance(process, Schedule)  # of variance 1
         alpha = 1 / (np.hypot(1, ratio) if chain else 1 + ratio)
-        asked: Any = process.network_time(t)
-        return asked, alpha, alpha * ratio
+        time: Any = process.network_time(t)
+        return time, alpha, alpha * ratio
 
     return locate
 

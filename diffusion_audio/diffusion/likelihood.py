@@ -156,7 +156,7 @@ def ode_likelihood(
     return Likelihood(mean, error, jnp.abs(mean - coarse.mean(axis=0)))
 
 
-def ends(process: Process) -> tuple[float, float]:
+def log_snr_range(process: Process) -> tuple[float, float]:
     """Log SNR where a path may begin and end: short of 10^4 times noise or data."""
     with jax.ensure_compile_time_eval():
         edges = process.time(jnp.array([0.0, 1 - 1e-6]))
@@ -175,17 +175,17 @@ def _path(
     log_snr: tuple[float, float] | None,
 ) -> Array:
     """Log density by each probe, [probes, B], in so many steps."""
-    first, last = ends(process) if log_snr is None else log_snr
+    first, last = log_snr_range(process) if log_snr is None else log_snr
     knots = np.linspace(first, last, 2 * steps + 1)  # steps and their middles
     times = jnp.asarray(process.time_of(knots), jnp.float32)
-    asked = process.network_time(times)
+    network_times = process.network_time(times)
     alphas, sigmas = (jnp.asarray(a, jnp.float32) for a in process.levels(knots))
     width = (last - first) / steps
 
     def slope(y: Array, k: Array) -> tuple[Array, Array]:
         """Of y and of log p by each probe, per unit of log SNR, at knot k."""
         alpha, sigma = alphas[k], sigmas[k]
-        t = jnp.full(len(y), asked[k])
+        t = jnp.full(len(y), network_times[k])
 
         def eps(y: Array) -> Array:
             x = alpha * y

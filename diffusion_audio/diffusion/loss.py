@@ -20,7 +20,7 @@ PARTS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is asked of a network.
+    """What a network is trained to predict, and how errors count.
 
     Attributes:
         prediction: what it predicts, one of ``prediction.PREDICTIONS``.
@@ -47,7 +47,7 @@ class Objective:
         """
         if process.pure_noise and self.prediction == "epsilon":
             raise UserError(
-                "this process ends in pure noise, in which epsilon says nothing of "
+                "this process ends in pure noise, in which epsilon does not give "
                 "the data, so no sampler could start; predict v, velocity or x0"
             )
         if self.learned_variance and not isinstance(process, Schedule):

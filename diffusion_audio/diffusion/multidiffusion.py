@@ -1,4 +1,4 @@
-"""Denoising a long thing in windows: MultiDiffusion; Bar-Tal et al. 2023.
+"""Denoising a long sequence in windows: MultiDiffusion; Bar-Tal et al. 2023.
 
 A network that was trained at one length sees windows of that length, which overlap; at
 every step what it predicts of them is averaged, so that they agree before they are

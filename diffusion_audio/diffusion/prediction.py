@@ -52,7 +52,7 @@ def determinant(prediction: str, alpha: Level, sigma: Level) -> Level:
 
 
 def target(prediction: str, x0: Array, eps: Array, alpha: Array, sigma: Array) -> Array:
-    """What the network should have said.
+    """What the network should have predicted.
 
     Args:
         prediction: one of ``PREDICTIONS``.
@@ -65,10 +65,10 @@ def target(prediction: str, x0: Array, eps: Array, alpha: Array, sigma: Array) -
     return a * x0 + b * eps
 
 
-def reading(
+def x0_eps_coefficients(
     prediction: str, alpha: Level, sigma: Level
 ) -> tuple[tuple[Level, Level], tuple[Level, Level]]:
-    """How x_0 and eps are read from x_t and a prediction.
+    """The coefficients of x_0 and eps as sums of x_t and a prediction.
 
     Returns:
         (c, d) of ``x_0 = c x_t + d prediction``, and those of eps; shaped like alpha.
@@ -84,8 +84,8 @@ def to_x0_eps(
 ) -> tuple[Array, Array]:
     """The x_0 and the eps that a prediction implies; alpha x_0 + sigma eps is ``x``.
 
-    What was predicted comes back bit for bit. Where alpha is 0, epsilon says nothing
-    of x_0, as x0 says nothing of eps where sigma is 0: there the answer is not finite.
+    What was predicted comes back bit for bit. Where alpha is 0, epsilon does not
+    determine x_0, nor x0 eps where sigma is 0: there the answer is not finite.
 
     Args:
         prediction: one of ``PREDICTIONS``.
@@ -94,7 +94,7 @@ def to_x0_eps(
         alpha: factor on the data in x_t, broadcast to ``x``.
         sigma: factor on the noise, of the same shape as alpha.
     """
-    of_x0, of_eps = reading(prediction, alpha, sigma)
+    of_x0, of_eps = x0_eps_coefficients(prediction, alpha, sigma)
     x0 = of_x0[0] * x + of_x0[1] * output
     eps = of_eps[0] * x + of_eps[1] * output
     return x0, eps

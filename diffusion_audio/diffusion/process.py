@@ -32,7 +32,7 @@ class Process(Protocol):
 
     @property
     def pure_noise(self) -> bool:
-        """Whether alpha is 0 at the end, where epsilon says nothing of x_0."""
+        """Whether alpha is 0 at the end, where epsilon does not determine x_0."""
         ...
 
     def alpha(self, t: Array) -> Array:
@@ -64,7 +64,7 @@ class Process(Protocol):
         ...
 
     def network_time(self, t: Array) -> Array:
-        """What a network is told for t, in steps of about a thousand."""
+        """The time as a network takes it, in steps of about a thousand."""
         ...
 
 

@@ -40,7 +40,7 @@ def learned_range(raw: Array, low: Array, high: Array) -> Array:
     v log(beta) + (1 - v) log(beta-tilde) with v = (raw + 1) / 2, as in their code.
 
     Args:
-        raw: what the network says, no bounds are put on it.
+        raw: of the network, no bounds are put on it.
         low: log of beta-tilde.
         high: log of beta.
     """

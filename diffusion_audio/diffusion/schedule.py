@@ -124,7 +124,7 @@ class Schedule:
         return t.astype(jnp.float32) / self.steps
 
     def network_time(self, t: Array) -> Array:
-        """What the network is told: the step itself."""
+        """The time as the network takes it: the step itself."""
         return t
 
 

@@ -65,7 +65,7 @@ def edm(sigma_data: float = 1.0) -> Weighting:
     """(s^2 + sigma_data^2) / (s sigma_data)^2 on x_0, where s^2 = 1 / SNR.
 
     Karras et al. 2022, table 1. With sigma_data = 1, for data of unit scale as latents
-    are here, that is 1 on v; Karras et al. take 0.5 for pictures in [-1, 1].
+    are here, that is 1 on v; Karras et al. take 0.5 for images in [-1, 1].
     """
     positive("edm weighting", sigma_data=sigma_data)
     return Weighting("x0", lambda snr: snr + sigma_data**-2)

@@ -12,9 +12,9 @@ import numpy as np
 from diffusion_audio.audio.mel import full_band
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.audio.stft_distance import RESOLUTIONS, multi_resolution_stft
-from diffusion_audio.data.source import Source, drawn_evenly
+from diffusion_audio.data.source import Source, drawn_evenly, evenly
 from diffusion_audio.errors import unknown
-from diffusion_audio.evaluation.adherence import heard_classes
+from diffusion_audio.evaluation.attribute_classifier import AttributeClassifier
 from diffusion_audio.evaluation.distributions import (
     KERNEL_SCALE,
     frechet_distance,
@@ -22,7 +22,6 @@ from diffusion_audio.evaluation.distributions import (
     kernel_distance,
     median_bandwidth,
 )
-from diffusion_audio.evaluation.judge import Judge
 from diffusion_audio.evaluation.metrics import (
     BANDS,
     band_errors,
@@ -35,11 +34,13 @@ from diffusion_audio.evaluation.protocol import Protocol, array_hash, text_hash
 from diffusion_audio.generation.batches import in_batches, joined
 
 RESAMPLER = "soxr HQ of real clips that have another rate; none of generated ones"
-JUDGE = "the project's own classifier of captioned attributes, trained on real clips"
+OWN_CLASSIFIER = (
+    "the project's own classifier of captioned attributes, trained on real clips"
+)
 
 Better = Literal["higher", "lower"]
 LEAST_CLIPS = 16  # for distances between sets; see `distributions.frechet_extrapolated`
-OF_ATTRIBUTE = "adherence/"  # before the name of one that the judge tells
+ATTRIBUTE_PREFIX = "adherence/"  # before the name of an attribute
 
 
 class Measure(NamedTuple):
@@ -50,7 +51,7 @@ class Measure(NamedTuple):
         definition: how it is computed, for its protocol.
         percent: it is a share, shown in percent.
         reference: whether the real clips of the same captions take part.
-        judged: whether the judge takes part.
+        by_classifier: whether the attribute classifier takes part.
         better: which direction is.
     """
 
@@ -58,16 +59,16 @@ class Measure(NamedTuple):
     definition: str
     percent: bool = False
     reference: bool = False
-    judged: bool = False
+    by_classifier: bool = False
     better: Better = "lower"
 
 
 def _share(title: str, definition: str) -> Measure:
-    return Measure(title, definition, percent=True, judged=True, better="higher")
+    return Measure(title, definition, percent=True, by_classifier=True, better="higher")
 
 
-def _judged(title: str, definition: str) -> Measure:
-    return Measure(title, definition, reference=True, judged=True)
+def _by_classifier(title: str, definition: str) -> Measure:
+    return Measure(title, definition, reference=True, by_classifier=True)
 
 
 MEASURES: dict[str, Measure] = {
@@ -77,32 +78,32 @@ MEASURES: dict[str, Measure] = {
     "all_right": _share(
         "All attributes right", "share of clips with every attribute as captioned"
     ),
-    "frechet": _judged(
+    "frechet": _by_classifier(
         "Fréchet distance (own classifier)",
         "float64, singular values; on one embedding a clip",
     ),
-    "frechet_extrapolated": _judged(
+    "frechet_extrapolated": _by_classifier(
         "Fréchet distance, n to infinity (own classifier)",
         "intercept of a line over 1/n; 12 subsets of clips from n/4 to n, without "
         "replacement, seed 0",
     ),
-    "kernel": _judged(
+    "kernel": _by_classifier(
         "Kernel distance (own classifier)",
         f"{KERNEL_SCALE:g} x unbiased MMD^2, Gaussian kernel, bandwidth the median "
         "distance within the reference",
     ),
-    "kl_reference_generated": _judged(
+    "kl_reference_generated": _by_classifier(
         "KL(reference || generated)",
         f"nats of joint posteriors of clips of one caption, eps {EPS:g} on generated",
     ),
-    "kl_generated_reference": _judged(
+    "kl_generated_reference": _by_classifier(
         "KL(generated || reference)",
         f"nats of joint posteriors of clips of one caption, eps {EPS:g} on reference",
     ),
     "inception_score": Measure(
         "Inception score (own classifier)",
         "joint posteriors, one split of all clips",
-        judged=True,
+        by_classifier=True,
         better="higher",
     ),
     "mel_l1": Measure(
@@ -157,14 +158,14 @@ def about(metric: str) -> Measure:
     Raises:
         UserError: there is no such measure.
     """
-    before, _, attribute = metric.partition(OF_ATTRIBUTE)
+    before, _, attribute = metric.partition(ATTRIBUTE_PREFIX)
     if attribute and not before:
         return _share(
             f"Right: {attribute}",
             f"share of clips whose {attribute} is heard as captioned",
         )
     if metric not in MEASURES:
-        raise unknown("metric", metric, (*MEASURES, f"{OF_ATTRIBUTE}NAME"))
+        raise unknown("metric", metric, (*MEASURES, f"{ATTRIBUTE_PREFIX}NAME"))
     return MEASURES[metric]
 
 
@@ -175,43 +176,48 @@ class Reference(NamedTuple):
         captions: P prompts.
         audio: their real clips [P, N].
         fingerprint: hash of all clips of the split, and of those of the prompts; of
-            the latter alone without a judge.
-        heard: what the judge makes of them; None without one.
+            the latter alone without a classifier.
+        features: what the attribute classifier makes of them; None without one.
     """
 
     captions: list[str]
     audio: np.ndarray
     fingerprint: str
-    heard: "ReferenceHeard | None"
+    features: "ReferenceFeatures | None"
 
     def first(self, count: int) -> "Reference":
         """The first prompts; the set stays whole."""
-        heard = self.heard and self.heard._replace(
-            asked=self.heard.asked[:count], posteriors=self.heard.posteriors[:count]
+        features = self.features and self.features._replace(
+            requested=self.features.requested[:count],
+            posteriors=self.features.posteriors[:count],
         )
         return self._replace(
-            captions=self.captions[:count], audio=self.audio[:count], heard=heard
+            captions=self.captions[:count], audio=self.audio[:count], features=features
         )
 
 
-class ReferenceHeard(NamedTuple):
-    """Real clips, as a judge hears them.
+class ReferenceFeatures(NamedTuple):
+    """Real clips, as the attribute classifier sees them.
 
     Attributes:
-        judge: hears what is compared with them too.
-        asked: int32 [P, A], the classes that the prompts ask for.
+        classifier: the same for what is compared with them.
+        requested: int32 [P, A], the classes that the prompts ask for.
         posteriors: [P, K] of their clips.
-        every: embeddings [M, D] of all clips of the split.
+        embeddings: [M, D] of all clips of the split.
     """
 
-    judge: Judge
-    asked: np.ndarray
+    classifier: AttributeClassifier
+    requested: np.ndarray
     posteriors: np.ndarray
-    every: np.ndarray
+    embeddings: np.ndarray
 
 
 def draw_reference(
-    source: Source, count: int, samples: int, judge: Judge | None, seed: int = 0
+    source: Source,
+    count: int,
+    samples: int,
+    classifier: AttributeClassifier | None,
+    seed: int = 0,
 ) -> Reference:
     """Real clips of a split, ``count`` of them and their captions spread evenly.
 
@@ -219,34 +225,37 @@ def draw_reference(
         source: real clips; bad ones are left out.
         count: number of prompts; at most all clips of the source.
         samples: length N of a clip.
-        judge: hears them, and all others of the split; None where nothing is judged.
+        classifier: of their attributes; all other clips of the split go through it
+            too. None: no measure that rests on it.
         seed: of crops.
     """
-    total = len(source) if judge else count
+    total = len(source) if classifier else count
     clips = drawn_evenly(source, total, samples, seed)
-    chosen = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
+    chosen = evenly(len(clips), count)
     audio = np.stack([clip["audio"] for clip in clips])
     prompts = [clips[i] for i in chosen]
-    heard = None
-    if judge is not None:
-        heard = ReferenceHeard(
-            judge,
-            asked=judge.asked(source, [clip["attributes"] for clip in prompts]),
-            posteriors=judge.posteriors(audio[chosen]),
-            every=judge.embeddings(audio),
+    features = None
+    if classifier is not None:
+        features = ReferenceFeatures(
+            classifier,
+            requested=classifier.requested(
+                source, [clip["attributes"] for clip in prompts]
+            ),
+            posteriors=classifier.posteriors(audio[chosen]),
+            embeddings=classifier.embeddings(audio),
         )
     return Reference(
         [clip["caption"] or clip["id"] for clip in prompts],
         audio[chosen],
         array_hash(audio, chosen),
-        heard,
+        features,
     )
 
 
 def measure(
     reference: Reference, waves: np.ndarray, spec: AudioSpec
 ) -> dict[str, np.ndarray]:
-    """Every measure of a system's clips; those that are judged, if there is a judge.
+    """Every measure of a system's clips; those by the classifier, if there is one.
 
     Args:
         reference: P prompts.
@@ -276,9 +285,9 @@ def measure(
 
     by_clip = joined(in_batches(distances, real, flat))
     by_set: dict[str, float] = {}
-    if reference.heard is not None:
-        judged, by_set = _judge(reference.heard, flat, sounds)
-        by_clip |= judged
+    if reference.features is not None:
+        predicted, by_set = _of_attributes(reference.features, flat, sounds)
+        by_clip |= predicted
     means = {
         name: np.asarray(values, np.float64).reshape(sounds, prompts).mean(0)
         for name, values in by_clip.items()
@@ -286,28 +295,31 @@ def measure(
     return means | {name: np.array([value]) for name, value in by_set.items()}
 
 
-def _judge(
-    real: ReferenceHeard, waves: np.ndarray, sounds: int
+def _of_attributes(
+    real: ReferenceFeatures, waves: np.ndarray, sounds: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """What the judge says of each clip [G P, N], and of the set if it is large."""
-    asked = np.tile(real.asked, (sounds, 1))
-    theirs = np.tile(real.posteriors, (sounds, 1))
-    right = heard_classes(real.judge(waves), asked, real.judge.values) == asked
-    posteriors = real.judge.posteriors(waves)
+    """Measures by the classifier of clips [G P, N]: of each, of the set if large."""
+    requested = np.tile(real.requested, (sounds, 1))
+    expected = np.tile(real.posteriors, (sounds, 1))
+    right = real.classifier.predicted(waves) == requested
+    posteriors = real.classifier.posteriors(waves)
     by_clip = {
         "adherence": right.mean(1),
         "all_right": right.all(1),
-        **{f"{OF_ATTRIBUTE}{n}": right[:, i] for i, n in enumerate(real.judge.values)},
-        "kl_reference_generated": kl_divergence(theirs, posteriors),
-        "kl_generated_reference": kl_divergence(posteriors, theirs),
+        **{
+            f"{ATTRIBUTE_PREFIX}{n}": right[:, i]
+            for i, n in enumerate(real.classifier.values)
+        },
+        "kl_reference_generated": kl_divergence(expected, posteriors),
+        "kl_generated_reference": kl_divergence(posteriors, expected),
     }
     if len(waves) < LEAST_CLIPS:
         return by_clip, {}
-    embedded, width = real.judge.embeddings(waves), median_bandwidth(real.every)
+    theirs, made = real.embeddings, real.classifier.embeddings(waves)
     return by_clip, {
-        "frechet": frechet_distance(real.every, embedded),
-        "frechet_extrapolated": frechet_extrapolated(real.every, embedded).value,
-        "kernel": kernel_distance(real.every, embedded, width),
+        "frechet": frechet_distance(theirs, made),
+        "frechet_extrapolated": frechet_extrapolated(theirs, made).value,
+        "kernel": kernel_distance(theirs, made, median_bandwidth(theirs)),
         "inception_score": inception_score(posteriors).value,
     }
 
@@ -321,17 +333,18 @@ def protocols(
 ) -> dict[str, Protocol]:
     """How `measure` makes each of its numbers."""
     prompts, samples = reference.audio.shape
-    names, heard = list(MEASURES), reference.heard
-    if heard is None:
-        names = [name for name in names if not MEASURES[name].judged]
+    names, features = list(MEASURES), reference.features
+    if features is None:
+        names = [name for name in names if not MEASURES[name].by_classifier]
     else:
-        names += [f"{OF_ATTRIBUTE}{label}" for label in heard.judge.values]
+        names += [f"{ATTRIBUTE_PREFIX}{label}" for label in features.classifier.values]
+    weights = features.classifier.weights if features else ""
     made = {}
     for name in names:
         this = about(name)
         clips = prompts if this.reference else 0
-        if heard and name in ("frechet", "frechet_extrapolated", "kernel"):
-            clips = len(heard.every)
+        if features and name in ("frechet", "frechet_extrapolated", "kernel"):
+            clips = len(features.embeddings)
         made[name] = Protocol(
             metric=name,
             definition=this.definition,
@@ -344,8 +357,8 @@ def protocols(
             loudness="as generated",
             resampler=RESAMPLER,
             vocoder=vocoder,
-            embedding=JUDGE if this.judged else "",
-            embedding_weights=heard.judge.weights if heard and this.judged else "",
+            embedding=OWN_CLASSIFIER if this.by_classifier else "",
+            embedding_weights=weights if this.by_classifier else "",
             sampling_seeds=sampling_seeds,
             settings={"audio_spec": spec.hash},
         )

@@ -25,12 +25,12 @@ def mel_l1(spec: AudioSpec, ref: Array, est: Array) -> Array:
     With the spec of a HiFi-GAN this is the validation error it reports.
 
     Args:
-        spec: what the pictures mean.
+        spec: of the mel spectrograms.
         ref: [B, N] reference waveforms.
-        est: [B, N] waveforms to judge.
+        est: [B, N] waveforms to compare.
 
     Returns:
-        [B], 0 for equal pictures.
+        [B], 0 for equal spectrograms.
     """
     require_pairs(ref, est)
     return jnp.abs(log_mel(spec, ref) - log_mel(spec, est)).mean((1, 2))
@@ -46,7 +46,7 @@ def log_spectral_distance(ref: Array, est: Array, sample_rate: int) -> np.ndarra
 
     Args:
         ref: [B, N] reference waveforms.
-        est: [B, N] waveforms to judge.
+        est: [B, N] waveforms to compare.
         sample_rate: Hz.
 
     Returns:
@@ -77,7 +77,7 @@ def band_errors(
 
     Args:
         ref: [B, N] reference waveforms.
-        est: [B, N] waveforms to judge.
+        est: [B, N] waveforms to compare.
         sample_rate: Hz.
         bands: edges in Hz; those beyond half the rate are left out.
 
@@ -113,7 +113,7 @@ def si_sdr(ref: Array, est: Array) -> Array:
 
     Args:
         ref: [B, N] reference waveforms.
-        est: [B, N] waveforms to judge.
+        est: [B, N] waveforms to compare.
 
     Returns:
         [B] in dB; beyond 100 for a scaled copy, NaN for a silent reference.

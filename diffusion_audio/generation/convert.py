@@ -138,10 +138,10 @@ def _of_run(source: Path) -> tuple[dict[str, Any], dict[str, Params]]:
     config["origin"] = {"run": str(source)}
     part = build(vocoders.TABLE, trained["vocoder"], f"{source}: config.vocoder")
     params = {"vocoder": read_part(source, "vocoder", abstract_params(part.network))}
-    judges = load_discriminators(source)
+    discriminators = load_discriminators(source)
     if (
-        judges and judges.keys() <= hifigan.PAPER.keys()
+        discriminators and discriminators.keys() <= hifigan.PAPER.keys()
     ):  # others have no original names
         config["discriminators"] = trained["discriminators"]
-        params["discriminators"] = judges
+        params["discriminators"] = discriminators
     return config, jax.tree.map(np.asarray, params)

@@ -92,17 +92,17 @@ def generate(
         raise UserError(f"num_candidates must be 1 or more, not {num_candidates}")
     out = Path(out)
 
-    def asked(each: int) -> tuple[list[str], list[Path]]:
+    def planned(each: int) -> tuple[list[str], list[Path]]:
         repeated = [prompt for prompt in prompts for _ in range(each)]
         paths = [out / _name(i, prompt) for i, prompt in enumerate(repeated)]
         require_writable([*paths, out / INDEX], inputs=[model], overwrite=overwrite)
         return repeated, paths
 
-    asked(num_candidates or 1)  # refuses before a model is read
+    planned(num_candidates or 1)  # refuses before a model is read
     place = located(model, revision)
     pipeline = load(place, vocoder, preset=preset, dtype=dtype)
     num_candidates = num_candidates or pipeline.candidates
-    repeated, paths = asked(num_candidates)
+    repeated, paths = planned(num_candidates)
     said = pipeline.transcripts(prompts, transcripts, phonemes=phonemes)
     if said is not None:
         said = [text for text in said for _ in range(num_candidates)]
@@ -130,10 +130,10 @@ def generate(
     if not pipeline.tokenizers.parts:
         logging.warning("%s has no conditioner: prompts change nothing", model)
     _say_what_is_empty(prompts)
-    if unheard := pipeline.tokenizers.unheard([*prompts, negative_prompt]):
+    if unknown := pipeline.tokenizers.unknown_words([*prompts, negative_prompt]):
         logging.warning(
             "no caption of training had the words %s: what they change is chance",
-            shortened(", ".join(unheard)),
+            shortened(", ".join(unknown)),
         )
     windowed = pipeline.windowed(duration, windows)
     if windowed:

@@ -133,7 +133,7 @@ class Pipeline:
     def batches(
         self,
         prompts: str | Sequence[str],
-        hear: Callable[[np.ndarray], Any] | None = None,
+        from_mels: Callable[[np.ndarray], Any] | None = None,
         *,
         key: Key,
         solver: str | None = None,
@@ -150,19 +150,19 @@ class Pipeline:
     ) -> Iterator[Any]:
         """The sounds of prompts, batch by batch; for the rest see `__call__`.
 
-        ``hear`` makes of log-mels [b, T, F] what is wanted of them, arrays [b, ...];
+        ``from_mels`` makes arrays [b, ...], as they are wanted, of log-mels [b, T, F];
         waveforms [b, N] by the model's vocoder where None. ``watch`` is told of each
         evaluation of the denoiser. What cannot be is refused by the call, before the
         first batch is asked for.
         """
         prompts = as_texts(prompts)
-        against = as_texts([negative_prompt], "negative prompt")
+        negative = as_texts([negative_prompt], "negative prompt")
         said = self.transcripts(prompts, transcripts, phonemes=phonemes)
         samples = self._samples(duration)
-        if hear is None:
+        if from_mels is None:
             self.system.require_vocoder()
 
-            def hear(mels: np.ndarray) -> np.ndarray:
+            def from_mels(mels: np.ndarray) -> np.ndarray:
                 return self.vocode(mels)[:, :samples]
 
         cfg = self.drawing(solver, steps, guidance)
@@ -179,12 +179,12 @@ class Pipeline:
         require_size(batch_size)
         size = self.window(duration, windows)
         if said is None:
-            asked = self.tokenizers.prompt(prompts)
+            conditioned = self.tokenizers.prompt(prompts)
         else:
-            asked = self.tokenizers.spoken(prompts, said, phonemes=phonemes)
+            conditioned = self.tokenizers.spoken(prompts, said, phonemes=phonemes)
         null = self.tokenizers.null()
-        if clean(against[0]):
-            null = self.tokenizers.against(against[0], asked)
+        if clean(negative[0]):
+            null = self.tokenizers.negative(negative[0], conditioned)
 
         def draw(prompt: Any, index: Array, *start: Array) -> Any:
             keys = example_keys(purpose_key(key, "latents"), index)
@@ -196,9 +196,9 @@ class Pipeline:
                     "the model's output is not finite (NaN or infinity); was its "
                     "training stable? Otherwise lower the guidance"
                 )
-            return hear(mels)
+            return from_mels(mels)
 
-        rows = (asked, np.arange(len(prompts), dtype=np.int32))
+        rows = (conditioned, np.arange(len(prompts), dtype=np.int32))
         start = () if latents is None else (latents,)
         return in_batches(draw, *rows, *start, size=batch_size, multiple=self._devices)
 

@@ -1,4 +1,4 @@
-"""What a pipeline computes, compiled: few programs, whatever is asked of it."""
+"""What a pipeline computes, compiled: few programs, whatever it is called with."""
 
 import ctypes
 import sys

@@ -43,16 +43,16 @@ class Ranking:
             waves: [B, N].
             sample_rate: of these.
         """
-        asked = next(
+        tokens = next(
             arrays
             for arrays in tokenizers.prompt(prompts).values()
             if "clap_tokens" in arrays
         )
-        prompt = {name: asked[name] for name in ("clap_tokens", "clap_mask")}
+        prompt = {name: tokens[name] for name in ("clap_tokens", "clap_mask")}
 
         def score(prompt: Any, waves: np.ndarray) -> Any:
             return self._scores(
-                self._params, prompt, self.ranker.heard(waves, sample_rate)
+                self._params, prompt, self.ranker.audio_inputs(waves, sample_rate)
             )
 
         rows: np.ndarray = joined(in_batches(score, prompt, waves, size=BATCH_SIZE))

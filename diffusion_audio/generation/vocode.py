@@ -36,7 +36,7 @@ class Voice(NamedTuple):
     Attributes:
         spec: of the mels that it takes.
         part: its network, hop and receptive field.
-        params: folded, of ``part.inference``.
+        params: of ``part.inference``.
         vocode: log-mels [B, T, F] -> waveforms [B, T * hop].
     """
 

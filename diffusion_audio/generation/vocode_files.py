@@ -75,7 +75,7 @@ def vocode(
             return _mel_blocks(path, spec, mel_axes)
         return files.blocks(path, spec.sample_rate)
 
-    def heard(path: Path) -> Iterator[np.ndarray]:
+    def loaded(path: Path) -> Iterator[np.ndarray]:
         """A file's blocks, up to where it turns out to be bad."""
         try:
             yield from open_blocks(path)
@@ -88,7 +88,7 @@ def vocode(
             raise wrong[path]
 
     def make() -> Iterator[Path]:
-        clips = ((path, heard(path)) for path in targets)
+        clips = ((path, loaded(path)) for path in targets)
         for path, waves in resynthesize(
             vocoder, clips, seconds=seconds, batch_size=batch_size
         ):

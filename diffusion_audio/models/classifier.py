@@ -1,4 +1,4 @@
-"""A small classifier of log-mels: the judge of generated clips and their embedding."""
+"""A small classifier of log-mels: attributes of generated clips, and an embedding."""
 
 from dataclasses import dataclass
 

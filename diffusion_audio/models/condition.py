@@ -1,4 +1,4 @@
-"""What a denoiser is told beside the image and the time."""
+"""What a denoiser is conditioned on beside the time."""
 
 from typing import NamedTuple
 

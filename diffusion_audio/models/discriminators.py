@@ -62,7 +62,7 @@ class MSDConfig:
     """Settings of the multi-scale discriminator; the defaults are the paper's.
 
     Attributes:
-        scales: sub-discriminators; each hears half the rate of the one before.
+        scales: sub-discriminators; each takes half the rate of the one before.
         channels: output channels of each layer.
         kernels: width of each layer.
         strides: stride of each layer.
@@ -155,7 +155,7 @@ def build_discriminators(settings: Mapping[str, Mapping[str, Any]]) -> Network:
 
 
 class MPD(nnx.Module):
-    """Judges a waveform folded to several periods."""
+    """Tells real from generated waveforms, folded to several periods."""
 
     def __init__(self, cfg: MPDConfig, rngs: nnx.Rngs) -> None:
         depth = len(cfg.channels)
@@ -187,7 +187,10 @@ class MPD(nnx.Module):
 
 
 class MSD(nnx.Module):
-    """Judges a waveform at several rates; the first scale has spectral norm."""
+    """Tells real from generated waveforms at several rates.
+
+    The first scale has spectral norm.
+    """
 
     def __init__(self, cfg: MSDConfig, rngs: nnx.Rngs) -> None:
         self.parts = nnx.List(

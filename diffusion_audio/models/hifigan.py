@@ -5,7 +5,7 @@ mean of parallel residual blocks of several widths follows (multi-receptive-fiel
 fusion). Options take the activations of BigVGAN (Lee et al. 2023), or let an inverse
 STFT do the last stages' work (iSTFTNet, Kaneko et al. 2022).
 
-`fold` removes weight norm from trained parameters: they then belong to the network of
+`nn.conv1d.remove_weight_norm` takes trained parameters to those of the network of
 the same config with ``weight_norm=False``, which computes the same.
 """
 
@@ -20,7 +20,6 @@ from diffusion_audio.aliases import Array, Params
 from diffusion_audio.audio.griffin_lim import istft
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.nn.conv1d import Conv1d, TransposedConv1d
-from diffusion_audio.nn.conv1d import fold as fold
 from diffusion_audio.nn.functional import Network, network_of
 from diffusion_audio.nn.snake import KINDS, TAPS, Activation
 
@@ -44,10 +43,10 @@ class HiFiGANConfig:
         resblock: ``"1"`` (pairs of convolutions) or ``"2"`` (single ones).
         resblock_kernels: width of each of the parallel residual blocks.
         dilations: dilations within each of the parallel residual blocks.
-        weight_norm: train with weight norm; False is the folded form.
+        weight_norm: train with weight norm; False has plain kernels.
         init: ``"reference"``, PyTorch's default, which a signal leaves at a third of
             its variance layer after layer; or ``"preserving"``, sqrt(3) times its
-            weights and no biases, so that a small generator hears its input from the
+            weights and no biases, so that a small generator uses its input from the
             first step.
         input_shift: taken off the log-mels; the published generators take nothing
             off. With the log of the floor, silence is zero.
@@ -228,7 +227,7 @@ class HiFiGAN(nnx.Module):
 def _from_spectra(x: Array) -> Array:
     """Waveforms [B, (T - 1) * hop] of log-magnitudes and phases [B, T, n_fft + 2].
 
-    As iSTFTNet's code: the phase is the sine of what the network says, in radians.
+    As iSTFTNet's code: the phase is the sine of the network's output, in radians.
     """
     n_fft = x.shape[-1] - 2
     magnitude, phase = jnp.split(x, 2, axis=-1)

@@ -101,7 +101,7 @@ class HTSATConfig:
 
     @property
     def inputs(self) -> int:
-        """Pictures of a clip: the clip, and with fusion its crops."""
+        """Inputs of a clip: the clip, and with fusion its crops."""
         return 1 + CROPS * self.fusion
 
 

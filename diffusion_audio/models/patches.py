@@ -1,4 +1,4 @@
-"""Pictures as they are, cut into patches: what diffusion works on without a VAE."""
+"""Mel spectrograms as they are, cut into patches: for diffusion without a VAE."""
 
 from dataclasses import dataclass
 

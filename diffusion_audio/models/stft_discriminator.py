@@ -65,7 +65,7 @@ def _bins(edges: tuple[float, ...], window: int) -> list[int]:
 
 
 class MRD(nnx.Module):
-    """Judges a waveform by its spectrograms."""
+    """Tells real from generated waveforms by their spectrograms."""
 
     def __init__(self, cfg: MRDConfig, rngs: nnx.Rngs) -> None:
         self.windows = cfg.windows

@@ -217,7 +217,7 @@ class UNet(nnx.Module):
         Args:
             x: [B, H, W, in_channels].
             t: [B], integer or float, in steps.
-            condition: what the config asks for.
+            condition: with what the config has.
 
         Returns:
             float32 [B, H, W, out_channels].

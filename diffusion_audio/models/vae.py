@@ -163,7 +163,7 @@ class Level(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Picture -> twice the latent channels, before the 1x1 convolution."""
+    """Mel spectrogram -> twice the latent channels, before the 1x1 convolution."""
 
     def __init__(self, cfg: VAEConfig, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)

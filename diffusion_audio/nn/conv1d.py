@@ -191,25 +191,25 @@ def _weight_norm(g: Array, v: Array) -> Array:
     return v * (g / _norm(v, g.shape))
 
 
-def fold(params: Params) -> Params:
+def remove_weight_norm(params: Params) -> Params:
     """The same layers without weight norm: each ``g``, ``v`` becomes a ``kernel``."""
     if "g" in params:
         rest = {name: leaf for name, leaf in params.items() if name not in ("g", "v")}
         return rest | {"kernel": _weight_norm(params["g"], params["v"])}
     return {
-        name: fold(node) if isinstance(node, dict) else node
+        name: remove_weight_norm(node) if isinstance(node, dict) else node
         for name, node in params.items()
     }
 
 
-def unfold(params: Params, like: Params) -> Params:
-    """The inverse of `fold`: weight norm wherever ``like`` has it."""
+def add_weight_norm(params: Params, like: Params) -> Params:
+    """The inverse of `remove_weight_norm`: weight norm wherever ``like`` has it."""
     if "g" in like and "kernel" in params:
         rest = {name: leaf for name, leaf in params.items() if name != "kernel"}
         kernel = params["kernel"]
         return rest | {"g": _norm(kernel, like["g"].shape), "v": kernel}
     return {
-        name: unfold(node, like[name]) if isinstance(node, dict) else node
+        name: add_weight_norm(node, like[name]) if isinstance(node, dict) else node
         for name, node in params.items()
     }
 

@@ -140,8 +140,8 @@ def functional(make: Callable[[nnx.Rngs], nnx.Module]) -> Network:
 def network_of(module: Callable[[Any, nnx.Rngs], nnx.Module], cfg: Hashable) -> Network:
     """`functional` of a module and its config, made once for each.
 
-    To read weights, compare their shapes and run them, a network is asked for several
-    times; to make its module takes seconds for a published UNet.
+    Reading weights, comparing shapes and running each need the network; to make its
+    module takes seconds for a published UNet.
 
     Args:
         module: a class, or what else makes a module of its config and random streams.

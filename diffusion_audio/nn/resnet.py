@@ -58,12 +58,12 @@ class ResnetBlock(nnx.Module):
         if time is None:
             y = self.norm2(y)
         else:
-            told = self.time_emb_proj(jax.nn.silu(time))[:, None, None, :]
+            shift = self.time_emb_proj(jax.nn.silu(time))[:, None, None, :]
             if self.scale_shift:
-                scale, shift = jnp.split(told, 2, axis=-1)
+                scale, shift = jnp.split(shift, 2, axis=-1)
                 y = self.norm2(y) * (1 + scale) + shift
             else:
-                y = self.norm2(y + told)
+                y = self.norm2(y + shift)
         y = self.conv2(jax.nn.silu(y))
         return y + (self.conv_shortcut(x) if self.shortcut else x)
 

@@ -14,7 +14,7 @@ from diffusion_audio.aliases import Array
 from diffusion_audio.nn.layers import dense
 from diffusion_audio.nn.norm import LayerNorm
 
-STRANGERS = -100.0  # bias between places that are no neighbours, as published
+MASKED = -100.0  # bias between places that are no neighbours, as published
 
 
 def window_partition(x: Array, size: int) -> Array:
@@ -58,7 +58,7 @@ def shift_bias(height: int, width: int, size: int, shift: int) -> np.ndarray:
     grid = regions.reshape(height // size, size, width // size, size)
     grid = grid.transpose(0, 2, 1, 3).reshape(-1, size * size)
     together = grid[:, :, None] == grid[:, None, :]
-    return np.where(together, 0.0, STRANGERS).astype(np.float32)
+    return np.where(together, 0.0, MASKED).astype(np.float32)
 
 
 class WindowAttention(nnx.Module):

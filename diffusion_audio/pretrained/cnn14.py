@@ -102,5 +102,5 @@ def _require_same(name: str, array: np.ndarray, ours: np.ndarray, where: str) ->
     if not same:
         raise UserError(
             f"{where} has {name} of another front end than {list(ours.shape)} as here; "
-            "is it of another sample rate, or does its network hear other bands?"
+            "is it of another sample rate, or does its network take other bands?"
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError, shortened
-from diffusion_audio.models.hifigan import fold
+from diffusion_audio.nn.conv1d import remove_weight_norm
 from diffusion_audio.pretrained import (
     clap_mel_config,
     clip_text,
@@ -284,10 +284,12 @@ def read_common(folder: Path, preset: str) -> Common:
         return weight_files.read(files[name]), str(files[name])
 
     def vocoder() -> Params:
-        return fold(hifigan.find_generator(vocoder_cfg, *read("vocoder")).model[1])
+        return remove_weight_norm(
+            hifigan.find_generator(vocoder_cfg, *read("vocoder")).model[1]
+        )
 
-    # What has a picture's channels takes a mel as a picture.
-    kind = "vae" if vae_cfg.in_channels == 1 else "picture"
+    # An autoencoder of an image's channels takes a mel as an image.
+    kind = "vae" if vae_cfg.in_channels == 1 else "image_vae"
     rate = whole(vocoder_json, "sampling_rate", 16_000, vocoder_path, MOST_RATE)
     config = {
         "task": "diffusion",

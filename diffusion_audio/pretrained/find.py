@@ -116,7 +116,7 @@ def find(
             f"{whose} has {listed(found, ANY) or 'no arrays'}; expected names such as "
             f"{listed(sorted(expected), ANY)}: are these weights of another model?"
         )
-    # Half of the most, for weight norm has three arrays where folded weights have two:
+    # Half of the most, for weight norm has three arrays where plain weights have two:
     # what has less of the model's names is no copy of it but a part of something.
     most = max(hits.values())
     keys = sorted(

@@ -2,7 +2,7 @@
 
 The generator as of jik876/hifi-gan (``g_*``, Auffusion's ``vocoder.pt``, BigVGAN's
 activations) or transformers' SpeechT5HifiGan; the discriminators of ``do_*``. Weight
-norm may be there or folded, under PyTorch's older names or its newer ones.
+norm may be there or removed, under PyTorch's older names or its newer ones.
 """
 
 import dataclasses

@@ -58,7 +58,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "mlp_ratio": (4.0,),
     "layer_norm_eps": (1e-5,),
 }
-MOST_SIDE = 4096  # of the picture that a tower sees
+MOST_SIDE = 4096  # of the square that a tower sees
 FUSIONS = ("aff_2d", None)  # transformers builds this one, whatever its config says
 
 ENCODER = "audio_model.audio_encoder"

@@ -125,7 +125,7 @@ def vae(shapes: Shapes) -> VAEConfig:
 
 
 def vocoder(shapes: Shapes) -> HiFiGANConfig:
-    """A HiFi-GAN's, weight norm folded.
+    """A HiFi-GAN's, weight norm removed.
 
     At 48 kHz too it is run by code that pads (kernel - rate) // 2, whatever it was
     trained by: the odd sample lies at the end.

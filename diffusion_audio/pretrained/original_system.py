@@ -15,9 +15,10 @@ import numpy as np
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.clap_mel import ClapMel
 from diffusion_audio.errors import UserError
-from diffusion_audio.models.hifigan import HiFiGANConfig, fold
+from diffusion_audio.models.hifigan import HiFiGANConfig
 from diffusion_audio.models.unet import UNetConfig
 from diffusion_audio.models.vae import VAEConfig
+from diffusion_audio.nn.conv1d import remove_weight_norm
 from diffusion_audio.pretrained import (
     gpt2,
     hifigan,
@@ -283,7 +284,9 @@ def _autoencoder(bundle: Bundle, cfg: VAEConfig) -> Params:
 
 def _vocoder(bundle: Bundle, cfg: HiFiGANConfig) -> Params:
     arrays = hifigan.canonical(bundle.part(VOCODER))
-    return fold(hifigan.import_generator(cfg, arrays, str(bundle.path))[1])
+    return remove_weight_norm(
+        hifigan.import_generator(cfg, arrays, str(bundle.path))[1]
+    )
 
 
 def _ranker(bundle: Bundle, key: str) -> tuple[Any, dict[str, Any]]:

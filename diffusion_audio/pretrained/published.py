@@ -87,9 +87,9 @@ def read(
             "sha256": weight_files.sha256(*weight_files.parts(weights)),
         },
     }
-    judges = weights.with_name(weights.name.replace("g_", "do_", 1))
-    if weights.name.startswith("g_") and judges.is_file():
-        params["discriminators"] = _discriminators(judges)
+    beside = weights.with_name(weights.name.replace("g_", "do_", 1))
+    if weights.name.startswith("g_") and beside.is_file():
+        params["discriminators"] = _discriminators(beside)
         config["discriminators"] = hifigan.PAPER
     return Published(config, params)
 

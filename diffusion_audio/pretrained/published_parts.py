@@ -1,7 +1,7 @@
 """The parts of the published models: what each is, at its size.
 
 Counts are those of trained parameters: batch norm's statistics are none, weight norm is
-folded, and CLAP's two scales of its training, which nothing here uses, are left out.
+removed, and CLAP's two scales of its training, which nothing here uses, are left out.
 """
 
 from dataclasses import dataclass

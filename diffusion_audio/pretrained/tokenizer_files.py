@@ -70,10 +70,10 @@ def read_config(folder: Path, classes: Iterable[str]) -> dict[str, Any]:
     """
     config = optional(folder, CONFIG)
     config_file.refuse_code(config, str(folder / CONFIG), "tokenizer")
-    known, asked = tuple(classes), config.get("tokenizer_class")
-    if asked is not None and asked not in known:
+    known, named = tuple(classes), config.get("tokenizer_class")
+    if named is not None and named not in known:
         raise UserError(
-            f"{folder / CONFIG} is of {shortened(repr(asked))}; expected a tokenizer "
+            f"{folder / CONFIG} is of {shortened(repr(named))}; expected a tokenizer "
             f"of the class {' or '.join(known)}"
         )
     return config

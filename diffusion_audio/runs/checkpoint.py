@@ -37,7 +37,7 @@ class Checkpoints:
     Args:
         directory: where they are; made by `prepare` or the first save.
         keep: how many of the newest stay.
-        sealed: told of each step that is saved, once it is on the disk.
+        sealed: called with each step that is saved, once it is on the disk.
 
     Attributes:
         problem: why the last save failed; empty where it did not.

@@ -93,7 +93,7 @@ def load_vocoder(
     config: Mapping[str, Any],
     place: Sharding | None = None,
 ) -> Params:
-    """The folded parameters of a vocoder, of its run or of converted weights.
+    """The parameters of a vocoder as it is used, of its run or of converted weights.
 
     Args:
         directory: the work directory, or the folder that `convert` wrote.
@@ -110,7 +110,7 @@ def load_vocoder(
     else:
         shapes = abstract_params(part.network)
         params = read_part(directory, "vocoder", shapes, place)
-    return part.fold(params)
+    return part.to_inference(params)
 
 
 def load_discriminators(directory: str | Path) -> Params:

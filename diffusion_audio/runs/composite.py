@@ -1,4 +1,4 @@
-"""What orbax is told of a state: an item for each key, not compressed."""
+"""How orbax stores a state: an item for each key, not compressed."""
 
 from typing import Any
 

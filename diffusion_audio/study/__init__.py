@@ -1,1 +1,1 @@
-"""Results as people read and hear them: plots and self-contained pages."""
+"""Experiments and evaluations: plans, runs, results with statistics, their pages."""

@@ -1,7 +1,7 @@
 """A trained run evaluated: an experiment of one system, whose variants are its stages.
 
-A text-to-audio model is heard at each stage, from real clips to what it made untrained;
-a vocoder by its copies of real clips, beside Griffin-Lim.
+A text-to-audio model is measured at each stage, from real clips to what it made
+untrained; a vocoder by resynthesis of real clips, beside Griffin-Lim.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.judge import load_judge
+from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.evaluation.measures import (
     Reference,
     about,
@@ -35,21 +35,20 @@ from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.nn.functional import count
 from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.progress import ProgressView
+from diffusion_audio.report.page import render
 from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
 from diffusion_audio.runs.workdir import provenance, read_config
-from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
-from diffusion_audio.study.evidence import curves, made_by
-from diffusion_audio.study.measure import copying
-from diffusion_audio.study.page import render
-from diffusion_audio.study.report import Column
-from diffusion_audio.study.results import ORIGIN, RESULTS, Results, rounded, write
-from diffusion_audio.study.run_data import open_run_data, unseen_split
+from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
+from diffusion_audio.study.measure import resynthesis
+from diffusion_audio.study.results import RESULTS, Results, new_record, write
+from diffusion_audio.study.run_data import open_run_data
+from diffusion_audio.study.run_sections import provenance_of, training_curves
 
 PAGE = "report.html"
 TRAINED = ("denoiser", "vocoder")  # what a config has a group of
-LONGEST = 4.0  # s, of a clip that a vocoder copies
+LONGEST = 4.0  # s, of a clip that a vocoder resynthesizes
 
 
 class Subject(NamedTuple):
@@ -59,19 +58,15 @@ class Subject(NamedTuple):
         spec: of its mels.
         seconds: length of its sounds.
         vocoder: hash of what makes waveforms of mels.
-        params: that were trained.
-        kind: in words.
-        stages: what it is heard by, in order; the real clips come first.
+        made_of: the network that was trained, in words.
         passes: of all clips, until they are made.
-        sound: ``sound(reference, advance)`` makes them.
+        sound: ``sound(reference, advance)`` makes them, stage by stage.
     """
 
     spec: AudioSpec
     seconds: float
     vocoder: str
-    params: Params
-    kind: str
-    stages: Mapping[str, Column]
+    made_of: str
     passes: int
     sound: Callable[[Reference, Callable[[int], None]], Waves]
 
@@ -96,12 +91,13 @@ def evaluate(
     Args:
         model: work directory of a diffusion or vocoder run.
         out: directory to write to.
-        classifier: work directory of the judge's run; without it, nothing is judged.
+        classifier: work directory of an attribute classifier's run; without it, no
+            measure that rests on one.
         vocoder: a vocoder's run or converted weights, in place of a diffusion run's.
         data: source in place of the run's own, for a set that has moved.
         split: of the data set; where None its ``held_out``, if it has one and the run
             is of text to audio, else the run's evaluation split.
-        captions: how many to make sounds of, or clips to copy.
+        captions: how many to make sounds of, or clips to resynthesize.
         examples: how many of them are on the page.
         seed: of generation, crops and Griffin-Lim.
         batch_size: sounds that are made at a time, which memory grows with.
@@ -136,15 +132,14 @@ def evaluate(
     else:
         subject = _vocoder(model, config, vocoder, seed, batch_size)
     spec = subject.spec
-    judge = load_judge(classifier, spec) if classifier else None
-    if split is None:
-        own = config["data"]["evaluation_split"]
-        split = unseen_split(config, data) if generates else own
-    source = open_run_data(config, split, spec.sample_rate, data)
-    if judge is not None:
-        judge.require(source)
+    attributes = load_attribute_classifier(classifier, spec) if classifier else None
+    source, split = open_run_data(
+        config, spec.sample_rate, split, unseen=generates, moved_to=data
+    )
+    if attributes is not None:
+        attributes.require(source)
     samples = round(subject.seconds * spec.sample_rate)
-    reference = draw_reference(source, captions, samples, judge, seed)
+    reference = draw_reference(source, captions, samples, attributes, seed)
     if not generates:
         reference = _trimmed(reference, spec)
     out.mkdir(parents=True, exist_ok=True)
@@ -153,7 +148,8 @@ def evaluate(
         waves = {"real": reference.audio} | subject.sound(reference, view.advance)
     finally:
         view.close()
-    results = _results(subject, reference, waves, config, model, split, seed)
+    now = provenance()
+    results = _results(subject, reference, waves, config, now, model, split, seed)
     write(results, out / RESULTS)
     record(out / RESULTS, "evaluate")
     runs = _runs(config, model, classifier, "diffusion" if generates else "vocoder")
@@ -163,11 +159,17 @@ def evaluate(
             reference,
             waves,
             config,
-            made_of=f"{subject.kind} of {count(subject.params) / 1e6:.1f} M parameters",
+            made_of=subject.made_of,
             rate=spec.sample_rate,
             examples=examples,
-            runs=curves(runs),
-            provenance=made_by(runs, command, {"evaluate": time.monotonic() - started}),
+            runs=training_curves(runs),
+            provenance=provenance_of(
+                {name: session.sessions(path) for name, path in runs.items()},
+                [now],
+                command=command or now["command"],
+                configs={n: content_hash(read_config(p)) for n, p in runs.items()},
+                seconds={"evaluate": time.monotonic() - started},
+            ),
         ),
         out / PAGE,
     )
@@ -191,9 +193,7 @@ def _generating(
         pipeline.system.spec,
         pipeline.seconds,
         params_hash(pipeline.frozen["vocoder"]),
-        pipeline.params,
-        "latent diffusion model",
-        STAGES | COPIES,
+        _made_of("latent diffusion model", pipeline.params),
         PASSES + 1,
         sound,
     )
@@ -214,15 +214,15 @@ def _vocoder(
     if "data" not in config:
         raise UserError(
             f"{model} is converted weights, not a run, and knows no data set to be "
-            "measured on; `diffusion-audio vocode` copies files of yours through it"
+            "measured on; `diffusion-audio vocode` resynthesizes files of yours"
         )
     spec = voice.spec
 
     def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
         real = reference.audio
-        heard = copying(voice, real.shape[1] / spec.sample_rate, batch_size)
+        again = resynthesis(voice, real.shape[1] / spec.sample_rate, batch_size)
         made = []
-        for wave in heard.sound(reference, seed):
+        for wave in again.sound(reference, seed):
             made.append(wave)
             advance(1)
 
@@ -236,12 +236,14 @@ def _vocoder(
         spec,
         LONGEST,
         "the system under test",
-        voice.params,
-        "HiFi-GAN",
-        {"real": STAGES["real"]} | COPIES,
+        _made_of("HiFi-GAN", voice.params),
         2,
         sound,
     )
+
+
+def _made_of(kind: str, params: Params) -> str:
+    return f"{kind} of {count(params) / 1e6:.1f} M parameters"
 
 
 def _trimmed(reference: Reference, spec: AudioSpec) -> Reference:
@@ -258,6 +260,7 @@ def _results(
     reference: Reference,
     waves: Waves,
     config: Mapping[str, Any],
+    now: Mapping[str, Any],
     model: str | Path,
     split: str,
     seed: int,
@@ -265,27 +268,15 @@ def _results(
     """All measures of all stages, kept as an experiment's are."""
     found = {
         column.name: measure(reference, waves[stage][None], subject.spec)
-        for stage, column in subject.stages.items()
+        for stage, column in (STAGES | RESYNTHESIS).items()
+        if stage in waves
     }
-    names, now = list(found), provenance()
-    made_with = session.origin([now])
+    names, features = list(found), reference.features
     metrics = {name: about(name).better for name in found[names[0]]}
     how = protocols(
         reference, subject.spec, vocoder=subject.vocoder, sampling_seeds=(seed,)
     )
     parts = {n: str(part["run"]) for n, part in config.get("components", {}).items()}
-    shared = {
-        "seed": seed,
-        "task": config["task"],
-        "run": content_hash(config),
-        "heard": reference.fingerprint,
-        "overrides": {},
-        "parts": parts,
-        "sampling": config.get("sampling", {}),
-        "config_hash": content_hash(config),
-        **{name: made_with[name] for name in ORIGIN},
-        "seconds": {},
-    }
     return Results(
         str(model),
         {
@@ -301,13 +292,22 @@ def _results(
             "prompts": len(reference.captions),
         },
         {name: how[name] for name in metrics},
-        {"classifier": reference.heard.judge.weights} if reference.heard else {},
+        {"classifier": features.classifier.weights} if features else {},
         [
-            shared
-            | {
-                "system": name,
-                "values": {m: rounded(each.tolist()) for m, each in values.items()},
-            }
+            new_record(
+                config,
+                [now],
+                {metric: each.tolist() for metric, each in values.items()},
+                system=name,
+                seed=seed,
+                task=config["task"],
+                run=content_hash(config),
+                heard=reference.fingerprint,
+                overrides={},
+                parts=parts,
+                sampling=config.get("sampling", {}),
+                seconds={},
+            )
             for name, values in found.items()
         ],
         again=now["command"],

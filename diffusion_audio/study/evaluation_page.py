@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from diffusion_audio.evaluation.adherence import heard_classes
-from diffusion_audio.evaluation.measures import OF_ATTRIBUTE, Reference, about
+from diffusion_audio.data.source import evenly
+from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX, Reference, about
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
-from diffusion_audio.study.report import (
+from diffusion_audio.report.content import (
+    Attribute,
     Clip,
     Column,
     Curves,
     Estimate,
     Example,
-    Judgement,
     Listen,
     Measured,
     Provenance,
@@ -32,12 +32,12 @@ STAGES = {
     "inverted": Column("Generated, Griffin-Lim", "the same mels"),
     "untrained": Column("Untrained model", "the floor", bound=True),
 }
-COPIES = {
+RESYNTHESIS = {
     "vocoder": Column("Vocoder", "from a real clip's mel"),
     "griffin_lim": Column("Griffin-Lim", f"{GRIFFIN_LIM_ITERATIONS} iterations"),
 }
-SILENT = ("untrained",)  # not among the examples
-OF_COPIES = (
+NOT_SHOWN = ("untrained",)  # not among the examples
+RESYNTHESIS_METRICS = (
     "mel_l1_full_band",
     "mel_l1",
     "multi_resolution_stft",
@@ -74,16 +74,18 @@ def report(
     """
     trained_on = results.spec["split"] == config["data"]["train_split"]
     known = "was trained on" if trained_on else "never saw"
-    title = f"Vocoder: copies of clips it {known}"
+    title = f"Vocoder: resynthesis of clips it {known}"
     if "generated" in waves:
         title = f"Text to audio: what the model makes of captions it {known}"
     sounds = Listen(_examples(reference, waves, examples), rate)
     right = {
-        metric.removeprefix(OF_ATTRIBUTE): results.summaries(metric)[
-            (STAGES["generated"] if "generated" in waves else COPIES["vocoder"]).name
+        metric.removeprefix(ATTRIBUTE_PREFIX): results.summaries(metric)[
+            (
+                STAGES["generated"] if "generated" in waves else RESYNTHESIS["vocoder"]
+            ).name
         ].value
         for metric in results.metrics
-        if metric.startswith(OF_ATTRIBUTE)
+        if metric.startswith(ATTRIBUTE_PREFIX)
     }
     return Report(
         title,
@@ -122,12 +124,11 @@ def _summary(
     if right:
         worst = min(right, key=lambda name: right[name])
         text += (
-            " A classifier trained on real clips only listened to the waveforms: the "
-            f"attribute most often wrong is {worst}, right in "
-            f"{100 * right[worst]:.0f} % of them."
+            " By a classifier trained on real clips only, the attribute most often "
+            f"wrong is {worst}, right in {100 * right[worst]:.0f} % of them."
         )
     error = results.summaries("mel_l1_full_band")
-    ours, theirs = (error[column.name].value for column in COPIES.values())
+    ours, theirs = (error[column.name].value for column in RESYNTHESIS.values())
     return (
         f"{text} The vocoder's mel error is {ours:.2f}, that of Griffin-Lim with "
         f"{GRIFFIN_LIM_ITERATIONS} iterations {theirs:.2f}."
@@ -135,47 +136,46 @@ def _summary(
 
 
 def _tables(results: Results, reference: Reference) -> list[Table]:
-    """Shares, distances between sets, and copies of clips: each of its own stages."""
+    """Shares, distances between sets, and resynthesis: each of its own stages."""
     stages = [c for c in STAGES.values() if c.name in results.systems]
-    copies = list(COPIES.values())
-    if len(stages) == 1:  # of a vocoder: its copies are what is judged
-        stages += copies
-    n, judged = len(reference.captions), reference.heard is not None
-    shares = [m for m in results.metrics if about(m).percent and m != "adherence"]
-    shares.sort(key=lambda metric: not metric.startswith(OF_ATTRIBUTE))
-    chance = {}
-    if reference.heard is not None:
-        values = reference.heard.judge.values
-        chance = {f"{OF_ATTRIBUTE}{m}": Estimate(1 / len(v)) for m, v in values.items()}
-    sets = [m for m in results.metrics if about(m).judged and not about(m).percent]
-    found = [
-        Table(
-            "Does the sound have what its caption asks for?"
-            if judged
-            else "Is the signal sound?",
-            (*stages, Column("Chance", "guessing", bound=True))
-            if judged
-            else (*stages,),
-            tuple(
-                values_row(results, m, stages, (chance.get(m),) if judged else ())
-                for m in shares
-            ),
-            f"Share of {n} clips, 95 % interval (Wilson's)."
-            + (" A classifier trained on real clips only judged." if judged else ""),
+    vocoders = list(RESYNTHESIS.values())
+    if len(stages) == 1:  # of a vocoder: resynthesis is what is measured
+        stages += vocoders
+    n, features = len(reference.captions), reference.features
+    kinds = {metric: about(metric) for metric in results.metrics}
+    shares = [m for m, kind in kinds.items() if kind.percent and m != "adherence"]
+    shares.sort(key=lambda metric: not metric.startswith(ATTRIBUTE_PREFIX))
+    sets = [m for m, kind in kinds.items() if kind.by_classifier and not kind.percent]
+    note = f"Share of {n} clips, 95 % interval (Wilson's)."
+    if features is None:
+        rows = tuple(values_row(results, metric, stages) for metric in shares)
+        first = Table("Is the signal sound?", tuple(stages), rows, note, percent=True)
+    else:
+        chance = {
+            f"{ATTRIBUTE_PREFIX}{name}": Estimate(1 / len(values))
+            for name, values in features.classifier.values.items()
+        }
+        first = Table(
+            "Does the sound have what its caption asks for?",
+            (*stages, Column("Chance", "guessing", bound=True)),
+            tuple(values_row(results, m, stages, (chance.get(m),)) for m in shares),
+            f"{note} Attributes by a classifier that was trained on real clips only.",
             percent=True,
         )
-    ]
+    found = [first]
     if sets:
         rows = tuple(values_row(results, metric, stages) for metric in sets)
-        note = f"Of {n} clips, embedded and judged by the same classifier."
+        note = f"Of {n} clips, embedded by the same classifier."
         title = "How far are the sounds from those of the set?"
         found.append(Table(title, tuple(stages), rows, note))
     return [
         *found,
         Table(
-            "Copy synthesis: from a real clip's mel back to a waveform",
-            tuple(copies),
-            tuple(values_row(results, metric, copies) for metric in OF_COPIES),
+            "Resynthesis: from a real clip's mel back to a waveform",
+            tuple(vocoders),
+            tuple(
+                values_row(results, metric, vocoders) for metric in RESYNTHESIS_METRICS
+            ),
             f"Mean over {n} clips of the split, 95 % interval (Student's t).",
         ),
     ]
@@ -183,15 +183,16 @@ def _tables(results: Results, reference: Reference) -> list[Table]:
 
 def _examples(reference: Reference, waves: Waves, number: int) -> tuple[Example, ...]:
     """Prompts spread evenly, each at the stages that can be listened to."""
-    last = len(reference.captions) - 1
-    chosen = np.unique(np.linspace(0, last, number).round().astype(int))
-    hidden = (*SILENT, *COPIES) if "generated" in waves else ()
+    chosen = evenly(len(reference.captions), number)
+    hidden = (*NOT_SHOWN, *RESYNTHESIS) if "generated" in waves else ()
     shown = {
-        s: c for s, c in (STAGES | COPIES).items() if s in waves and s not in hidden
+        s: c
+        for s, c in (STAGES | RESYNTHESIS).items()
+        if s in waves and s not in hidden
     }
     clips: list[list[Clip]] = [[] for _ in chosen]
     for stage, column in shown.items():
-        answers = _judgements(reference, waves[stage], chosen)
+        answers = _attributes(reference, waves[stage], chosen)
         for place, i in enumerate(chosen):
             name = "Real" if stage == "real" else column.name
             clips[place].append(Clip(name, waves[stage][i], answers[place]))
@@ -201,18 +202,20 @@ def _examples(reference: Reference, waves: Waves, number: int) -> tuple[Example,
     )
 
 
-def _judgements(
+def _attributes(
     reference: Reference, waves: np.ndarray, chosen: np.ndarray
-) -> list[tuple[Judgement, ...]]:
-    """What each caption asked for and what was heard; empty without a judge."""
-    if reference.heard is None:
+) -> list[tuple[Attribute, ...]]:
+    """What captions request and what is predicted; empty without a classifier."""
+    if reference.features is None:
         return [()] * len(chosen)
-    judge, asked = reference.heard.judge, reference.heard.asked[chosen]
-    heard = heard_classes(judge(waves[chosen]), asked, judge.values)
+    classifier, requested, *_ = reference.features
+    predicted = classifier.predicted(waves[chosen])
     return [
         tuple(
-            Judgement(name, values[a], values[h])
-            for (name, values), a, h in zip(judge.values.items(), *row, strict=True)
+            Attribute(name, classes[a], classes[b])
+            for (name, classes), a, b in zip(
+                classifier.values.items(), *row, strict=True
+            )
         )
-        for row in zip(asked, heard, strict=True)
+        for row in zip(requested[chosen], predicted, strict=True)
     ]

@@ -25,7 +25,7 @@ from diffusion_audio.storage import written_whole
 from diffusion_audio.study import identity
 from diffusion_audio.study.fingerprint import Fingerprint, environment
 from diffusion_audio.study.identity import FINISHED, NUMBERS
-from diffusion_audio.study.measure import Heard, hear
+from diffusion_audio.study.measure import Measurement, measure_run
 from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.training import run
 
@@ -33,7 +33,7 @@ WAVES = "waves.npy"
 REAL = "real.npy"
 
 
-class Overall:
+class SharedProgress:
     """One progress view over many pieces of work, each of known size.
 
     Args:
@@ -45,9 +45,9 @@ class Overall:
         self._view = ProgressView(name, total)
         self._before = 0
 
-    def part(self, size: int) -> "Part":
+    def part(self, size: int) -> "ProgressPart":
         """The next piece of work."""
-        part = Part(self._view, self._before)
+        part = ProgressPart(self._view, self._before)
         self._before += size
         return part
 
@@ -56,17 +56,11 @@ class Overall:
         self._view.close()
 
 
-class Part:
+class ProgressPart:
     """The view of one piece, shown as a part of the whole."""
 
     def __init__(self, view: ProgressView, before: int) -> None:
         self._view, self._before = view, before
-
-    def __call__(self, name: str, total: int, done: int) -> "Part":
-        """As what makes a view for the loop."""
-        del name, total
-        self.update(done)
-        return self
 
     def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
         """Shows that ``done`` steps of this piece are done."""
@@ -90,32 +84,32 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         Interrupted: a signal came; the same call goes on.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    unheard = [
-        cell for cell in cells if identity.look_heard(plan, cell, runs).state != "done"
-    ]
-    _require_clips(plan, unheard)
+    unmeasured = [c for c in cells if identity.locate(c, runs).state != "done"]
+    _require_clips(plan, unmeasured)
     needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
     left: dict[str, Training] = {}
     for training in needed:
         if identity.check(training, runs).state != "done":
             left.setdefault(training.id, training)
     steps = sum(training.steps for training in left.values())
-    overall = Overall(f"{name}: steps and clips", steps + plan.clips * len(unheard))
+    shared = SharedProgress(
+        f"{name}: steps and clips", steps + plan.clips * len(unmeasured)
+    )
     compared = {cell.training.id for cell in cells}
     failed: list[str] = []
     try:
         for training in left.values():
-            part = overall.part(training.steps)
+            part = shared.part(training.steps)
             if training.id in compared:
                 _attempt(training.name, failed, _train, training, runs, part)
             else:  # others stand on it
                 _train(training, runs, part)
-        for cell in unheard:
-            part = overall.part(plan.clips)
-            if identity.look(cell.training, runs).state == "done":
+        for cell in unmeasured:
+            part = shared.part(plan.clips)
+            if identity.locate(cell.training, runs).state == "done":
                 _attempt(cell.name, failed, _measure, plan, cell, runs, part)
     finally:
-        overall.close()
+        shared.close()
     if failed:
         raise UserError(
             f"{len(failed)} failed, all else is done: {'; '.join(failed)}; mend these "
@@ -146,21 +140,21 @@ def _require_clips(plan: Plan, cells: list[Cell]) -> None:
             )
 
 
-def listen(
+def measure_cell(
     plan: Plan,
     cell: Cell,
     runs: Path,
     progress: Callable[[int], None] = lambda done: None,
     *,
     probe_only: bool = False,
-) -> Heard:
-    """Makes the sounds and numbers of a cell, whose run is finished; see `hear`."""
+) -> Measurement:
+    """Makes the sounds and numbers of a cell whose run is done; see `measure_run`."""
     experiment = plan.experiment
-    vocoder = plan.vocoder and identity.look(plan.vocoder, runs).directory
-    return hear(
-        identity.look(cell.training, runs).directory,
-        vocoder=vocoder,
-        classifier=identity.look(plan.classifier, runs).directory,
+    made = {n: identity.locate(part, runs).directory for n, part in cell.parts.items()}
+    return measure_run(
+        made["run"],
+        vocoder=made.get("vocoder"),
+        classifier=made["classifier"],
         sampling=cell.sampling,
         split=experiment.split,
         prompts=experiment.prompts,
@@ -170,8 +164,8 @@ def listen(
     )
 
 
-def _train(training: Training, runs: Path, part: Part) -> None:
-    with _locked(identity.base(training, runs)):
+def _train(training: Training, runs: Path, part: ProgressPart) -> None:
+    with _locked(runs / training.directory):
         place = identity.begin(training, runs)
         if place.state == "done":  # another process was first
             return
@@ -181,48 +175,48 @@ def _train(training: Training, runs: Path, part: Part) -> None:
         config = dict(training.config)
         if "components" in config:
             config["components"] = {
-                name: str(identity.look(component, runs).directory)
+                name: str(identity.locate(component, runs).directory)
                 for name, component in training.parts.items()
             }
-        run.train(config, directory, part)
+        run.train(config, directory, lambda name, total, done: part)
         record = read_json(directory / PROVENANCE)
         shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
         write_json(directory / FINISHED, record | {"id": training.id})
         jax.clear_caches()
 
 
-def _measure(plan: Plan, cell: Cell, runs: Path, part: Part) -> None:
+def _measure(plan: Plan, cell: Cell, runs: Path, part: ProgressPart) -> None:
     def probe() -> Fingerprint:
-        return _fingerprint(listen(plan, cell, runs, probe_only=True))
+        return _fingerprint(measure_cell(plan, cell, runs, probe_only=True))
 
-    with _locked(identity.heard_base(cell, runs)):
-        if identity.check_heard(plan, cell, runs, probe).state == "done":
+    with _locked(runs / cell.directory):
+        if identity.check(cell, runs, probe).state == "done":
             return
-        logging.info("listening to %s", cell.name)
+        logging.info("measuring %s", cell.name)
         clock = Stopwatch()
-        heard = listen(plan, cell, runs, part.update)
-        clock.lap("listen")
-        place = identity.begin_heard(plan, cell, runs, _fingerprint(heard))
+        found = measure_cell(plan, cell, runs, part.update)
+        clock.lap("listen")  # see `results.RECORD`
+        place = identity.begin(cell, runs, lambda: _fingerprint(found))
         directory = place.directory
         _say(cell.name, place)
-        _save(directory / WAVES, heard.waves)
-        _save(directory / REAL, heard.real)
+        _save(directory / WAVES, found.waves)
+        _save(directory / REAL, found.real)
         record = provenance() | {
             "id": cell.id,
             "run": cell.training.id,
             "seconds": clock.seconds,
-            "captions": heard.captions,
-            "sample_rate": heard.sample_rate,
-            "values": {name: v.tolist() for name, v in heard.values.items()},
-            "protocols": {name: p.to_dict() for name, p in heard.protocols.items()},
+            "captions": found.captions,
+            "sample_rate": found.sample_rate,
+            "values": {name: v.tolist() for name, v in found.values.items()},
+            "protocols": {name: p.to_dict() for name, p in found.protocols.items()},
         }
         write_json(directory / NUMBERS, record)
         jax.clear_caches()
 
 
-def _fingerprint(heard: Heard) -> Fingerprint:
-    """What hearing computes: of a few clips, every measure of every one."""
-    probe = {name: values.tolist() for name, values in heard.probe.items()}
+def _fingerprint(found: Measurement) -> Fingerprint:
+    """What measuring computes: of a few clips, every measure of every one."""
+    probe = {name: values.tolist() for name, values in found.probe.items()}
     return Fingerprint(probe, environment())
 
 

@@ -5,15 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusion_audio.runs import session
-from diffusion_audio.runs.metric_log import read_metrics
-from diffusion_audio.runs.workdir import read_json
-from diffusion_audio.study import plots, spec, wording
-from diffusion_audio.study.execute import REAL, WAVES
-from diffusion_audio.study.identity import FINISHED, NUMBERS
-from diffusion_audio.study.page import render
-from diffusion_audio.study.plan import Plan
-from diffusion_audio.study.report import (
+from diffusion_audio.data.source import evenly
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import (
     Blind,
     Clip,
     Curves,
@@ -21,12 +15,20 @@ from diffusion_audio.study.report import (
     Listen,
     Measured,
     Provenance,
+    Published,
     Report,
     Training,
 )
+from diffusion_audio.report.page import render
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.workdir import read_json
+from diffusion_audio.study import spec, wording
+from diffusion_audio.study.execute import REAL, WAVES
+from diffusion_audio.study.identity import FINISHED, NUMBERS
+from diffusion_audio.study.plan import Plan
+from diffusion_audio.study.recorded_runs import recorded_runs
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.sources import sources
-from diffusion_audio.study.spec import Published
+from diffusion_audio.study.run_sections import provenance_of
 from diffusion_audio.study.tables import differences, tables
 
 
@@ -42,7 +44,7 @@ def write(plan: Plan, results: Results, runs: Path, out: Path) -> Path:
     Raises:
         UserError: a run is missing, or the numbers are of other runs.
     """
-    places = sources(results, plan, runs)
+    places = recorded_runs(results, plan, runs)
     out.parent.mkdir(parents=True, exist_ok=True)
     question, published = plan.experiment.question, plan.experiment.published
     return render(
@@ -90,8 +92,6 @@ def _listen(plan: Plan, places: Mapping[str, Path]) -> Listen:
     first = places[cells[0].id]
     real, made_of = _waves(first / REAL), read_json(first / NUMBERS)
     captions = made_of["captions"]
-    count = min(plan.experiment.examples, len(captions))
-    chosen = np.linspace(0, len(captions) - 1, count).round().astype(int)
     examples = tuple(
         Example(
             captions[i],
@@ -100,7 +100,7 @@ def _listen(plan: Plan, places: Mapping[str, Path]) -> Listen:
                 *(Clip(system, sounds[i]) for system, sounds in waves.items()),
             ),
         )
-        for i in chosen
+        for i in evenly(len(captions), plan.experiment.examples)
     )
     note = "Every system under one caption, from the same noise and the same training "
     return Listen(examples, made_of["sample_rate"], f"{note}seed.")
@@ -132,25 +132,16 @@ def _curves(plan: Plan, places: Mapping[str, Path]) -> list[Curves]:
 
 
 def _provenance(plan: Plan, results: Results, places: Mapping[str, Path]) -> Provenance:
-    spent = {}
-    every = [read_json(places[cell.id] / NUMBERS) for cell in plan.cells]
-    for training in plan.trainings():
-        sessions = read_json(places[training.id] / FINISHED)["sessions"]
-        spent[f"train {training.name}"] = session.seconds(sessions)
-        every += sessions
-    made_with = session.origin(every)
-    spent["listen"] = sum(record["seconds"]["listen"] for record in results.runs)
-    return Provenance(
+    return provenance_of(
+        {
+            training.name: read_json(places[training.id] / FINISHED)["sessions"]
+            for training in plan.trainings()
+        },
+        [read_json(places[cell.id] / NUMBERS) for cell in plan.cells],
         command=f"diffusion-audio experiment run experiments/{results.name}",
-        commit=made_with["commit"],
-        dirty=made_with["uncommitted_changes"],
-        device=made_with["device"],
-        configs=_hashes(results),
-        versions=made_with["versions"],
-        seconds=spent,
+        configs={
+            f"{r['system']}, seed {r['seed']}": r["config_hash"] for r in results.runs
+        },
+        seconds={"measure": sum(r["seconds"]["listen"] for r in results.runs)},
         other={f"Protocol of {m}": p.hash for m, p in results.protocols.items()},
     )
-
-
-def _hashes(results: Results) -> Mapping[str, str]:
-    return {f"{r['system']}, seed {r['seed']}": r["config_hash"] for r in results.runs}

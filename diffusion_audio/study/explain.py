@@ -10,7 +10,7 @@ import numpy as np
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.measures import about
 from diffusion_audio.study import wording
-from diffusion_audio.study.execute import Overall, Part, listen
+from diffusion_audio.study.execute import ProgressPart, SharedProgress, measure_cell
 from diffusion_audio.study.identity import check
 from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.study.results import DIGITS, Results
@@ -101,26 +101,26 @@ def command(results: Results, metric: str, system: str) -> str:
 def again(
     results: Results, plan: Plan, runs: Path, metrics: list[str], systems: list[str]
 ) -> str:
-    """Hears systems, and the baseline that they are compared with, once more.
+    """Measures systems, and the baseline that they are compared with, once more.
 
     Raises:
         UserError: the code is not that of the results, a run is not there, or a value
             or its protocol differs.
     """
-    heard_again = {results.systems[0], *systems}
-    cells = [cell for cell in plan.cells if cell.system in heard_again]
+    measured_again = {results.systems[0], *systems}
+    cells = [cell for cell in plan.cells if cell.system in measured_again]
     for cell in cells:
         results.record(cell)
-        for training in plan.heard_with(cell).values():
+        for training in cell.parts.values():
             _require_run(results, training, runs)
-    overall = Overall(f"{results.name}: clips", len(cells) * plan.clips)
+    shared = SharedProgress(f"{results.name}: clips", len(cells) * plan.clips)
     try:
         errors = [
-            _error(results, plan, runs, metrics, cell, overall.part(plan.clips))
+            _error(results, plan, runs, metrics, cell, shared.part(plan.clips))
             for cell in cells
         ]
     finally:
-        overall.close()
+        shared.close()
     return f"made again: equal to the results within {max(*errors, TOLERANCE):.1g}"
 
 
@@ -142,14 +142,19 @@ def _require_run(results: Results, training: Training, runs: Path) -> None:
 
 
 def _error(
-    results: Results, plan: Plan, runs: Path, metrics: list[str], cell: Cell, part: Part
+    results: Results,
+    plan: Plan,
+    runs: Path,
+    metrics: list[str],
+    cell: Cell,
+    part: ProgressPart,
 ) -> float:
-    """The largest relative difference of a cell heard again to what is on record."""
-    heard, stored = listen(plan, cell, runs, part.update), results.record(cell)
+    """The largest relative difference of a cell measured again to what is on record."""
+    found, stored = measure_cell(plan, cell, runs, part.update), results.record(cell)
     worst = 0.0
     for metric in metrics:
-        results.protocols[metric].require_same(heard.protocols[metric])
-        old, new = np.array(stored["values"][metric]), heard.values[metric]
+        results.protocols[metric].require_same(found.protocols[metric])
+        old, new = np.array(stored["values"][metric]), found.values[metric]
         error = np.abs(new - old) / np.maximum(np.abs(old), 1e-12)
         worst = max(worst, float(np.where(new == old, 0.0, error).max()))
         if worst > TOLERANCE:

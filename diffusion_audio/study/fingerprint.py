@@ -79,9 +79,9 @@ def environment() -> dict[str, Any]:
 def change(old: Fingerprint, new: Fingerprint) -> str:
     """What differs most between two fingerprints, in words; empty where nothing does.
 
-    In one environment numbers must be equal to the bit, in two within `TOLERANCE`, and
-    likewise on accelerators, which need not add in the same order twice. What only one
-    of them has, such as a metric that is new, says nothing.
+    In one environment numbers must be equal to the bit, in two within `TOLERANCE`. On
+    accelerators, which need not add in the same order twice, `TOLERANCE` holds in one
+    environment too. What only one of them has, such as a new metric, does not count.
     """
     on_cpu = all(kind == "cpu" for kind in new.environment["devices"])
     same_machine = old.environment == new.environment and on_cpu

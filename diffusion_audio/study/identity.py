@@ -3,7 +3,7 @@
 A run lives in ``TASK-ID``, where ID is a hash of its config. Beside it, in
 ``TASK-ID-MARK``, live others of that config whose code computed other numbers: each
 keeps a fingerprint, and today's code goes on with the one whose numbers it computes
-too. What a system is heard by is known in the same way, in ``heard-ID``.
+too. The numbers of a cell are known in the same way, in ``heard-ID``.
 
 A probe takes seconds, so it is made only where a run is there that other source code
 made, and what came of it is kept.
@@ -25,7 +25,7 @@ from diffusion_audio.study.fingerprint import (
     environment,
     of_training,
 )
-from diffusion_audio.study.plan import Cell, Plan, Training, resolved
+from diffusion_audio.study.plan import Cell, Training, resolved
 
 FINGERPRINT = "fingerprint.json"
 FINISHED = "finished.json"
@@ -33,6 +33,7 @@ NUMBERS = "numbers.json"
 PROBES = ".probes"  # in the folder of runs
 
 State = Literal["missing", "begun", "done", "unchecked"]
+Probe = Callable[[], Fingerprint]
 
 
 class Place(NamedTuple):
@@ -53,101 +54,14 @@ class Place(NamedTuple):
     changed: str = ""
 
 
-def look(training: Training, runs: Path) -> Place:
-    """Where a training run is, as far as is known without computing."""
-    parts = {name: look(part, runs).mark for name, part in training.parts.items()}
-    now = _kept(_probe_file(training, runs))
-    return _find(base(training, runs), FINISHED, _code(), parts, now)
+Node = Training | Cell
+"""What is made once and kept: a run, or the numbers of a cell. Both stand on parts."""
 
 
-def check(training: Training, runs: Path) -> Place:
-    """Where a training run is; probes what the code computes if that is in doubt."""
-    if look(training, runs).state == "unchecked":
-        for each in training.with_parts():
-            today(each, runs)
-    return look(training, runs)
-
-
-def look_heard(plan: Plan, cell: Cell, runs: Path) -> Place:
-    """Where the numbers of a cell are, as far as is known without computing."""
-    parts = _heard_with(plan, cell, runs)
-    now = _kept(_heard_probe_file(cell, parts, runs))
-    return _find(heard_base(cell, runs), NUMBERS, _hearing_code(), parts, now)
-
-
-def check_heard(
-    plan: Plan, cell: Cell, runs: Path, probe: Callable[[], Fingerprint]
-) -> Place:
-    """Where the numbers of a cell are, whose run and tools are finished.
-
-    Args:
-        plan: of the cell.
-        cell: what is heard.
-        runs: where runs are.
-        probe: listens to a few clips; called only if the answer is in doubt.
-    """
-    place = look_heard(plan, cell, runs)
-    if place.state != "unchecked":
-        return place
-    file = _heard_probe_file(cell, _heard_with(plan, cell, runs), runs)
-    _remember(file, cell.name, probe)
-    return look_heard(plan, cell, runs)
-
-
-def today(training: Training, runs: Path) -> Fingerprint:
-    """What today's code computes for a training run: as kept, else by a probe."""
-    return _remember(
-        _probe_file(training, runs),
-        training.name,
-        lambda: of_training(resolved(training)),
-    )
-
-
-def base(training: Training, runs: Path) -> Path:
-    """What the directories of a training run are named by."""
-    return runs / f"{training.task}-{training.id}"
-
-
-def heard_base(cell: Cell, runs: Path) -> Path:
-    """What the directories of a cell's numbers are named by."""
-    return runs / f"heard-{cell.id}"
-
-
-def begin(training: Training, runs: Path) -> Place:
-    """Where a training run begins or goes on, its fingerprint kept there."""
-    fingerprint, place = today(training, runs), look(training, runs)
-    if place.state == "missing":
-        parts = {name: look(part, runs).mark for name, part in training.parts.items()}
-        _write(place.directory, _code(), parts, fingerprint)
-    return place
-
-
-def begin_heard(plan: Plan, cell: Cell, runs: Path, fingerprint: Fingerprint) -> Place:
-    """Where the numbers of a cell go, the fingerprint of their probe kept there."""
-    parts = _heard_with(plan, cell, runs)
-    _remember(_heard_probe_file(cell, parts, runs), cell.name, lambda: fingerprint)
-    place = look_heard(plan, cell, runs)
-    _write(place.directory, _hearing_code(), parts, fingerprint)
-    return place
-
-
-def known(base: Path) -> Iterator[tuple[Path, dict[str, Any], str]]:
-    """The runs of one config: directory, what is kept of its fingerprint, mark."""
-    for path in sorted([base, *base.parent.glob(f"{base.name}-*")]):
-        if (path / FINGERPRINT).is_file():
-            kept = read_json(path / FINGERPRINT)
-            yield path, kept, _mark(kept["numbers"], kept["parts"])
-
-
-def _find(
-    named: Path,
-    done: str,
-    code: str,
-    parts: Mapping[str, str],
-    now: Fingerprint | None,
-) -> Place:
-    """The run of a config that today's code would make, or where to make it."""
-    there = list(known(named))
+def locate(node: Node, runs: Path) -> Place:
+    """Where a run or a cell's numbers are, as far as is known without computing."""
+    parts, named = _marks(node, runs), runs / node.directory
+    there, now = list(kept_runs(named)), _kept(_probe_file(node, runs))
     if not there:
         mark = _mark(now.numbers, parts) if now and all(parts.values()) else ""
         return Place(named, "missing", mark)
@@ -158,10 +72,10 @@ def _find(
     for path, kept, mark in there:
         if kept["parts"] != parts:
             continue
-        if kept["code"] == code or (
+        if kept["code"] == _code(node) or (
             now and not (changed := change(_fingerprint(kept), now))
         ):
-            return Place(path, "done" if (path / done).is_file() else "begun", mark)
+            return Place(path, "done" if _is_done(node, path) else "begun", mark)
         old, doubt = path, doubt or now is None
     if doubt:
         return Place(old, "unchecked", "")
@@ -170,42 +84,83 @@ def _find(
     return Place(named.with_name(f"{named.name}-{mark}"), "missing", mark, changed)
 
 
-def _heard_with(plan: Plan, cell: Cell, runs: Path) -> dict[str, str]:
-    """Marks of all that the numbers of a cell come from."""
-    return {name: look(t, runs).mark for name, t in plan.heard_with(cell).items()}
+def check(node: Node, runs: Path, probe: Probe | None = None) -> Place:
+    """As `locate`; probes what the code computes if the answer is in doubt.
+
+    Args:
+        node: of a cell, the runs must be finished.
+        runs: where runs are.
+        probe: of a cell: measures a few clips.
+    """
+    place = locate(node, runs)
+    if place.state == "unchecked":
+        for part in node.parts.values():
+            for each in part.with_parts():
+                if not locate(each, runs).mark:
+                    fingerprint_of(each, runs)
+        fingerprint_of(node, runs, probe)
+    return locate(node, runs)
 
 
-def _code() -> str:
-    return code_hash("training.run")
-
-
-def _hearing_code() -> str:
-    return code_hash("study.measure")
-
-
-def _probe_file(training: Training, runs: Path) -> Path:
-    return _file(runs, {"probe": training.probe, "code": _code()})
-
-
-def _heard_probe_file(cell: Cell, parts: Mapping[str, str], runs: Path) -> Path:
-    content = {"heard": cell.id, "parts": parts, "code": _hearing_code()}
-    return _file(runs, content)
-
-
-def _file(runs: Path, content: Mapping[str, Any]) -> Path:
-    text = json.dumps({**content, "environment": environment()}, sort_keys=True)
-    return runs / PROBES / f"{short_hash(text)}.json"
-
-
-def _remember(file: Path, name: str, compute: Callable[[], Fingerprint]) -> Fingerprint:
+def fingerprint_of(node: Node, runs: Path, probe: Probe | None = None) -> Fingerprint:
+    """What today's code computes: as kept, else by a probe."""
+    file = _probe_file(node, runs)
     if (kept := _kept(file)) is not None:
         return kept
-    logging.info("%s: probing what the code computes", name)
-    found = compute()
+    if probe is None:
+        assert isinstance(node, Training)  # of a cell it is given
+        logging.info("%s: probing what the code computes", node.name)
+        found = of_training(resolved(node))
+    else:
+        found = probe()
     jax.clear_caches()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, found._asdict())
     return found
+
+
+def begin(node: Node, runs: Path, probe: Probe | None = None) -> Place:
+    """Where a node begins or goes on, its fingerprint kept there."""
+    fingerprint, place = fingerprint_of(node, runs, probe), locate(node, runs)
+    if place.state == "missing":
+        place.directory.mkdir(parents=True, exist_ok=True)
+        content = {"code": _code(node), "parts": _marks(node, runs)}
+        write_json(place.directory / FINGERPRINT, fingerprint._asdict() | content)
+    return place
+
+
+def kept_runs(base: Path) -> Iterator[tuple[Path, dict[str, Any], str]]:
+    """The runs of one config: directory, what is kept of its fingerprint, mark."""
+    for path in sorted([base, *base.parent.glob(f"{base.name}-*")]):
+        if (path / FINGERPRINT).is_file():
+            kept = read_json(path / FINGERPRINT)
+            yield path, kept, _mark(kept["numbers"], kept["parts"])
+
+
+def _marks(node: Node, runs: Path) -> dict[str, str]:
+    return {name: locate(part, runs).mark for name, part in node.parts.items()}
+
+
+def _code(node: Node) -> str:
+    """Hash of the code that makes it."""
+    module = "training.run" if isinstance(node, Training) else "study.measure"
+    return code_hash(module)
+
+
+def _is_done(node: Node, path: Path) -> bool:
+    """Whether the file is there that is written last."""
+    last = FINISHED if isinstance(node, Training) else NUMBERS
+    return (path / last).is_file()
+
+
+def _probe_file(node: Node, runs: Path) -> Path:
+    content: dict[str, Any] = {"code": _code(node), "environment": environment()}
+    if isinstance(node, Training):  # its seed and its parts change no probe
+        content["probe"] = node.probe
+    else:
+        content |= {"heard": node.id, "parts": _marks(node, runs)}
+    text = json.dumps(content, sort_keys=True)
+    return runs / PROBES / f"{short_hash(text)}.json"
 
 
 def _kept(file: Path) -> Fingerprint | None:
@@ -214,14 +169,6 @@ def _kept(file: Path) -> Fingerprint | None:
 
 def _fingerprint(kept: Mapping[str, Any]) -> Fingerprint:
     return Fingerprint(kept["numbers"], kept["environment"])
-
-
-def _write(
-    directory: Path, code: str, parts: Mapping[str, str], fingerprint: Fingerprint
-) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    content = fingerprint._asdict() | {"code": code, "parts": parts}
-    write_json(directory / FINGERPRINT, content)
 
 
 def _mark(numbers: Mapping[str, Any], parts: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
-"""One system heard: its sounds for the prompts, and every measure of them.
+"""One run measured: its sounds for the prompts, and every measure of them.
 
-A diffusion model is heard by what it makes for captions, a vocoder by the copies it
-makes of their real clips.
+A diffusion model makes sounds of captions, a vocoder resynthesizes their real clips.
 """
 
 import dataclasses
@@ -14,7 +13,7 @@ import numpy as np
 
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.open import open_source
-from diffusion_audio.evaluation.judge import load_judge
+from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.evaluation.measures import (
     Reference,
     draw_reference,
@@ -35,8 +34,8 @@ Sound = Callable[[Reference, int], Iterator[np.ndarray]]
 """Waves [N] of a reference's captions in order, with a seed."""
 
 
-class Voice(NamedTuple):
-    """A system that can be heard.
+class Synthesizer(NamedTuple):
+    """What makes sounds to be measured.
 
     Attributes:
         spec: of its mels.
@@ -51,8 +50,8 @@ class Voice(NamedTuple):
     sound: Sound
 
 
-class Heard(NamedTuple):
-    """What came of one system.
+class Measurement(NamedTuple):
+    """What came of one run.
 
     Attributes:
         values: by measure, [P] for the prompts or [1] for the set.
@@ -73,7 +72,7 @@ class Heard(NamedTuple):
     probe: dict[str, np.ndarray]
 
 
-def hear(
+def measure_run(
     run_dir: str | Path,
     *,
     vocoder: str | Path | None,
@@ -84,13 +83,13 @@ def hear(
     sampling_seeds: tuple[int, ...],
     progress: Callable[[int], None] = lambda done: None,
     probe_only: bool = False,
-) -> Heard:
-    """Generates for captions of a split, or copies their clips, and measures.
+) -> Measurement:
+    """Generates for captions of a split, or resynthesizes their clips, and measures.
 
     Args:
         run_dir: work directory of a diffusion run, or of a vocoder's.
         vocoder: that of the vocoder's run; None where the first is one.
-        classifier: that of the judge's run.
+        classifier: that of the attribute classifier's run.
         sampling: the group ``sampling`` of a diffusion config.
         split: of the run's data set.
         prompts: how many captions.
@@ -101,30 +100,30 @@ def hear(
     config = read_config(run_dir)
     if vocoder is None:
         seconds = read_config(classifier)["data"]["seconds"]
-        voice = copying(vocode.load_voice(run_dir), seconds)
+        made_by = resynthesis(vocode.load_voice(run_dir), seconds)
     else:
-        voice = _generating(run_dir, vocoder, sampling)
-    spec = voice.spec
-    judge = load_judge(classifier, spec)
-    samples = round(voice.seconds * spec.sample_rate)
+        made_by = _generating(run_dir, vocoder, sampling)
+    spec = made_by.spec
+    attributes = load_attribute_classifier(classifier, spec)
+    samples = round(made_by.seconds * spec.sample_rate)
     source = open_source(config["data"]["source"], split, spec.sample_rate)
-    reference = draw_reference(source, prompts, samples, judge)
+    reference = draw_reference(source, prompts, samples, attributes)
     few = reference.first(PROBE_CLIPS)
     if probe_only:
         reference, sampling_seeds = few, sampling_seeds[:1]
     waves: list[np.ndarray] = []
     for seed in sampling_seeds:
-        for wave in voice.sound(reference, seed):
+        for wave in made_by.sound(reference, seed):
             waves.append(wave)
             progress(len(waves))
     sounds = np.stack(waves).reshape(len(sampling_seeds), -1, samples)
     probe = measure(few, sounds[:1, : len(few.captions)], spec)
-    return Heard(
+    return Measurement(
         values=probe if probe_only else measure(reference, sounds, spec),
         protocols=protocols(
             reference,
             spec,
-            vocoder=voice.vocoder,
+            vocoder=made_by.vocoder,
             sampling_seeds=tuple(sampling_seeds),
         ),
         captions=reference.captions,
@@ -137,8 +136,8 @@ def hear(
 
 def _generating(
     run_dir: str | Path, vocoder: str | Path, sampling: Mapping[str, Any]
-) -> Voice:
-    """A diffusion run, heard through a vocoder."""
+) -> Synthesizer:
+    """A diffusion run, with a vocoder."""
     pipeline = dataclasses.replace(
         load(run_dir, vocoder),
         sampling=settings(SamplingConfig, {"sampling": sampling}, "sampling"),
@@ -149,7 +148,7 @@ def _generating(
         for batch in pipeline.batches(reference.captions, key=key):
             yield from batch
 
-    return Voice(
+    return Synthesizer(
         pipeline.system.spec,
         pipeline.seconds,
         params_hash(pipeline.frozen["vocoder"]),
@@ -157,10 +156,10 @@ def _generating(
     )
 
 
-def copying(
+def resynthesis(
     vocoder: vocode.Voice, seconds: float, batch_size: int = BATCH_SIZE
-) -> Voice:
-    """A vocoder, heard by its copies of real clips; seeds change nothing."""
+) -> Synthesizer:
+    """A vocoder, given the mels of real clips; seeds change nothing."""
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
         del seed
@@ -172,4 +171,4 @@ def copying(
             yield np.concatenate(list(waves))
 
     # What is compared is the vocoder itself, so it is no part of how.
-    return Voice(vocoder.spec, seconds, "the system under test", sound)
+    return Synthesizer(vocoder.spec, seconds, "the system under test", sound)

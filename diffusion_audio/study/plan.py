@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from diffusion_audio import recipe
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.measures import OF_ATTRIBUTE
+from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX
 from diffusion_audio.runs.same_run import FREE_TO_CHANGE
 from diffusion_audio.study.code_hash import short_hash
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import tasks
 
 # Groups of a config that training does not depend on.
-AFTERWARDS = ("sampling", "listen")
+UNUSED_IN_TRAINING = ("sampling", "listen")
 
 
 class Training(NamedTuple):
@@ -48,42 +48,58 @@ class Training(NamedTuple):
         """Number of updates."""
         return self.config["train"]["steps"]
 
+    @property
+    def directory(self) -> str:
+        """What the names of its directories begin with."""
+        return f"{self.task}-{self.id}"
+
     def with_parts(self) -> "list[Training]":
         """The runs it stands on, then itself."""
         return [*(p for part in self.parts.values() for p in part.with_parts()), self]
 
 
 class Cell(NamedTuple):
-    """One system trained with one seed, and heard.
+    """One system trained with one seed, and measured.
 
     Attributes:
         system: its name.
         seed: of training.
-        training: the run; systems that differ in sampling share it.
+        parts: the runs that its numbers come from: ``run``, which systems that differ
+            in sampling share, ``classifier``, and ``vocoder`` where there is one.
         sampling: how its sounds are drawn.
         id: hash of all that decides its numbers, but for the code.
     """
 
     system: str
     seed: int
-    training: Training
+    parts: dict[str, Training]
     sampling: dict[str, Any]
     id: str
+
+    @property
+    def training(self) -> Training:
+        """The run."""
+        return self.parts["run"]
 
     @property
     def name(self) -> str:
         """For people."""
         return f"{self.system}, seed {self.seed}"
 
+    @property
+    def directory(self) -> str:
+        """What the names of its directories begin with; so they are on disks."""
+        return f"heard-{self.id}"
+
 
 class Plan(NamedTuple):
     """All of an experiment.
 
     Attributes:
-        experiment: what is asked.
+        experiment: its spec.
         cells: systems x seeds, the baseline first.
-        vocoder: the run that all are heard through, or None.
-        classifier: the run that judges.
+        vocoder: the run that makes waveforms of all, or None.
+        classifier: the run of the attribute classifier.
     """
 
     experiment: Experiment
@@ -97,14 +113,9 @@ class Plan(NamedTuple):
         return self.experiment.prompts * len(self.experiment.sampling_seeds)
 
     def tools(self) -> list[Training]:
-        """The runs that all systems are heard with."""
+        """The runs that all systems are measured with."""
         tools = [self.classifier] + ([self.vocoder] if self.vocoder else [])
         return [run for tool in tools for run in tool.with_parts()]
-
-    def heard_with(self, cell: Cell) -> dict[str, Training]:
-        """The runs that the numbers of a cell come from, by their part in it."""
-        runs = {"run": cell.training, "classifier": self.classifier}
-        return runs | ({"vocoder": self.vocoder} if self.vocoder else {})
 
     def trainings(self) -> list[Training]:
         """Every run, each once and after those it stands on."""
@@ -127,7 +138,8 @@ def make_plan(experiment: Experiment) -> Plan:
         vocoder = _component("vocoder", experiment.vocoder)
     classifier = _component("classifier", experiment.classifier)
     _require_labels(experiment, classifier)
-    heard_by = {
+    tools = {"classifier": classifier} | ({"vocoder": vocoder} if vocoder else {})
+    measured_by = {
         "vocoder": vocoder.id if vocoder else "",
         "classifier": classifier.id,
         "split": experiment.split,
@@ -147,8 +159,9 @@ def make_plan(experiment: Experiment) -> Plan:
         _require_possible(system, plain, classifier, vocoder)
         for seed in experiment.seeds:
             training = _training(f"{system}, seed {seed}", plain | {"seed": seed})
-            content = heard_by | {"run": training.id, "sampling": sampling}
-            cells.append(Cell(system, seed, training, sampling, _hash(content)))
+            content = measured_by | {"run": training.id, "sampling": sampling}
+            parts = {"run": training} | tools
+            cells.append(Cell(system, seed, parts, sampling, _hash(content)))
     _require_different(cells)
     return Plan(experiment, tuple(cells), vocoder, classifier)
 
@@ -166,7 +179,7 @@ def _require_different(cells: Iterable[Cell]) -> None:
 def _require_labels(experiment: Experiment, classifier: Training) -> None:
     labels = classifier.config["data"]["labels"]
     for metric in experiment.metrics:
-        _, _, attribute = metric.partition(OF_ATTRIBUTE)
+        _, _, attribute = metric.partition(ATTRIBUTE_PREFIX)
         if attribute and attribute not in labels:
             raise UserError(
                 f"metric {metric}: the classifier {experiment.classifier} learns "
@@ -180,14 +193,16 @@ def _require_possible(
     classifier: Training,
     vocoder: Training | None,
 ) -> None:
-    """Says now what training or listening would say hours later."""
+    """Says now what training or measuring would say hours later."""
     try:
         training = _training(system, config)
         spec = AudioSpec.from_config(config["audio"])
         for other in filter(None, (*training.parts.values(), classifier, vocoder)):
             theirs = AudioSpec.from_config(other.config["audio"])
             spec.require_same(theirs, mine="the system", theirs=f"the {other.task}")
-        later = {group: config[group] for group in AFTERWARDS if group in config}
+        later = {
+            group: config[group] for group in UNUSED_IN_TRAINING if group in config
+        }
         tasks.TABLE[config["task"]].configure(resolved(training) | later)
     except UserError as error:
         raise UserError(f"{system}: {error}") from error
@@ -228,7 +243,9 @@ def _training(name: str, config: Mapping[str, Any]) -> Training:
     parts = {
         part: _component(part, source) for part, source in sources.items() if source
     }
-    plain = dict(config) | {group: {} for group in AFTERWARDS if group in config}
+    plain = dict(config) | {
+        group: {} for group in UNUSED_IN_TRAINING if group in config
+    }
     if "components" in plain:
         plain["components"] = {}
     content = _decisive(plain) | {"parts": {k: part.id for k, part in parts.items()}}

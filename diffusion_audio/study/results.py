@@ -1,9 +1,9 @@
-"""What came of an experiment: small, committed, and enough for every number's story."""
+"""What came of an experiment: small, committed, and enough to explain every number."""
 
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,9 @@ from diffusion_audio.study.spec import Better, Experiment
 RESULTS = "results.json"
 DIGITS = 7  # of a stored value
 ORIGIN = ("commit", "uncommitted_changes", "device")  # of a run, all of each
-RECORD = (  # what is kept of a system and seed
+# What is kept of a system and seed. Names are those of results that were committed:
+# "heard" is the id of the numbers of a cell, "listen" the seconds that they took.
+RECORD = (
     "system",
     "seed",
     "task",
@@ -49,9 +51,9 @@ class Results(NamedTuple):
 
     Attributes:
         name: of the experiment.
-        spec: what was asked; see `spec.describe`.
+        spec: of the experiment; see `spec.describe`.
         protocols: of each metric.
-        tools: task -> name of the run that all were heard with, as its directory has
+        tools: task -> name of the run that all were measured with, as its directory has
             it: hash of its config, and a mark where another was there before.
         runs: one record a system and seed, with what ``RECORD`` lists; ``values`` are
             by metric.
@@ -131,49 +133,65 @@ class Results(NamedTuple):
         )
 
 
+def new_record(
+    config: Mapping[str, Any],
+    made: Sequence[Mapping[str, Any]],
+    values: Mapping[str, list[float]],
+    **known: Any,
+) -> dict[str, Any]:
+    """A record with what ``RECORD`` lists.
+
+    Args:
+        config: of the run.
+        made: sessions and the like that it was made in; see `session.origin`.
+        values: by metric.
+        known: all else, by name.
+    """
+    made_with = session.origin(made)
+    return known | {
+        "config_hash": content_hash(config),
+        **{name: made_with[name] for name in ORIGIN},
+        "values": {metric: rounded(each) for metric, each in values.items()},
+    }
+
+
 def collect(plan: Plan, directory: Path, runs: Path) -> Results:
     """Puts the numbers of all cells together and writes ``results.json``.
 
     Raises:
         UserError: a cell is missing, or two were measured in different ways.
     """
-    require_runs(plan, runs)
+    places = [(cell, identity.locate(cell, runs)) for cell in plan.cells]
+    require_none([c.name for c, p in places if p.state != "done"], plan, runs)
     experiment = plan.experiment
     records: list[dict[str, Any]] = []
     protocols: dict[str, Protocol] = {}
-    for cell in plan.cells:
-        place = identity.look_heard(plan, cell, runs)
-        heard = read_json(place.directory / NUMBERS)
-        run = identity.look(cell.training, runs).directory
+    for cell, place in places:
+        measured = read_json(place.directory / NUMBERS)
+        run = identity.locate(cell.training, runs).directory
         trained = read_json(run / FINISHED)
-        made_with = session.origin([*trained["sessions"], heard])
         for metric in experiment.metrics:
-            protocol = Protocol.from_dict(heard["protocols"][metric])
+            protocol = Protocol.from_dict(measured["protocols"][metric])
             protocols.setdefault(metric, protocol).require_same(protocol)
+        parts = cell.training.parts
         records.append(
-            {
-                "system": cell.system,
-                "seed": cell.seed,
-                "task": cell.training.task,
-                "run": _name(cell.training, runs),
-                "heard": place.directory.name.removeprefix("heard-"),
-                "overrides": dict(experiment.systems[cell.system]),
-                "parts": {
-                    name: _name(part, runs)
-                    for name, part in cell.training.parts.items()
-                },
-                "sampling": cell.sampling,
-                "config_hash": content_hash(cell.training.config),
-                **{name: made_with[name] for name in ORIGIN},
-                "seconds": {
+            new_record(
+                cell.training.config,
+                [*trained["sessions"], measured],
+                {metric: measured["values"][metric] for metric in experiment.metrics},
+                system=cell.system,
+                seed=cell.seed,
+                task=cell.training.task,
+                run=_name(cell.training, runs),
+                heard=place.directory.name.removeprefix("heard-"),
+                overrides=dict(experiment.systems[cell.system]),
+                parts={name: _name(part, runs) for name, part in parts.items()},
+                sampling=cell.sampling,
+                seconds={
                     "train": round(session.seconds(trained["sessions"]), 1),
-                    "listen": round(heard["seconds"]["listen"], 1),
+                    "listen": round(measured["seconds"]["listen"], 1),
                 },
-                "values": {
-                    metric: rounded(heard["values"][metric])
-                    for metric in experiment.metrics
-                },
-            }
+            )
         )
     tools = {tool.task: _name(tool, runs) for tool in plan.tools()}
     spec = specs.describe(experiment)
@@ -190,18 +208,6 @@ def write(results: Results, path: Path) -> None:
     # JSON written with sorted keys keeps no order, and the first metric decides.
     order = {"metrics": list(results.metrics), "protocols": protocols}
     write_json(path, content | order)
-
-
-def require_runs(plan: Plan, runs: Path) -> None:
-    """Refuses to go on without every cell.
-
-    Raises:
-        UserError: naming those that are missing.
-    """
-    places = {cell.name: identity.look_heard(plan, cell, runs) for cell in plan.cells}
-    require_none(
-        [name for name, place in places.items() if place.state != "done"], plan, runs
-    )
 
 
 def require_none(missing: list[str], plan: Plan, runs: Path) -> None:
@@ -226,7 +232,7 @@ def rounded(values: list[float]) -> list[float]:
 
 def _name(training: Training, runs: Path) -> str:
     """The name of a run's directory, but for its task."""
-    directory = identity.look(training, runs).directory
+    directory = identity.locate(training, runs).directory
     return directory.name.removeprefix(f"{training.task}-")
 
 
@@ -286,19 +292,19 @@ def read(directory: str | Path, experiment: Experiment | None = None) -> Results
 
 def _results(raw: Mapping[str, Any]) -> Results:
     # JSON written with sorted keys keeps no order, and the first metric decides.
-    asked = raw["spec"]
-    spec = asked | {"metrics": {m: asked["metrics"][m] for m in raw["metrics"]}}
+    spec = raw["spec"]
+    spec = spec | {"metrics": {m: spec["metrics"][m] for m in raw["metrics"]}}
     protocols = {m: Protocol.from_dict(raw["protocols"][m]) for m in raw["metrics"]}
     return Results(raw["name"], spec, protocols, raw["tools"], raw["runs"])
 
 
 def _require_complete(found: Results) -> None:
-    """Refuses records of other systems and seeds, or of other sizes, than asked for."""
+    """Refuses records of systems, seeds or sizes other than the spec's."""
     systems = [found.spec["baseline"], *found.spec["variants"]]
-    asked = Counter(itertools.product(systems, found.spec["seeds"]))
+    planned = Counter(itertools.product(systems, found.spec["seeds"]))
     there = Counter((record["system"], record["seed"]) for record in found.runs)
-    if asked != there:
-        (system, seed), *_ = (asked - there) + (there - asked)
+    if planned != there:
+        (system, seed), *_ = (planned - there) + (there - planned)
         raise UserError(f"{system}, seed {seed}: {there[system, seed]} records of it")
     for record in found.runs:
         if missing := [name for name in RECORD if name not in record]:

@@ -1,7 +1,6 @@
 """The data set of a run: where it was in training, or where it is now."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from diffusion_audio.data.open import open_source, split_names
@@ -12,45 +11,31 @@ UNSEEN = "held_out"  # combinations of labels that training never had, in some s
 
 
 def open_run_data(
-    config: Mapping[str, Any], split: str, sample_rate: int, moved_to: str | None
-) -> Source:
-    """A split of what a run was trained on.
+    config: Mapping[str, Any],
+    sample_rate: int,
+    split: str | None,
+    *,
+    unseen: bool = False,
+    moved_to: str | None = None,
+) -> tuple[Source, str]:
+    """A split of what a run was trained on, and its name.
 
     Args:
         config: of the run.
-        split: of its data set.
         sample_rate: Hz.
+        split: of its data set; where None, what the run was evaluated on.
+        unseen: where ``split`` is None, take ``UNSEEN`` if the data has it.
         moved_to: the source to take in place of the config's own; None is that.
 
     Raises:
         UserError: it cannot be opened; what to do where it has moved is said.
     """
-    with _said_where(moved_to):
-        return open_source(moved_to or config["data"]["source"], split, sample_rate)
-
-
-def unseen_split(config: Mapping[str, Any], moved_to: str | None) -> str:
-    """The split that a model of captions is measured on.
-
-    That is ``UNSEEN`` where the data has it, else what the run was evaluated on.
-
-    Args:
-        config: of the run.
-        moved_to: as of `open_run_data`.
-
-    Raises:
-        UserError: as `open_run_data`.
-    """
-    with _said_where(moved_to):
-        names = split_names(moved_to or config["data"]["source"])
-    return UNSEEN if UNSEEN in names else config["data"]["evaluation_split"]
-
-
-@contextmanager
-def _said_where(moved_to: str | None) -> Iterator[None]:
-    """Says what to do about data that is not where it was in training."""
+    place = moved_to or config["data"]["source"]
     try:
-        yield
+        if split is None:
+            there = unseen and UNSEEN in split_names(place)
+            split = UNSEEN if there else config["data"]["evaluation_split"]
+        return open_source(place, split, sample_rate), split
     except UserError as error:
         if moved_to:
             raise

@@ -1,4 +1,4 @@
-"""What an experiment asks: a base config, named changes to it, seeds and metrics.
+"""What an experiment compares: a base config, named changes to it, seeds and metrics.
 
 ``experiments/QUESTION/spec.py`` holds one value, ``experiment = Experiment(...)``. A
 spec is a program and is run: use those you trust.
@@ -8,19 +8,20 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from diffusion_audio import recipe
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.measures import LEAST_CLIPS, Better, about
+from diffusion_audio.report.content import Published
 
 SPEC = "spec.py"
 OWN_KEYS = ("seed",)  # what the spec sets by itself
 REAL_CLIPS = "Real"  # what the page calls the clips of the set
 
-# Does it say what was asked, does it sound like the set, is the signal sound.
+# Adherence to the caption, distance to the set, soundness of the signal.
 METRICS: Mapping[str, Better] = {
     "adherence": "higher",
     "all_right": "higher",
@@ -30,22 +31,6 @@ METRICS: Mapping[str, Better] = {
     "mel_l1": "lower",
     "faults": "lower",
 }
-
-
-class Published(NamedTuple):
-    """A number that others reported.
-
-    Attributes:
-        system: what was measured, in a few words.
-        metric: its name there.
-        value: the number.
-        source: paper and table, or address.
-    """
-
-    system: str
-    metric: str
-    value: float
-    source: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +49,10 @@ class Experiment:
         components: name -> recipe of a network that is trained once and stood on,
             such as ``{"autoencoder": "configs/vae.py:tones"}``; a variant may override
             ``components.autoencoder`` by another recipe, or by ``""`` to do without.
-        vocoder: recipe of the vocoder that all variants are heard through; ``""`` where
-            the variants are vocoders themselves, heard as they copy real clips.
-        classifier: recipe of the judge and embedding, trained on real clips only.
+        vocoder: recipe of the vocoder of all variants; ``""`` where the variants are
+            vocoders themselves, which resynthesize real clips.
+        classifier: recipe of the attribute classifier and embedding, trained on real
+            clips only.
         seeds: of training; every variant is trained with each.
         split: of the data set, whose captions are prompts and whose clips are the
             reference.
@@ -155,13 +141,13 @@ class Experiment:
 
 
 # Words and shape of the page; they may change without a new run.
-PROSE = ("question", "examples", "published", "minutes")
+PAGE_ONLY = ("question", "examples", "published", "minutes")
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
     """What decides the numbers of an experiment, as JSON values."""
     plain = dataclasses.asdict(experiment)
-    kept = {name: value for name, value in plain.items() if name not in PROSE}
+    kept = {name: value for name, value in plain.items() if name not in PAGE_ONLY}
     return json.loads(json.dumps(kept | {"decides": next(iter(experiment.metrics))}))
 
 

@@ -1,6 +1,6 @@
 """How sure a comparison of two systems is, from paired runs and prompts.
 
-Both systems are trained with the same seeds and hear the same prompts, so a number of
+Both systems are trained with the same seeds and given the same prompts, so a number of
 one is compared with its counterpart of the other: a table of differences [S, P], seed
 by prompt. Two things would come out otherwise if the work were done again, the seeds
 and the prompts; each varies and both are few.
@@ -76,7 +76,7 @@ class Contrast(NamedTuple):
 
     Attributes:
         difference: variant minus baseline.
-        low: lower end of the interval, at the level that Holm's correction asks of
+        low: lower end of the interval, at the level of Holm's correction for
             this variant; the interval holds 0 exactly where the verdict is open.
         high: upper end.
         p: two-sided, after Holm's correction over the variants.
@@ -126,7 +126,7 @@ def summary(values: np.ndarray, level: float = LEVEL) -> Summary:
     center, (seeds, prompts) = float(np.mean(values)), values.shape
     if seeds == 1 and np.isin(values, (0, 1)).all():
         return proportion(values[0])
-    reach = reach_of(spread_of(values), seeds, prompts, level)
+    reach = half_width(spread_of(values), seeds, prompts, level)
     return Summary(center, center - reach, center + reach)
 
 
@@ -172,7 +172,7 @@ def compare(
     contrasts = {}
     for i, (name, table) in enumerate(tables.items()):
         difference, (seeds, prompts) = float(np.mean(table)), table.shape
-        reach = reach_of(spreads[name], seeds, prompts, levels[i])
+        reach = half_width(spreads[name], seeds, prompts, levels[i])
         verdict = "not distinguishable"
         if abs(difference) > reach:
             verdict = "better" if (difference > 0) == (better == "higher") else "worse"
@@ -190,7 +190,7 @@ def compare(
     return contrasts
 
 
-def reach_of(
+def half_width(
     spread: Spread, seeds: int, prompts: int, level: float = VERDICT_LEVEL
 ) -> float:
     """Half the width of a mean's interval."""
@@ -340,7 +340,7 @@ def _p_value(table: np.ndarray, spread: Spread) -> float:
         return 0.0 if mean else 1.0
 
     def excess(logarithm: float) -> float:
-        return reach_of(spread, seeds, prompts, np.exp(logarithm)) - mean
+        return half_width(spread, seeds, prompts, np.exp(logarithm)) - mean
 
     if mean == 0:
         return 1.0

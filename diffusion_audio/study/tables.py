@@ -1,12 +1,13 @@
-"""Tables and pictures of results: values of systems, and differences to the first."""
+"""Tables and figures of results: values of systems, and differences to the first."""
 
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from diffusion_audio.evaluation.measures import about
-from diffusion_audio.study import explain, plots, wording
-from diffusion_audio.study.report import Column, Estimate, Row, Table
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import Column, Estimate, Row, Table
+from diffusion_audio.study import explain, wording
 from diffusion_audio.study.results import Results
 
 
@@ -55,12 +56,12 @@ def values_row(
     found = results.summaries(metric)
     cells = []
     for column in columns:
-        story = explain.explain(results, metric, column.name)
+        origin = explain.explain(results, metric, column.name)
         mean = found[column.name]
         if results.values(metric, column.name).size == 1:  # one number has no interval
-            cells.append(Estimate(mean.value, story=story))
+            cells.append(Estimate(mean.value, origin=origin))
         else:
-            cells.append(Estimate(*mean, story=story))
+            cells.append(Estimate(*mean, origin=origin))
     return Row(about(metric).title, (*cells, *more), results.metrics[metric])
 
 
@@ -68,15 +69,15 @@ def _contrasts(results: Results, metric: str) -> Row:
     cells = []
     for system, contrast in results.contrasts(metric).items():
         sentence = wording.verdict(results, metric, system, contrast)
-        story = f"{sentence}\n\n{explain.explain(results, metric, system)}"
+        origin = f"{sentence}\n\n{explain.explain(results, metric, system)}"
         ends = contrast.low, contrast.high
-        cells.append(Estimate(contrast.difference, *ends, contrast.verdict, story))
+        cells.append(Estimate(contrast.difference, *ends, contrast.verdict, origin))
     return Row(about(metric).title, tuple(cells), results.metrics[metric])
 
 
 def differences(results: Results) -> list[tuple[str, Markup]]:
-    """A picture a metric: every variant's difference to the baseline."""
-    pictures = []
+    """A figure for each metric: every variant's difference to the baseline."""
+    figures = []
     for metric in results.metrics:
         baseline = results.values(metric, results.systems[0]).mean(1)
         scale = 100.0 if about(metric).percent else 1.0
@@ -91,5 +92,5 @@ def differences(results: Results) -> list[tuple[str, Markup]]:
         unit = " (points of %)" if about(metric).percent else ""
         better = f", {results.metrics[metric]} is better"
         title = f"{about(metric).title}{unit}{better}"
-        pictures.append((title, plots.forest(lines, title)))
-    return pictures
+        figures.append((title, plots.forest(lines, title)))
+    return figures

@@ -1,4 +1,4 @@
-"""Several conditioners as one: what a denoiser is told of a prompt."""
+"""Several conditioners as one: what a denoiser is conditioned on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,16 +69,16 @@ class Tokenizers(NamedTuple):
         """Arrays [1, ...] of no prompt."""
         return {label: part.null() for label, part in self.parts.items()}
 
-    def against(self, text: str, asked: Prompt) -> dict[str, Arrays]:
+    def negative(self, text: str, prompts: Prompt) -> dict[str, Arrays]:
         """Arrays [1, ...] of a negative prompt, beside prompts of arrays [B, ...]."""
         return {
-            label: part.against(text, asked[label])
+            label: part.negative(text, prompts[label])
             if isinstance(part, NegativeTokenizer)
             else part.arrays([text])
             for label, part in self.parts.items()
         }
 
-    def unheard(self, texts: Sequence[str]) -> list[str]:
+    def unknown_words(self, texts: Sequence[str]) -> list[str]:
         """Words that no caption had of which a conditioner has learned its words.
 
         One that was published says nothing of its words, and none is named.

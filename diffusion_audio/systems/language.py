@@ -79,7 +79,7 @@ class Language(NamedTuple):
         Args:
             params: by name.
             arrays: ``clap_tokens``, ``clap_mask``, those of the second encoder under
-                its name, and ``asked`` [B]; see `published_tokens.PublishedTokens`.
+                its name, and ``given`` [B]; see `published_tokens.PublishedTokens`.
             tokens: how many GPT-2 makes.
             padding: see `models.gpt2.GPT2.generate`.
             null: one of ``NULLS``.
@@ -95,7 +95,7 @@ class Language(NamedTuple):
         options = {"steps": tokens, "padding": padding}
         made = run("gpt2", *start, method="generate", **options)
         if null == "zeros":
-            made = jnp.where(arrays["asked"][:, None, None], made, 0)
+            made = jnp.where(arrays["given"][:, None, None], made, 0)
         return Context(made), words
 
 

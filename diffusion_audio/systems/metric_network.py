@@ -11,7 +11,7 @@ from diffusion_audio.systems.table import build
 
 
 class ReadEncoder(NamedTuple):
-    """An encoder that is ready to hear.
+    """An encoder that is ready for use.
 
     Attributes:
         encoder: its front end and network.

@@ -1,4 +1,4 @@
-"""What a diffusion config says of loss and likelihood: what is learned and measured."""
+"""The groups ``loss`` and ``likelihood`` of a diffusion config."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class DiffusionLossConfig:
             )
 
     def objective(self) -> Objective:
-        """What is asked of the network."""
+        """What the network is trained to predict, and how errors count."""
         return Objective(
             self.prediction,
             make_weighting(**self.weighting),

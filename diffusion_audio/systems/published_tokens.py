@@ -14,7 +14,7 @@ from diffusion_audio.systems.conditioners import Arrays
 class PublishedTokens:
     """Arrays of prompts: ``NAME_tokens`` int32 [B, L], ``NAME_mask`` bool [B, L].
 
-    And ``asked`` bool [B], False where there is no prompt: what a system puts there
+    And ``given`` bool [B], False where there is no prompt: what a system puts there
     need not be what its encoders make of an empty text.
 
     Args:
@@ -35,21 +35,21 @@ class PublishedTokens:
         """The tokens of prompts; of a long one the first, which is said."""
         return self._arrays(prompts, {})
 
-    def against(self, text: str, asked: Arrays) -> Arrays:
+    def negative(self, text: str, prompts: Arrays) -> Arrays:
         """See `conditioners.NegativeTokenizer`."""
-        most = {n: int(asked[f"{n}_mask"].sum(axis=-1).max()) for n in self._cut}
+        most = {n: int(prompts[f"{n}_mask"].sum(axis=-1).max()) for n in self._cut}
         return self._arrays([text], most)
 
     def _arrays(self, prompts: Sequence[str], most: Mapping[str, int]) -> Arrays:
         """The tokens of prompts, of some tokenizers no more than so many."""
-        arrays: Arrays = {"asked": np.ones(len(prompts), bool)}
+        arrays: Arrays = {"given": np.ones(len(prompts), bool)}
         for name, tokenizer in self._tokenizers.items():
             arrays |= encode(name, tokenizer, prompts, most.get(name))
         return arrays
 
     def null(self) -> Arrays:
-        """Those of no prompt: an empty text's, not asked for."""
-        return self.arrays([""]) | {"asked": np.zeros(1, bool)}
+        """Those of no prompt: an empty text's, not given."""
+        return self.arrays([""]) | {"given": np.zeros(1, bool)}
 
     def files(self) -> dict[str, str]:
         """The tokenizers."""

@@ -1,4 +1,4 @@
-"""CLAP as a judge of sounds: which of several is nearest to its prompt.
+"""Ranking sounds by CLAP: which of several is nearest to its prompt.
 
 AudioLDM and AudioLDM 2 make three sounds of a prompt and keep the nearest.
 """
@@ -31,7 +31,7 @@ class Ranker(NamedTuple):
     audio: Network
     mel: ClapMel
 
-    def heard(self, waves: np.ndarray, sample_rate: int) -> Arrays:
+    def audio_inputs(self, waves: np.ndarray, sample_rate: int) -> Arrays:
         """What the audio tower is shown: ``mel`` [B, T, F, C] and ``longer`` [B].
 
         Args:
@@ -51,19 +51,19 @@ class Ranker(NamedTuple):
         }
 
     def scores(
-        self, params: Params, prompt: Mapping[str, Array], heard: Mapping[str, Array]
+        self, params: Params, prompt: Mapping[str, Array], sounds: Mapping[str, Array]
     ) -> Array:
         """Cosines of sounds and their prompts, float32 [B].
 
         Args:
             params: ``text`` and ``audio``.
             prompt: ``clap_tokens`` and ``clap_mask`` [B, L].
-            heard: of `heard`.
+            sounds: of `audio_inputs`.
         """
         tokens, mask = prompt["clap_tokens"], prompt["clap_mask"]
         words = self.text.apply(params["text"], tokens, mask)
-        sounds = self.audio.apply(params["audio"], heard["mel"], heard["longer"])
-        return jnp.sum(words * sounds, axis=-1)
+        clips = self.audio.apply(params["audio"], sounds["mel"], sounds["longer"])
+        return jnp.sum(words * clips, axis=-1)
 
 
 def build_ranker(group: Mapping[str, Any]) -> Ranker:

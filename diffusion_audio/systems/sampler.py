@@ -25,7 +25,7 @@ class SamplingConfig:
         spacing: of the noise levels; see `diffusion.grid.make_grid`, as for the next
             three.
         steps_offset: added to leading timesteps.
-        endpoint: whether the last time of the spacing is asked at too.
+        endpoint: whether the denoiser is called at the last time of the spacing too.
         final: where the last step lands.
         guidance: classifier-free guidance scale; 1 is none.
         guidance_rescale: see `diffusion.guidance.classifier_free`.
@@ -59,7 +59,7 @@ def make_sampler(cfg: SamplingConfig, process: Process, objective: Objective) ->
     """The solver that a config names, on its grid.
 
     Raises:
-        UserError: an unknown name, or settings that cannot be.
+        UserError: an unknown name, or a setting out of its range.
     """
     if cfg.learned_variance and not objective.learned_variance:
         raise UserError(

@@ -40,7 +40,7 @@ class SpeechTokens:
         return self._described.arrays(prompts) | self._silent(len(prompts))
 
     def null(self) -> Arrays:
-        """Those of no prompt: an empty description's, not asked for."""
+        """Those of no prompt: an empty description's, not given."""
         return self._described.null() | self._silent(1)
 
     def phonemes(self, transcripts: Sequence[str]) -> list[str]:

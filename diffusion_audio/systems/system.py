@@ -109,7 +109,7 @@ class System:
         return params, frozen
 
     def condition(self, params: Params, frozen: Params, prompt: Prompt) -> Condition:
-        """What the denoiser is told of prompts; see `Tokenizers.prompt`."""
+        """What the denoiser is conditioned on; see `Tokenizers.prompt`."""
         every = frozen.get("conditioners", {}) | params["conditioners"]
         return self.conditioning(every, prompt)
 
@@ -131,12 +131,12 @@ class System:
         """
         shape = (1, *self.latent_shape(self.spec.sample_rate))
 
-        def told(params: Params, frozen: Params, prompt: Prompt) -> Array:
+        def predicted(params: Params, frozen: Params, prompt: Prompt) -> Array:
             condition = self.condition(params, frozen, prompt)
             time = self.process.time(jnp.zeros(1))
             return self.predict(params, jnp.zeros(shape), time, condition)
 
-        jax.eval_shape(told, *self.shapes(), prompt)
+        jax.eval_shape(predicted, *self.shapes(), prompt)
 
     def encode(self, frozen: Params, audio: Array) -> Moments:
         """The autoencoder's posterior of waveforms [B, N], before scaling."""
@@ -243,8 +243,8 @@ class System:
 
         def denoise(z: Array, t: Array) -> Array:
             output = self.predict(params, z, t, both)
-            unasked = self.objective.learned_variance and not cfg.learned_variance
-            return split_variance(output)[0] if unasked else output
+            unused = self.objective.learned_variance and not cfg.learned_variance
+            return split_variance(output)[0] if unused else output
 
         seen: Denoise = denoise
         if windows is not None:
@@ -255,8 +255,8 @@ class System:
 def and_null(prompt: Prompt, null: Prompt) -> Prompt:
     """Prompts [B, ...] and as often none [1, ...], as guidance asks: [2B, ...]."""
 
-    def both(asked: Array, none: Array) -> Array:
-        return jnp.concatenate([asked, jnp.broadcast_to(none, asked.shape)])
+    def both(given: Array, none: Array) -> Array:
+        return jnp.concatenate([given, jnp.broadcast_to(none, given.shape)])
 
     return jax.tree.map(both, prompt, null)
 

@@ -27,7 +27,7 @@ class Diffusion:
         timestep_sampler: how the times of examples are drawn.
         condition_dropout: chance that an example is trained without its caption.
         sampling: how evaluations draw samples.
-        listen: what evaluations let one hear.
+        listen: the sounds of evaluations.
         likelihood: whether and how evaluations measure it.
         samples: of a training segment.
         prompts: how prompts become arrays; set by `make`, since it is learned.

@@ -100,7 +100,7 @@ def train(
         batches: training batches of this process.
         evaluation_batches: starts anew through batches that training never sees.
         sample_rate: of logged audio, in Hz.
-        session: told of the steps that are saved, and what time is spent on:
+        session: records the steps that are saved, and what time is spent on:
             ``setup``, ``compile``, ``step``, ``evaluate`` and ``checkpoint``.
         name: shown in the progress view.
         progress: makes that view.
@@ -140,7 +140,7 @@ def train(
                     checkpoints.save(done, state, {"batches": position})
                 clock.lap("checkpoint")
 
-            def settle() -> None:
+            def finish_step() -> None:
                 """Keeps what is computed, with its row."""
                 rows.write(done, metrics)
                 clock.lap("step")
@@ -183,7 +183,7 @@ def train(
                         keep()
                     if cfg.evaluates(done) and not stop:
                         evaluate()
-                settle()
+                finish_step()
             except NotFinite as error:
                 checkpoints.finish()
                 raise UserError(
@@ -191,7 +191,7 @@ def train(
                 ) from None
             except Exception:  # what is computed is not lost with what failed
                 if _usable(state, metrics):
-                    settle()
+                    finish_step()
                 raise
             finally:
                 view.close()

@@ -24,7 +24,7 @@ class OptimizerConfig:
             per epoch on LJSpeech is 0.9999988 per update.
         weight_decay: decoupled weight decay, on matrices and kernels only.
         decay_biases: let it act on biases and scales too, as PyTorch's AdamW does
-            unless told otherwise, and so HiFi-GAN.
+            unless set otherwise, and so HiFi-GAN.
         b1: decay of the first moment.
         b2: decay of the second moment.
         eps: added to the root of the second moment.

@@ -1,4 +1,4 @@
-"""What a run knows of prompts: its tokenizers, and what evaluations listen to."""
+"""The tokenizers of a run, and the prompts of its evaluations."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from diffusion_audio.training.task import Data
 
 @dataclasses.dataclass(frozen=True)
 class ListenConfig:
-    """What an evaluation lets one hear: always the same prompts and noise.
+    """The sounds of an evaluation: always of the same prompts and noise.
 
     Attributes:
         prompts: captions to make sounds of.
@@ -28,12 +28,12 @@ class ListenConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Prompts:
-    """The tokenizers of a run at work. Made by `settle`.
+    """The tokenizers of a run at work. Made by `load_or_create`.
 
     Attributes:
         tokenizers: of the conditioners.
         null: arrays [1, ...] of no prompt.
-        listened: arrays of the prompts that evaluations listen to.
+        listened: arrays of the prompts that evaluations make sounds of.
         count: how many these are.
     """
 
@@ -52,7 +52,9 @@ class Prompts:
         return self.tokenizers.files()
 
 
-def settle(conditioning: Conditioning, listen: ListenConfig, data: Data) -> Prompts:
+def load_or_create(
+    conditioning: Conditioning, listen: ListenConfig, data: Data
+) -> Prompts:
     """The tokenizers of the run that goes on, else those of a new one.
 
     Every caption is tried: one too long is found now, not hours later.
@@ -61,7 +63,7 @@ def settle(conditioning: Conditioning, listen: ListenConfig, data: Data) -> Prom
         UserError: there are no captions to learn from, one is too long, what the run
             kept of its tokenizers is gone or damaged, or they are those of speech.
     """
-    if not conditioning.parts:  # all prompts sound alike, and are heard all the same
+    if not conditioning.parts:  # unconditional: sounds, but of no prompts
         return Prompts(count=len(_listened(listen, data.held)))
     captions = data.train.captions()
     _require_captions(captions, data.train.name)
@@ -95,7 +97,7 @@ def _require_captions(captions: Sequence[str], name: str) -> None:
 
 
 def _listened(listen: ListenConfig, held: Source) -> list[str]:
-    """The prompts to listen to: the config's own, else captions held out."""
+    """The prompts of evaluations: the config's own, else captions held out."""
     if listen.prompts:
         return as_texts(listen.prompts)
     captions = list(dict.fromkeys(filter(None, held.captions())))

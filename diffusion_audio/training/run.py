@@ -33,8 +33,8 @@ from diffusion_audio.training.task import Data, Task
 # Settings of the data that a task may not use, and what they are.
 OF_SOME_TASKS = {
     "labels": "what a classifier learns",
-    "mels": "what a vocoder hears",
-    "mel_axes": "the order of what a vocoder hears",
+    "mels": "the input of a vocoder",
+    "mel_axes": "the order of the input of a vocoder",
     "cache_latents": "for what is trained on latents",
 }
 

@@ -110,7 +110,7 @@ def check_input_mels(config: Mapping[str, Any]) -> None:
     mels, axes = (config["data"].get(key, "") for key in ("mels", "mel_axes"))
     if mels and "autoencoder" in config.get("components", {}):
         raise UserError(
-            "a vocoder hears saved mels (config.data.mels) or those that an "
+            "a vocoder is trained on saved mels (config.data.mels) or those that an "
             "autoencoder rebuilds (config.components.autoencoder): leave one of the "
             "two empty"
         )

@@ -16,13 +16,13 @@ RANGES = {"adherence": (0.9, 1.0), "kernel": (-3.0, 4.0)}
 
 
 def evaluations(sampling: dict) -> int:
-    """How often a system's solver asks the network."""
+    """How often a system's solver evaluates the network."""
     n = sampling["steps"]
     return {"heun": 2 * n - 1, "pndm": n + 1}.get(sampling["solver"], n)
 
 
 def main() -> None:
-    """Writes the picture."""
+    """Writes the figure."""
     found = results.read(HERE, spec.load(HERE))
     sampling = {record["system"]: record["sampling"] for record in found.runs}
     baseline, *variants = found.systems

@@ -4,7 +4,7 @@ from diffusion_audio.recipe import load
 from diffusion_audio.study.spec import Experiment, Published
 
 PAPER = "Kong et al. 2020, table 2 (V3, 500k steps, LJSpeech)"
-JUDGES = load("configs/vocoder.py:tones").discriminators.to_dict()
+DISCRIMINATORS = load("configs/vocoder.py:tones").discriminators.to_dict()
 MODERN = load("configs/vocoder.py:tones,stft_discriminator").discriminators.to_dict()
 
 experiment = Experiment(
@@ -12,8 +12,8 @@ experiment = Experiment(
     base="configs/vocoder.py:tones",
     baseline="full",
     variants={
-        "no MPD": {"discriminators": {"msd": JUDGES["msd"]}},
-        "no MSD": {"discriminators": {"mpd": JUDGES["mpd"]}},
+        "no MPD": {"discriminators": {"msd": DISCRIMINATORS["msd"]}},
+        "no MSD": {"discriminators": {"mpd": DISCRIMINATORS["mpd"]}},
         "no MRF": {
             "vocoder.resblock_kernels": (7,),
             "vocoder.dilations": ((1, 3),),
@@ -24,7 +24,7 @@ experiment = Experiment(
         "mel loss of the paper": {"loss.mel_distance": "l1"},
         "multi-scale mel": {"loss.mel_distance": "multiscale", "loss.mel": 15.0},
         "STFT loss beside mel": {"loss.stft": 15.0},
-        "STFT judge for MSD": {"discriminators": MODERN},
+        "STFT discriminator for MSD": {"discriminators": MODERN},
         "Snake": {"vocoder.activation": "snakebeta", "vocoder.antialias": True},
         "iSTFT head": {
             "vocoder.rates": (16, 4),
@@ -39,7 +39,7 @@ experiment = Experiment(
         "adherence": "higher",
         "faults": "lower",
     },
-    # The judges take part from the first step, or most variants would be the same.
+    # From the first step, or most variants would be the same.
     common={
         "train.steps": 800,
         "data.batch_size": 8,

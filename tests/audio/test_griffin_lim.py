@@ -175,7 +175,7 @@ def test_shapes_iterations_and_keys():
     )
 
 
-def test_wrong_picture():
+def test_wrong_spectrogram():
     with pytest.raises(UserError, match=r"log-mels \[B, T, 64\] .* got shape \(8, 64"):
         griffin_lim(TONES, jnp.zeros((8, 64)), jax.random.key(0))
     with pytest.raises(UserError, match=r"got shape \(1, 8, 80\)"):

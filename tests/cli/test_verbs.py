@@ -12,8 +12,9 @@ from diffusion_audio import generation
 from diffusion_audio.cli.main import main
 from diffusion_audio.data import open as opener
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation import gallery
 from diffusion_audio.generation.batches import BATCH_SIZE
-from diffusion_audio.study import evaluate, gallery
+from diffusion_audio.study import evaluate
 from diffusion_audio.training import loop, run
 
 CONFIG = """

@@ -6,7 +6,7 @@ import pytest
 
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data import pipeline
-from diffusion_audio.data.source import Clip, fit
+from diffusion_audio.data.source import Clip, crop_or_pad
 from diffusion_audio.errors import UserError
 
 N = 16
@@ -39,7 +39,7 @@ class Numbers:
     def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
         position = rng.random()
         clip = self[index]
-        return clip | {"audio": fit(clip["audio"], samples, position)}
+        return clip | {"audio": crop_or_pad(clip["audio"], samples, position)}
 
     def captions(self) -> list[str]:
         return [f"clip {i}" for i in range(self.clips)]
@@ -225,8 +225,10 @@ def test_sizes_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
     [(3, 0.9, [0, 1, 2, 0, 0]), (5, 0.9, range(5)), (9, 0.0, range(5))],
 )
 def test_fit_pads_and_crops(length: int, position: float, expected: list) -> None:
-    np.testing.assert_array_equal(fit(np.arange(length), 5, position), list(expected))
+    np.testing.assert_array_equal(
+        crop_or_pad(np.arange(length), 5, position), list(expected)
+    )
 
 
 def test_fit_reaches_the_end_of_the_clip() -> None:
-    np.testing.assert_array_equal(fit(np.arange(9), 5, 0.999), [4, 5, 6, 7, 8])
+    np.testing.assert_array_equal(crop_or_pad(np.arange(9), 5, 0.999), [4, 5, 6, 7, 8])

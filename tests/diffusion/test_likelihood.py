@@ -9,7 +9,7 @@ from scipy import stats
 from diffusion_audio.diffusion.flow import RectifiedFlow
 from diffusion_audio.diffusion.likelihood import (
     bits_per_dim,
-    ends,
+    log_snr_range,
     ode_likelihood,
     variational_bound,
 )
@@ -72,7 +72,8 @@ def test_ode_likelihood_within_its_error_bar(process, prediction):
             probes=16,
         )
     )(x0, KEY)
-    smooth = SPREAD**2 + np.exp(-ends(process)[0])  # the path begins with some noise
+    start, _ = log_snr_range(process)  # the path begins with some noise
+    smooth = SPREAD**2 + np.exp(-start)
     density = jax.vmap(lambda x: mixture_log_density(x, smooth, jnp.asarray(CENTRES)))
     error = found.log_density - density(jnp.asarray(x0, jnp.float32))
     # Student's t with 15 degrees of freedom, and what the steps may be off.

@@ -190,7 +190,7 @@ def test_objectives_that_cannot_be():
         Objective("epsilom")
     for process in (zero, RectifiedFlow()):
         Objective("v").check(process)
-        with pytest.raises(UserError, match="epsilon says nothing"):
+        with pytest.raises(UserError, match="epsilon does not give"):
             Objective().check(process)
     with pytest.raises(UserError, match="rectified_flow has none"):
         Objective("velocity", learned_variance=True).check(RectifiedFlow())

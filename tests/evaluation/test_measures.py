@@ -1,11 +1,12 @@
-"""Measures of clips against a labelled source, by a judge that is known."""
+"""Measures of clips against a labelled source, by a classifier that is known."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from diffusion_audio.audio.spec import PRESETS
-from diffusion_audio.evaluation.judge import Judge
+from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.attribute_classifier import AttributeClassifier
 from diffusion_audio.evaluation.measures import (
     about,
     draw_reference,
@@ -32,14 +33,15 @@ def embed(params, audio):
     return audio[:, :4]
 
 
-JUDGE = Judge({"keyword": KEYWORDS, "speaker": SPEAKERS}, {}, logits, embed)
+VALUES = {"keyword": KEYWORDS, "speaker": SPEAKERS}
+CLASSIFIER = AttributeClassifier(VALUES, {}, logits, embed)
 
 
 class Commands:
     """Recordings of words, labelled as columns of metadata.csv would."""
 
     name = "commands/test"
-    attributes = JUDGE.values
+    attributes = CLASSIFIER.values
 
     def __len__(self):
         return 24
@@ -61,7 +63,7 @@ class Commands:
 
 @pytest.fixture(scope="module")
 def reference():
-    return draw_reference(Commands(), 18, 4096, JUDGE)
+    return draw_reference(Commands(), 18, 4096, CLASSIFIER)
 
 
 def test_every_attribute_of_a_source_has_its_share(reference):
@@ -79,13 +81,26 @@ def test_every_attribute_of_a_source_has_its_share(reference):
     assert how["mel_l1"].reference_clips == how["adherence"].clips == 18
 
 
-def test_without_a_judge_the_rest_is_measured(reference):
-    deaf = draw_reference(Commands(), 18, 4096, None)
-    np.testing.assert_array_equal(deaf.audio[0], reference.audio[0])
-    found = measure(deaf, deaf.audio[None], SPEC)
-    how = protocols(deaf, SPEC, vocoder="", sampling_seeds=(0,))
+def test_the_most_probable_class_is_predicted(reference):
+    expected = reference.features.requested
+    np.testing.assert_array_equal(CLASSIFIER.predicted(reference.audio), expected)
+    with pytest.raises(UserError, match="scores of keyword are not all finite"):
+        CLASSIFIER.predicted(np.full((2, 8), np.nan, np.float32))
+
+
+def test_a_clip_without_an_attribute_is_refused():
+    clips = [{"keyword": "no", "speaker": "a"}, {"keyword": "yes"}]
+    with pytest.raises(UserError, match="1 of 2 clips of commands/test have no speak"):
+        CLASSIFIER.requested(Commands(), clips)
+
+
+def test_without_a_classifier_the_rest_is_measured(reference):
+    plain = draw_reference(Commands(), 18, 4096, None)
+    np.testing.assert_array_equal(plain.audio[0], reference.audio[0])
+    found = measure(plain, plain.audio[None], SPEC)
+    how = protocols(plain, SPEC, vocoder="", sampling_seeds=(0,))
     assert how.keys() == found.keys()
-    assert not any(about(name).judged for name in found)
+    assert not any(about(name).by_classifier for name in found)
     assert not found["mel_l1"].any()
     assert not found["mel_l1_full_band"].any()
     assert not found["top_band"].any()

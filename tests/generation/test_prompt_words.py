@@ -22,16 +22,20 @@ def test_words_are_letters_and_digits_in_lower_case():
 
 def test_those_that_training_never_had_are_named_once():
     tokens = Tokenizers({"text": learned()})
-    assert tokens.unheard(["a LOW töne, c4", ""]) == []
-    assert tokens.unheard(["dog barks", "a dog, rain"]) == ["dog", "barks", "rain"]
+    assert tokens.unknown_words(["a LOW töne, c4", ""]) == []
+    assert tokens.unknown_words(["dog barks", "a dog, rain"]) == [
+        "dog",
+        "barks",
+        "rain",
+    ]
 
 
 def test_a_run_keeps_its_words_and_one_without_is_silent():
     files = learned().files()
     again = text._read(files)
     assert again.files() == files
-    assert Tokenizers({"text": again}).unheard(["a dog"]) == ["dog"]
+    assert Tokenizers({"text": again}).unknown_words(["a dog"]) == ["dog"]
     del files[text.WORDS]
     old = text._read(files)
     assert old.files() == files
-    assert Tokenizers({"text": old}).unheard(["a dog"]) == []
+    assert Tokenizers({"text": old}).unknown_words(["a dog"]) == []

@@ -94,21 +94,21 @@ HELD = {
 def test_a_folder_holds_what_was_published(folders, kind):
     """Settings and weights of its files are those of the pipeline."""
     pipeline = shared(folders, kind)
-    config, picture = plain(pipeline.config), kind.startswith("auffusion")
+    config, image = plain(pipeline.config), kind.startswith("auffusion")
     held = HELD[kind] | {"channels": [8, 16, 32], "blocks": 1, "groups": 4}
     assert held.items() <= config["denoiser"].items()
     first = config["components"]["autoencoder"]["autoencoder"]
-    assert first["in_channels"] == (3 if picture else 1)
+    assert first["in_channels"] == (3 if image else 1)
     assert (first["channels"], first["latent"]) == ([8, 16, 16], 4)
     vocoder = config["components"]["vocoder"]["vocoder"]
-    assert vocoder["rates"] == ([5, 4, 4, 2] if picture else [5, 4, 2, 2, 2])
+    assert vocoder["rates"] == ([5, 4, 4, 2] if image else [5, 4, 2, 2, 2])
     assert config["loss"] == {"prediction": "epsilon"}
     schedule = {"beta_start": 0.00085, "beta_end": 0.012}
-    if not picture:
+    if not image:
         schedule = {"beta_start": 0.0015, "beta_end": 0.0195}
     assert schedule.items() <= config["schedule"].items()
     vae = configs.AUDIOLDM_VAE if kind == "audioldm" else configs.AUDIOLDM2_VAE
-    scale = 0.18215 if picture else vae["scaling_factor"]
+    scale = 0.18215 if image else vae["scaling_factor"]
     assert pipeline.frozen["latent_scale"] == np.float32(scale)
     if kind in UNET:
         array = unet_arrays(UNET[kind])["conv_in.weight"]  # [out, in, H, W]
@@ -185,7 +185,7 @@ def test_no_prompt(folders, preset):
 def test_a_long_negative_prompt_is_cut_as_diffusers_does(folders, preset):
     tokenizers = shared(folders, "audioldm2", preset).tokenizers
     asked = tokenizers.prompt(["rain"])
-    against = tokenizers.against("techno music with a strong beat", asked)
+    against = tokenizers.negative("techno music with a strong beat", asked)
     masks = [x["language_of_audio"]["t5_mask"].sum() for x in (asked, against)]
     assert (masks[0] == masks[1]) == (preset == "diffusers")
 

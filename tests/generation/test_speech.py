@@ -15,7 +15,7 @@ from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
 from diffusion_audio.systems.conditioning import Tokenizers
 from diffusion_audio.systems.published_tokens import PublishedTokens
 from diffusion_audio.systems.speech_tokens import SpeechTokens
-from diffusion_audio.training.prompts import ListenConfig, settle
+from diffusion_audio.training.prompts import ListenConfig, load_or_create
 from diffusion_audio.training.task import Data
 from tests.published import tokenizer_files
 from tests.published.folders import make
@@ -92,7 +92,7 @@ def test_it_is_as_its_folder_says(pipeline, folder):
 def test_no_run_is_trained_on_captions(pipeline):
     data = Data(Clips(["a man"]), Clips(["a man"]), pipeline.tokenizers.files())
     with pytest.raises(UserError, match="has captions and no transcripts"):
-        settle(pipeline.system.conditioning, ListenConfig(), data)
+        load_or_create(pipeline.system.conditioning, ListenConfig(), data)
 
 
 @pytest.mark.slow

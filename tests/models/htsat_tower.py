@@ -5,7 +5,7 @@ import numpy as np
 from diffusion_audio.models.htsat import HTSATConfig, build_htsat
 from tests.networks import normal, random_params
 
-# Windows beyond the picture (6 patches a side), shifted ones, a merging, crops.
+# Windows beyond the image (6 patches a side), shifted ones, a merging, crops.
 CFG = HTSATConfig(
     width=4,
     depths=(3, 1),

@@ -1,6 +1,6 @@
 """The networks' parts written out in NumPy, float64: what the models must equal.
 
-Slow and plain, one function a part, each straight from its paper's picture. Pictures
+Slow and plain, one function a part, each straight from its paper's figure. Images
 are [B, H, W, C], sequences [B, L, C], parameters the nested dicts of our networks.
 """
 
@@ -78,8 +78,8 @@ def resnet(x, p, groups, epsilon, time=None, scale_shift=False):
     return y + (conv2d(x, p["conv_shortcut"]) if "conv_shortcut" in p else x)
 
 
-def picture_transformer(x, p, heads, groups, context=None, mask=None):
-    """Over the places of a picture; GroupNorm's epsilon is 1e-6 here."""
+def image_transformer(x, p, heads, groups, context=None, mask=None):
+    """Over the places of an image; GroupNorm's epsilon is 1e-6 here."""
     shape = x.shape
 
     def project(y, p):
@@ -128,9 +128,7 @@ def unet(p, cfg, x, t, streams, vector=None):
             if "attentions" in level:
                 stack = level["attentions"][str(site * len(streams) + i)]
                 context = stream or (None, None)
-                x = picture_transformer(
-                    x, stack, cfg.heads[index], cfg.groups, *context
-                )
+                x = image_transformer(x, stack, cfg.heads[index], cfg.groups, *context)
         return x
 
     x = conv2d(x, p["conv_in"])
@@ -238,7 +236,7 @@ def transposed_conv1d(x, p, rate, cut):
 
 
 def hifigan(p, cfg, mel):
-    """The generator of folded parameters; leaky ReLU or Snake, no iSTFT."""
+    """The generator without weight norm; leaky ReLU or Snake, no iSTFT."""
 
     def act(x, p, slope):
         if cfg.activation == "leaky_relu":
@@ -272,7 +270,7 @@ def hifigan(p, cfg, mel):
 
 
 def mrd(p, cfg, wave):
-    """Every map of every resolution, of folded parameters."""
+    """Every map of every resolution, of parameters without weight norm."""
     maps = []
     for i, window in enumerate(cfg.windows):
         hop = window // 4

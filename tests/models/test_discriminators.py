@@ -13,7 +13,7 @@ from diffusion_audio.models.discriminators import (
     build_mrd,
     build_msd,
 )
-from diffusion_audio.nn.conv1d import fold
+from diffusion_audio.nn.conv1d import remove_weight_norm
 from diffusion_audio.nn.functional import abstract_params, count
 from tests.networks import normal, random_params
 
@@ -25,9 +25,9 @@ TINY_MSD = MSDConfig(
 
 def test_published_parameter_counts():
     """Of the convolutions themselves: weight norm's g, and u and v, apart."""
-    mpd = jax.eval_shape(fold, abstract_params(build_mpd(MPDConfig())))
+    mpd = jax.eval_shape(remove_weight_norm, abstract_params(build_mpd(MPDConfig())))
     assert count(mpd) == 41_092_165
-    msd = jax.eval_shape(fold, abstract_params(build_msd(MSDConfig())))
+    msd = jax.eval_shape(remove_weight_norm, abstract_params(build_msd(MSDConfig())))
     spectral = msd["parts"]["0"]
     u_v = sum(
         count({name: layer[name] for name in ("spectral_u", "spectral_v")})
@@ -90,14 +90,14 @@ def convolved(x, kernel, stride, groups):
 def test_msd_hears_the_padded_mean_of_four_at_half_the_rate():
     network = build_msd(TINY_MSD)
     params = random_params(network)
-    folded = jax.tree.map(np.asarray, jax.jit(fold)(params["parts"]["1"]))
+    plain = jax.tree.map(np.asarray, jax.jit(remove_weight_norm)(params["parts"]["1"]))
     wave = normal(1, 16)
     padded = np.pad(wave, ((0, 0), (2, 2)))
     half = np.stack([padded[:, i : i + 4].mean(1) for i in range(0, 17, 2)], axis=1)
     second_of_wave = jax.jit(network.apply)(params, wave)[1]
     # The second stack alone, fed with the mean: a network of weight-normed layers.
     x = half[..., None]
-    layers = [*folded["convs"].values(), folded["conv_post"]]
+    layers = [*plain["convs"].values(), plain["conv_post"]]
     for layer, stride, groups, feature in zip(
         layers, (1, 2, 2, 1), (1, 2, 4, 1), second_of_wave.features, strict=True
     ):
@@ -141,8 +141,8 @@ def test_settings_that_cannot_work_are_refused(settings, message):
 
 
 def test_mrd_is_of_dacs_size():
-    folded = jax.eval_shape(fold, abstract_params(build_mrd(MRDConfig())))
-    assert round(count(folded) / 1e6, 2) == 1.41
+    plain = jax.eval_shape(remove_weight_norm, abstract_params(build_mrd(MRDConfig())))
+    assert round(count(plain) / 1e6, 2) == 1.41
 
 
 def test_mrd_judges_bands_apart():

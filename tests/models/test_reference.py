@@ -13,10 +13,11 @@ import pytest
 
 from diffusion_audio.models.condition import Condition, Context
 from diffusion_audio.models.discriminators import MRDConfig, build_mrd
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
 from diffusion_audio.models.text import TextConfig, build_text
 from diffusion_audio.models.unet import UNetConfig, build_unet
 from diffusion_audio.models.vae import VAEConfig, build_vae
+from diffusion_audio.nn.conv1d import remove_weight_norm
 from tests.models import reference
 from tests.networks import normal, random_params
 
@@ -68,9 +69,9 @@ def test_vae():
     cfg = VAEConfig(channels=(4, 8), blocks=2, latent=3, groups=2)
     net = build_vae(cfg)
     params = params_of(net)
-    picture, z = normal(2, 6, 4, 1), normal(2, 3, 2, 3)
-    moments = jax.jit(lambda p, x: net.apply(p, x, method="encode"))(params, picture)
-    mean, log_variance = reference.vae_encode(params, cfg, picture)
+    image, z = normal(2, 6, 4, 1), normal(2, 3, 2, 3)
+    moments = jax.jit(lambda p, x: net.apply(p, x, method="encode"))(params, image)
+    mean, log_variance = reference.vae_encode(params, cfg, image)
     same(moments.mean, mean)
     same(moments.log_variance, log_variance)
     got = jax.jit(lambda p, z: net.apply(p, z, method="decode"))(params, z)
@@ -120,9 +121,9 @@ def test_mrd():
     net = build_mrd(cfg)
     params = params_of(net, set())
     wave = normal(2, 64)
-    folded = jax.tree.map(np.asarray, fold(params))
-    expected = reference.mrd(folded, cfg, wave)
-    judged = jax.jit(net.apply)(params, wave)
-    for judgement, maps in zip(judged, expected, strict=True):
-        for got, theirs in zip(judgement.features, maps, strict=True):
+    plain = jax.tree.map(np.asarray, remove_weight_norm(params))
+    expected = reference.mrd(plain, cfg, wave)
+    outputs = jax.jit(net.apply)(params, wave)
+    for output, maps in zip(outputs, expected, strict=True):
+        for got, theirs in zip(output.features, maps, strict=True):
             same(got, theirs)

@@ -131,7 +131,7 @@ def test_examples_do_not_mix():
     )
 
 
-def test_contexts_are_read_in_order_and_none_looks_at_the_picture():
+def test_contexts_are_read_in_order_and_none_looks_at_the_image():
     params = abstract_params(build_unet(tiny(contexts=(None, 6, 5))))
     stacks = params["down_blocks"]["1"]["attentions"]
     inputs = [

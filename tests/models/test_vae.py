@@ -29,8 +29,8 @@ def network(**options):
     net = build_vae(tiny(**options))
 
     @jax.jit
-    def there_and_back(params, picture):
-        moments = net.apply(params, picture, method="encode")
+    def there_and_back(params, image):
+        moments = net.apply(params, image, method="encode")
         return moments, net.apply(params, moments.mean, method="decode")
 
     return there_and_back, random_params(net)
@@ -63,10 +63,10 @@ def test_shapes_there_and_back(options, factor):
     cfg = tiny(**options)
     assert cfg.factor == factor
     there_and_back, params = network(**options)
-    picture = jnp.zeros((2, 3 * factor, 2 * factor, cfg.in_channels))
-    moments, rebuilt = jax.eval_shape(there_and_back, params, picture)
+    image = jnp.zeros((2, 3 * factor, 2 * factor, cfg.in_channels))
+    moments, rebuilt = jax.eval_shape(there_and_back, params, image)
     assert moments.mean.shape == moments.log_variance.shape == (2, 3, 2, 3)
-    assert rebuilt.shape == picture.shape
+    assert rebuilt.shape == image.shape
 
 
 def test_a_patch_becomes_channels_and_comes_back():
@@ -110,8 +110,8 @@ def test_log_variance_is_bounded():
 
 def test_bfloat16_is_near_float32():
     (single, params), (half, _) = network(), network(dtype="bfloat16")
-    picture = normal(2, 8, 8, 1)
-    exact, near = (jax.tree.leaves(f(params, picture)) for f in (single, half))
+    image = normal(2, 8, 8, 1)
+    exact, near = (jax.tree.leaves(f(params, image)) for f in (single, half))
     for a, b in zip(exact, near, strict=True):
         assert b.dtype == jnp.float32
         assert 0 < np.linalg.norm(a - b) < 0.05 * np.linalg.norm(a)

@@ -11,10 +11,10 @@ from diffusion_audio.nn.conv1d import (
     Conv1d,
     TransposedConv1d,
     dilated,
-    fold,
     grouped_conv,
     polyphase,
     refresh_spectral,
+    remove_weight_norm,
     transposed_conv,
 )
 from diffusion_audio.nn.functional import functional
@@ -145,17 +145,21 @@ def test_weight_norm_starts_as_the_plain_layer_and_folds_into_it(kind):
     params = jax.jit(networks["weight"].init)(jax.random.key(0))
     assert params["g"].shape == ((1, 3, 1) if more else (1, 1, 4))
     jax.tree.map(np.testing.assert_array_equal, params["v"], plain["kernel"])
-    np.testing.assert_allclose(fold(params)["kernel"], plain["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(
+        remove_weight_norm(params)["kernel"], plain["kernel"], rtol=1e-6
+    )
 
     # In training g is the norm, whatever the length of v.
     trained = params | {"g": 2.0 * params["g"], "v": 7.0 * params["v"]}
     x = normal(3, 1, 9, 3)
     np.testing.assert_allclose(
         networks["weight"].apply(trained, x),
-        networks["none"].apply(fold(trained), x),
+        networks["none"].apply(remove_weight_norm(trained), x),
         atol=1e-6,
     )
-    np.testing.assert_allclose(fold(trained)["kernel"], 2 * plain["kernel"], rtol=1e-5)
+    np.testing.assert_allclose(
+        remove_weight_norm(trained)["kernel"], 2 * plain["kernel"], rtol=1e-5
+    )
 
 
 def test_initial_values_are_uniform_in_pytorchs_bounds():

@@ -84,11 +84,11 @@ def test_text_block_does_not_read_masked_tokens():
 
 @pytest.mark.parametrize("width", [None, 6])
 def test_stack_equals_the_definition(width):
-    """Of a picture so faint that the epsilon of the first norm counts."""
+    """Of an image so faint that the epsilon of the first norm counts."""
     network = stack(width, depth=2)
     params, x = random_params(network), 2e-3 * normal(2, 3, 4, 8)
     mask = jnp.asarray([[True, False, True, False, True], [False, True] * 2 + [True]])
     context = () if width is None else (normal(2, 5, 6), mask)
-    expected = reference.picture_transformer(x, params, 2, 2, *context)
+    expected = reference.image_transformer(x, params, 2, 2, *context)
     got = network.apply(params, x, *context)
     np.testing.assert_allclose(got, expected, atol=1e-4)

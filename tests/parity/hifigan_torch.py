@@ -177,7 +177,7 @@ class Scale(nn.Module):
         return [*features, self.conv_post(x)]
 
 
-class Judges(nn.Module):
+class Discriminators(nn.Module):
     """MPD and MSD together."""
 
     def __init__(self, mpd, msd):
@@ -190,10 +190,10 @@ class Judges(nn.Module):
         )
 
     def forward(self, wave):
-        """All feature maps [judge][layer]; the last of each are its logits."""
-        x, maps = wave[:, None], [judge(wave) for judge in self.mpd]
-        for judge in self.msd:
-            maps.append(judge(x))
+        """All feature maps [discriminator][layer]; the last of each are its logits."""
+        x, maps = wave[:, None], [each(wave) for each in self.mpd]
+        for each in self.msd:
+            maps.append(each(x))
             x = functional.avg_pool1d(x, 4, 2, padding=2)
         return maps
 
@@ -234,16 +234,16 @@ def adamw(model):
     )
 
 
-def update(generator, judges, optim_g, optim_d, wave, heard, compared):
+def update(generator, discriminators, optim_g, optim_d, wave, heard, compared):
     """The published step; returns every loss.
 
     ``heard`` makes the mels that the generator gets, ``compared`` those of its loss.
     """
     fake = generator(heard(wave))
     with torch.no_grad():
-        judges.train()(wave)  # the step's one power iteration
-    judges.eval()
-    pairs = zip(judges(wave), judges(fake.detach()), strict=True)
+        discriminators.train()(wave)  # the step's one power iteration
+    discriminators.eval()
+    pairs = zip(discriminators(wave), discriminators(fake.detach()), strict=True)
     d_loss = sum(((1 - r[-1]) ** 2).mean() + (f[-1] ** 2).mean() for r, f in pairs)
     optim_d.zero_grad()
     d_loss.backward()
@@ -251,7 +251,7 @@ def update(generator, judges, optim_g, optim_d, wave, heard, compared):
 
     optim_g.zero_grad()
     distance = (compared(wave) - compared(fake)).abs().mean()
-    real_maps, fake_maps = judges(wave), judges(fake)
+    real_maps, fake_maps = discriminators(wave), discriminators(fake)
     features = sum(
         (a.detach() - b).abs().mean()
         for r, f in zip(real_maps, fake_maps, strict=True)

@@ -109,12 +109,12 @@ def test_multi_period_discriminator():
             for i, m in enumerate(models)
         }
     }
-    judgements = jax.jit(build_mpd(cfg).apply)(params, WAVE)
-    for judgement, model in zip(judgements, models, strict=True):
+    outputs = jax.jit(build_mpd(cfg).apply)(params, WAVE)
+    for output, model in zip(outputs, models, strict=True):
         theirs = model(torch.from_numpy(WAVE))
-        for ours, expected in zip(judgement.features, theirs, strict=True):
+        for ours, expected in zip(output.features, theirs, strict=True):
             assert_close(ours, expected.permute(0, 3, 2, 1))  # [B, p, n, C]
-        assert_close(judgement.logits, theirs[-1].permute(0, 3, 2, 1).flatten(1))
+        assert_close(output.logits, theirs[-1].permute(0, 3, 2, 1).flatten(1))
 
 
 def test_multi_scale_discriminator_and_its_power_iteration():
@@ -141,8 +141,8 @@ def test_multi_scale_discriminator_and_its_power_iteration():
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), renewed, params()
     )
-    judgements = jax.jit(build_msd(cfg).apply)(renewed, WAVE)
-    for judgement, expected_maps in zip(judgements, theirs, strict=True):
-        for ours, expected in zip(judgement.features, expected_maps, strict=True):
+    outputs = jax.jit(build_msd(cfg).apply)(renewed, WAVE)
+    for output, expected_maps in zip(outputs, theirs, strict=True):
+        for ours, expected in zip(output.features, expected_maps, strict=True):
             assert_close(ours, expected.permute(0, 2, 1))
-        assert_close(judgement.logits, expected_maps[-1].flatten(1))
+        assert_close(output.logits, expected_maps[-1].flatten(1))

@@ -62,8 +62,8 @@ def both(config, frames, longer=None):
     mel = 3 * normal(2, frames, cfg.n_mels, cfg.inputs)
     flags = None if longer is None else torch.tensor(longer)[:, None]
     with torch.no_grad():
-        pictures = torch.from_numpy(mel.transpose(0, 3, 1, 2))
-        features = model.audio_model(pictures, is_longer=flags).pooler_output
+        images = torch.from_numpy(mel.transpose(0, 3, 1, 2))
+        features = model.audio_model(images, is_longer=flags).pooler_output
         out = model.audio_projection(features)
     expected = torch.nn.functional.normalize(out, dim=-1), features
     network = build_htsat(cfg)
@@ -88,7 +88,7 @@ def assert_close(ours, theirs):
     [
         ({}, 101),
         ({}, 128),
-        ({"window_size": 5, "spec_size": 48}, 150),  # windows beyond the picture
+        ({"window_size": 5, "spec_size": 48}, 150),  # windows beyond the image
         ({"num_mel_bins": 7, "spec_size": 32}, 128),  # bands are stretched, too
         (
             {"patch_embeds_hidden_size": 12, "depths": [1, 3, 2], "spec_size": 64}

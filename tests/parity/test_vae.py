@@ -49,12 +49,10 @@ def test_encoder_and_decoder(
     assert scaling_factor(config, "it") == model.config.scaling_factor
     network = build_vae(cfg)
     params = import_vae(cfg, arrays, "it")
-    picture = normal(2, 5 * cfg.factor, 3 * cfg.factor, in_channels)
-    moments = jax.jit(lambda p, x: network.apply(p, x, method="encode"))(
-        params, picture
-    )
+    image = normal(2, 5 * cfg.factor, 3 * cfg.factor, in_channels)
+    moments = jax.jit(lambda p, x: network.apply(p, x, method="encode"))(params, image)
     with torch.no_grad():
-        dist = model.encode(torch.from_numpy(picture).permute(0, 3, 1, 2)).latent_dist
+        dist = model.encode(torch.from_numpy(image).permute(0, 3, 1, 2)).latent_dist
         rebuilt = model.decode(dist.mean).sample
     assert_close(moments.mean, dist.mean)
     assert_close(moments.log_variance, dist.logvar)

@@ -216,8 +216,8 @@ def test_the_discriminator_of_spectrograms():
         }
     }
     wave = np.random.default_rng(0).normal(size=(2, 1024)).astype(np.float32)
-    judgements = jax.jit(build_mrd(cfg).apply)(params, wave)
-    for judgement, model in zip(judgements, models, strict=True):
+    outputs = jax.jit(build_mrd(cfg).apply)(params, wave)
+    for output, model in zip(outputs, models, strict=True):
         theirs = model(torch.from_numpy(wave))
-        for ours, expected in zip(judgement.features, theirs, strict=True):
+        for ours, expected in zip(output.features, theirs, strict=True):
             assert_close(ours, expected.permute(0, 2, 3, 1))

@@ -12,8 +12,8 @@ import pytest
 from diffusion_audio.models.discriminators import MPDConfig, MSDConfig
 from diffusion_audio.models.hifigan import HiFiGANConfig
 from tests.parity.hifigan_torch import (
+    Discriminators,
     GeneratorV3,
-    Judges,
     adamw,
     generator_params,
     log_mel,
@@ -85,14 +85,14 @@ def test_a_whole_update():
     torch.manual_seed(0)
     cfg = HiFiGANConfig(**GENERATOR)
     generator = GeneratorV3(cfg, nn.utils.weight_norm)
-    judges = Judges(MPDConfig(**MPD), MSDConfig(**MSD))
+    discriminators = Discriminators(MPDConfig(**MPD), MSDConfig(**MSD))
 
     def theirs():
         ours = generator_params(
             generator, generator.ups, 2, lambda b: b.convs, lambda b: ()
         )
         return jax.tree.map(
-            np.copy, {"vocoder": ours, "discriminators": judges.params()}
+            np.copy, {"vocoder": ours, "discriminators": discriminators.params()}
         )
 
     rng = np.random.default_rng(0)
@@ -106,8 +106,8 @@ def test_a_whole_update():
     )
     losses = update(
         generator,
-        judges,
-        *(adamw(model) for model in (generator, judges)),
+        discriminators,
+        *(adamw(model) for model in (generator, discriminators)),
         torch.from_numpy(wave),
         lambda wave: mel(wave, 6000.0),
         lambda wave: mel(wave, RATE / 2),

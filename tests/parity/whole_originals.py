@@ -15,7 +15,7 @@ from tests.parity.whole_parts import (
     clap_vector,
     load,
     part,
-    sound_of_pictures,
+    sound_of_images,
     tokenizer_of,
     vocoder_of,
 )
@@ -126,8 +126,8 @@ def auffusion(folder, prompts, latents, *, steps, guidance, negative=None):
         states.append(x)
     found = {"context": asked, "null_context": null, "latents": x}
     made = vae.decode(x / vae.config.scaling_factor).sample
-    picture = (made / 2 + 0.5).clamp(0, 1)
-    found |= {"steps": torch.stack(states)} | sound_of_pictures(folder, picture)
+    image = (made / 2 + 0.5).clamp(0, 1)
+    found |= {"steps": torch.stack(states)} | sound_of_images(folder, image)
     return arrays(found)
 
 

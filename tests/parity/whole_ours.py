@@ -63,7 +63,7 @@ class Ours:
         else:
             asked = tokenizers.prompt(PROMPTS)
         if negative:
-            return asked, tokenizers.against(negative, asked)
+            return asked, tokenizers.negative(negative, asked)
         return asked, tokenizers.null()
 
     def conditions(self, negative):

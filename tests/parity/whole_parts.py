@@ -96,9 +96,9 @@ def clap_vector(text, tokenizer, texts):
     return F.normalize(text(**words).text_embeds, dim=-1)
 
 
-def sound_of_pictures(folder, pictures):
-    """Mel and waveform of pictures [B, 3, F, T] from 0 to 1, the first row on top."""
-    mel = pictures[:, 0].flip(1) * (HIGH - LOW) + LOW
+def sound_of_images(folder, images):
+    """Mel and waveform of images [B, 3, F, T] from 0 to 1, the first row on top."""
+    mel = images[:, 0].flip(1) * (HIGH - LOW) + LOW
     path = folder / "vocoder"
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     weights = torch.load(path / "vocoder.pt", weights_only=True)["generator"]

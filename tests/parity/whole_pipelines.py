@@ -24,7 +24,7 @@ from tests.parity.whole_parts import (
     load,
     part,
     scheduler_of,
-    sound_of_pictures,
+    sound_of_images,
     spoken,
     tokenizer_of,
     vocoder_of,
@@ -209,7 +209,7 @@ def auffusion_no_adapter(folder, prompts, latents, *, steps, guidance, negative=
         callback_on_step_end=note,
     ).images
     found |= {"steps": torch.stack(states), "latents": states[-1]}
-    return arrays(found | sound_of_pictures(folder, made))
+    return arrays(found | sound_of_images(folder, made))
 
 
 def _run(pipeline, latents, steps, guidance, asked):

@@ -31,7 +31,7 @@ OPTIMISERS = {
     **under("opt_state.mu", RAW),
 }
 COUNTERS = {"steps": np.asarray(7), "epoch": np.asarray(1), "lr": np.asarray(0.1)}
-JUDGES = {"mpd.discriminators.0.conv_post.bias": np.ones(1, "f4")}
+DISCRIMINATORS = {"mpd.discriminators.0.conv_post.bias": np.ones(1, "f4")}
 LIGHTNING = {
     "global_step": np.asarray(7),
     "state_dict.discriminator.0.bias": np.ones(1, "f4"),
@@ -70,7 +70,7 @@ def assert_same(arrays, others):
             "'steps', 'epoch', 'lr'",
         ),
         (
-            RAW | OPTIMISERS | COUNTERS | JUDGES,
+            RAW | OPTIMISERS | COUNTERS | DISCRIMINATORS,
             "took what is under no key (15 arrays), left 'optim_g', 'optimizer', "
             "'opt_state', 'steps', 'epoch', 'lr', 'mpd'",
         ),

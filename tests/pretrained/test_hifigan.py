@@ -12,7 +12,8 @@ import safetensors.numpy
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
-from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, fold
+from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan
+from diffusion_audio.nn.conv1d import remove_weight_norm
 from diffusion_audio.pretrained import folder, hifigan, hifigan_config
 from diffusion_audio.runs.checkpoint import Checkpoints
 from diffusion_audio.runs.components import load_components
@@ -26,7 +27,7 @@ from tests.tasks import make_task
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = dict(np.load(GOLDEN / "expected.npz"))
-JUDGES = {
+DISCRIMINATORS = {
     "mpd": {"periods": (2, 3), "channels": (2, 4)},
     "msd": {
         "scales": 2,
@@ -73,7 +74,7 @@ def test_the_gain_of_a_transposed_layer_is_of_its_inputs():
     assert params["upsamplers"]["0"]["g"].shape == (1, 4, 1)
     v, g = EXPECTED["ups.0.weight_v"], EXPECTED["ups.0.weight_g"]
     weight = v * g / np.sqrt((v**2).sum((1, 2), keepdims=True))
-    kernel = fold(params)["upsamplers"]["0"]["kernel"]
+    kernel = remove_weight_norm(params)["upsamplers"]["0"]["kernel"]
     np.testing.assert_allclose(kernel, weight.transpose(2, 0, 1), rtol=1e-5)
 
 
@@ -90,17 +91,17 @@ def test_every_spelling_is_the_same():
 
 
 def test_discriminators_there_and_back():
-    params = random_params(build_discriminators(JUDGES))
+    params = random_params(build_discriminators(DISCRIMINATORS))
     arrays = hifigan.export_discriminators(params)
     assert arrays["mpd.discriminators.1.convs.0.weight_v"].shape == (2, 1, 5, 1)
     assert arrays["msd.discriminators.0.convs.1.weight_orig"].shape == (4, 2, 3)
     assert arrays["msd.discriminators.0.convs.1.weight_v"].shape == (6,)
-    assert_same(hifigan.import_discriminators(JUDGES, arrays, "it"), params)
+    assert_same(hifigan.import_discriminators(DISCRIMINATORS, arrays, "it"), params)
 
 
 def test_the_spectral_pair_belongs_to_the_kernel_in_both_layouts():
     """u W v is one number, whatever the order in which W is laid out."""
-    params = random_params(build_discriminators({"msd": JUDGES["msd"]}))
+    params = random_params(build_discriminators({"msd": DISCRIMINATORS["msd"]}))
     theirs = hifigan.export_discriminators(params)
     u, v, kernel = (
         theirs[f"msd.discriminators.0.convs.1.weight_{name}"]
@@ -112,13 +113,13 @@ def test_the_spectral_pair_belongs_to_the_kernel_in_both_layouts():
 
 
 def test_discriminators_each_wrapped_by_itself_beside_their_optimisers():
-    params = random_params(build_discriminators(JUDGES))
+    params = random_params(build_discriminators(DISCRIMINATORS))
     arrays = {
         name.replace("mpd.", "state.mpd.module.").replace("msd.", "state.net_s."): array
         for name, array in hifigan.export_discriminators(params).items()
     }
     beside = {"steps": np.asarray(7), "optim_g.state.0.step": np.asarray(1)}
-    found = hifigan.find_discriminators(JUDGES, arrays | beside, "it")
+    found = hifigan.find_discriminators(DISCRIMINATORS, arrays | beside, "it")
     assert_same(found.model, params)
     assert str(found) == (
         "took 'state.mpd.module' (18 arrays) and 'state.net_s' (21 arrays), "
@@ -126,7 +127,7 @@ def test_discriminators_each_wrapped_by_itself_beside_their_optimisers():
     )
     del arrays["state.net_s.discriminators.1.conv_post.bias"]
     with pytest.raises(UserError, match=r"net_s' in it\) lacks discriminators\.1"):
-        hifigan.find_discriminators(JUDGES, arrays, "it")
+        hifigan.find_discriminators(DISCRIMINATORS, arrays, "it")
 
 
 @pytest.fixture
@@ -210,15 +211,15 @@ def test_our_run_for_other_programs_and_back(tmp_path):
     config = json.loads((out / "config.json").read_text())
     _, generator = folder.read_generator(out, config)
     assert_same(generator, state["ema"]["vocoder"])
-    judges = folder.read_discriminators(out, config)
-    assert_same(judges, state["params"]["discriminators"])
+    discriminators = folder.read_discriminators(out, config)
+    assert_same(discriminators, state["params"]["discriminators"])
     for start in (work, out):  # to go on with it takes both, to stand on it the first
         config = tiny("vocoder", "tones")
         config.components.vocoder = str(start)
         resolved = resolve(config)
         task = make_task(resolved)
         begun = task.init(jax.random.key(1), {}, task.components())
-        assert_same(begun["params"]["discriminators"], judges)
+        assert_same(begun["params"]["discriminators"], discriminators)
         assert set(load_components(resolved)) == {"vocoder"}
 
 

@@ -49,7 +49,7 @@ TABLES = re.compile(
     r"embedding|shared\.weight$|^w[tp]e|bias_table$|attention_bias\.weight$"
     r"|_of_sequence_tokens|^(s|e)os_embed"
 )
-# Where a value that is large would meet a bound: a picture's, a sound's.
+# Where a value that is large would meet a bound: an image's, a sound's.
 QUIET = re.compile(r"decoder\.conv_out\.|conv_(pre|post)\.weight(_v)?$")
 OLD_ATTENTION = {
     "to_q": "query",

@@ -26,7 +26,7 @@ def state_of(seed: int, average: bool = True) -> dict:
     keys = iter(jax.random.split(jax.random.key(seed), 4))
     params = {
         "generator": {"w": jax.random.normal(next(keys), (64, 64)), "b": jnp.zeros(64)},
-        "judge": {"w": jax.random.normal(next(keys), (4,)).astype(jnp.bfloat16)},
+        "head": {"w": jax.random.normal(next(keys), (4,)).astype(jnp.bfloat16)},
     }
     ema = (
         {"generator": {"w": jax.random.normal(next(keys), (64, 64))}} if average else {}
@@ -89,7 +89,7 @@ def flip(item: Path) -> None:
 def test_what_is_asked_for_is_read_and_no_file_beside_it(copy):
     state = state_of(2)
     part = {
-        "params": {"judge": state["params"]["judge"]},
+        "params": {"head": state["params"]["head"]},
         "frozen": {"vae": state["frozen"]["vae"]},
     }
     for other in ("opt", "ema", "step", "data"):
@@ -106,7 +106,7 @@ def test_keys_and_shapes_are_told_without_arrays(saved, monkeypatch):
     def choose(held):
         assert set(held) == {"step", "params", "opt", "ema", "frozen"}
         assert held["ema"] == jax.eval_shape(lambda: state_of(2)["ema"])
-        assert held["params"]["judge"]["w"].dtype == jnp.bfloat16
+        assert held["params"]["head"]["w"].dtype == jnp.bfloat16
         assert held["step"].shape == ()
         return {}
 
@@ -166,7 +166,7 @@ def test_damage_beside_an_array_is_not_looked_for(copy):
     checkpoints = Checkpoints(copy)
     path = copy / "manifests/2.json"
     sums = json.loads(path.read_text())
-    path.write_text(json.dumps(sums | {"2/params:params.judge.w/0": "0"}))
+    path.write_text(json.dumps(sums | {"2/params:params.head.w/0": "0"}))
     one, all_ = ({"params": state_of(2)["params"]["generator"]}, state_of(2)["params"])
     one = {"params": {"generator": one["params"]}}
     assert checkpoints.read(lambda held: wanted(one))[0] == 2
@@ -201,10 +201,10 @@ def test_all_damaged_is_one_line(copy):
 
 
 def test_mismatches_are_of_what_is_asked_for_alone(saved):
-    w = state_of(2)["params"]["judge"]["w"]
+    w = state_of(2)["params"]["head"]["w"]
     for like, line in (
-        ({"params": {"judge": {"w": w[:3]}}}, r"judge/w has shape \(4,\), this .*\(3,"),
-        ({"params": {"judge": {"w": w, "v": w}}}, "model: params/judge/v is missing"),
+        ({"params": {"head": {"w": w[:3]}}}, r"head/w has shape \(4,\), this .*\(3,"),
+        ({"params": {"head": {"w": w, "v": w}}}, "model: params/head/v is missing"),
         ({"gone": {"w": w}}, "model: gone/w is missing in it; use"),
     ):
         with pytest.raises(UserError, match=line):

@@ -3,12 +3,18 @@
 import numpy as np
 
 from diffusion_audio.evaluation.protocol import Protocol
+from diffusion_audio.report.content import (
+    Clip,
+    Curves,
+    Example,
+    Listen,
+    Provenance,
+    Published,
+)
+from diffusion_audio.report.plots import curve
 from diffusion_audio.study.experiment_page import report
-from diffusion_audio.study.plots import curve
-from diffusion_audio.study.report import Clip, Curves, Example, Listen, Provenance
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.spec import Published
-from tests.study.example_report import RATE, tone
+from tests.report.example_report import RATE, tone
 
 METRICS = {"adherence": "higher", "adherence/pitch": "higher", "frechet": "lower"}
 PLACES = (0.0, 0.001, 0.06, -0.08, 0.01, 0.0)  # of the systems, on every metric

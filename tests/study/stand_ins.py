@@ -1,4 +1,4 @@
-"""In the place of training and listening: what they leave behind, in no time."""
+"""In the place of training and measuring: what they leave behind, in no time."""
 
 import json
 import zlib
@@ -9,7 +9,7 @@ from diffusion_audio.runs.session import PROVENANCE
 from diffusion_audio.runs.workdir import provenance, write_json
 from diffusion_audio.study import execute, identity
 from diffusion_audio.study.fingerprint import Fingerprint, environment
-from diffusion_audio.study.measure import Heard
+from diffusion_audio.study.measure import Measurement
 from tests.study.example_study import protocol
 
 METRICS = ("adherence", "kernel", "mel_l1")
@@ -38,19 +38,19 @@ def probe(config):
 def stand_in(patch):
     """Puts these in the place of what takes minutes."""
     patch.setattr(execute.run, "train", train)
-    patch.setattr(execute, "hear", hear)
+    patch.setattr(execute, "measure_run", measure_run)
     patch.setattr(identity, "of_training", probe)
 
 
-def hear(run_dir, *, sampling, prompts, sampling_seeds, progress, **options):
-    """In the place of listening: values that follow from the run and the sampling."""
+def measure_run(run_dir, *, sampling, prompts, sampling_seeds, progress, **options):
+    """In the place of measuring: values that follow from the run and the sampling."""
     del options
     text = f"{run_dir.name} {sampling['guidance']}"
     rng = np.random.default_rng(zlib.crc32(text.encode()))
     progress(prompts)
     shapes = {m: 1 if m == "kernel" else prompts for m in METRICS}
     values = {m: rng.uniform(0.2, 0.8, size) for m, size in shapes.items()}
-    return Heard(
+    return Measurement(
         values=values,
         protocols={m: protocol(m) for m in METRICS},
         captions=[f"<i>caption {i}</i>" for i in range(prompts)],

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from diffusion_audio.study.page import render
-from tests.study.browser import CHROMIUM, browser
+from diffusion_audio.report.page import render
+from tests.report.browser import CHROMIUM, browser
 from tests.study.example_study import make_study
 
 pytestmark = [
@@ -56,8 +56,8 @@ def test_a_number_tells_where_it_comes_from(page, study):
         """(() => {
           const button = document.querySelector('button.value');
           button.focus(); button.click();
-          const story = document.getElementById(button.getAttribute('popovertarget'));
-          return [story.matches(':popover-open'), story.textContent];
+          const origin = document.getElementById(button.getAttribute('popovertarget'));
+          return [origin.matches(':popover-open'), origin.textContent];
         })()"""
     )
     assert seen[0]

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from diffusion_audio.evaluation.measures import draw_reference
+from diffusion_audio.report.content import Measured, Provenance
+from diffusion_audio.report.page import render
+from diffusion_audio.runs.workdir import provenance
 from diffusion_audio.study import evaluate, results
-from diffusion_audio.study.evaluation_page import COPIES, STAGES, report
-from diffusion_audio.study.page import render
-from diffusion_audio.study.report import Measured, Provenance
-from tests.evaluation.test_measures import JUDGE, SPEC, Commands
-from tests.study.test_page import Tags
+from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
+from tests.evaluation.test_measures import CLASSIFIER, SPEC, Commands
+from tests.report.test_page import Tags
 
 CONFIG = {
     "task": "diffusion",
@@ -22,13 +23,13 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def made():
     """Results, reference and waves of a model that gets half of the speakers wrong."""
-    reference = draw_reference(Commands(), 16, 4096, JUDGE)
-    waves = {stage: reference.audio.copy() for stage in STAGES | COPIES}
+    reference = draw_reference(Commands(), 16, 4096, CLASSIFIER)
+    waves = {stage: reference.audio.copy() for stage in STAGES | RESYNTHESIS}
     waves["generated"][:8, 1] = 0.1 - waves["generated"][:8, 1]
-    subject = evaluate.Subject(
-        SPEC, 0.256, "0123", {}, "model", STAGES | COPIES, 6, lambda *given: waves
+    subject = evaluate.Subject(SPEC, 0.256, "0123", "model", 6, lambda *given: waves)
+    found = evaluate._results(
+        subject, reference, waves, CONFIG, provenance(), "runs/a", "test", 3
     )
-    found = evaluate._results(subject, reference, waves, CONFIG, "runs/a", "test", 3)
     return found, reference, waves
 
 
@@ -41,24 +42,27 @@ def page(made):
 
 def test_every_label_has_its_row_and_its_chance(page):
     (measured,) = (s for s in page.sections if isinstance(s, Measured))
-    asked, distances, copies = measured.tables
+    shares, distances, vocoders = measured.tables
     values = {
         row.name: [cell and round(cell.value, 3) for cell in row.cells]
-        for row in asked.rows
+        for row in shares.rows
     }
     assert values["Right: keyword"] == [1, 1, 1, 1, 1, 0.333]
     assert values["Right: speaker"] == [1, 1, 0.5, 1, 1, 0.5]
     assert values["All attributes right"] == [1, 1, 0.5, 1, 1, None]
-    low = asked.rows[0].cells[0].low
+    low = shares.rows[0].cells[0].low
     assert 0.75 < low < 0.85  # Wilson's: 16 of 16 right are no certainty
     assert "Kernel distance (own classifier)" in [row.name for row in distances.rows]
-    assert [column.name for column in copies.columns] == ["Vocoder", "Griffin-Lim"]
+    assert [column.name for column in vocoders.columns] == [
+        "Vocoder",
+        "Griffin-Lim",
+    ]
     assert page.headlines == (("100 %", "keyword"), ("50 %", "speaker"))
     assert "most often wrong is speaker, right in 50 %" in page.summary
     assert "never saw" in page.title
 
 
-def test_numbers_tell_where_they_come_from_and_clips_what_was_heard(page, tmp_path):
+def test_numbers_tell_where_they_come_from_and_clips_their_attributes(page, tmp_path):
     text = render(page, tmp_path / "page.html").read_text("utf-8")
     assert "KL(reference || generated), Generated" in text
     assert "again     " in text
@@ -73,7 +77,7 @@ def test_its_results_are_those_of_an_experiment(made, tmp_path):
     found, *_ = made
     results.write(found, tmp_path / results.RESULTS)
     again = results.read(tmp_path)
-    assert again.systems == [column.name for column in (STAGES | COPIES).values()]
+    assert again.systems == [column.name for column in (STAGES | RESYNTHESIS).values()]
     assert again.contrasts("mel_l1") == {}  # one seed cannot tell
     for metric in found.metrics:
         np.testing.assert_array_equal(

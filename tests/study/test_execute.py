@@ -33,7 +33,7 @@ def test_one_that_fails_does_not_keep_the_others_back(whole, tmp_path, monkeypat
     left = [
         cell.name
         for cell in whole.cells
-        if identity.look_heard(whole, cell, tmp_path).state != "done"
+        if identity.locate(cell, tmp_path).state != "done"
     ]
     assert left == ["plain, seed 0", "guided, seed 0"]  # one run, two ways to sample
 
@@ -49,7 +49,7 @@ def test_clips_that_there_are_not_are_missed_before_training(
     whole, tmp_path, monkeypatch, fields, message
 ):
     monkeypatch.setattr(execute.run, "train", None)
-    asked = dataclasses.replace(whole.experiment, **fields)
-    whole = plan.make_plan(asked)
+    changed = dataclasses.replace(whole.experiment, **fields)
+    whole = plan.make_plan(changed)
     with pytest.raises(UserError, match=message):
         execute.execute(whole, list(whole.cells), tmp_path, "nothing")

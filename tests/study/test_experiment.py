@@ -1,6 +1,6 @@
 """An experiment run, stopped, gone on with, read and explained.
 
-Training and listening are stand-ins here; `test_experiment_real.py` has the real ones.
+Training and measuring are stand-ins here; `test_experiment_real.py` has the real ones.
 """
 
 import json
@@ -15,15 +15,15 @@ from diffusion_audio.cli.main import main
 from diffusion_audio.study import execute, identity, plan, spec, wording
 from diffusion_audio.study.results import read
 from tests.study import tiny_experiment
-from tests.study.stand_ins import SAMPLES, hear, probe, train
+from tests.study.stand_ins import SAMPLES, measure_run, probe, train
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The experiment and its runs, after a stop in training and one in listening."""
+    """The experiment and its runs, after a stop in training and one in measuring."""
     root = tmp_path_factory.mktemp("study")
     directory, runs = tiny_experiment.make(root), root / "runs"
-    started, heard = [], []
+    started, measured = [], []
 
     def stopped_train(config, workdir, progress):
         started.append(workdir.name)
@@ -31,29 +31,29 @@ def made(tmp_path_factory):
             raise KeyboardInterrupt
         return train(config, workdir, progress)
 
-    def stopped_hear(run_dir, **options):
-        heard.append(run_dir.name)
-        if len(heard) == 2:
+    def stopped_measure(run_dir, **options):
+        measured.append(run_dir.name)
+        if len(measured) == 2:
             raise KeyboardInterrupt
-        return hear(run_dir, **options)
+        return measure_run(run_dir, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execute.run, "train", stopped_train)
-        patch.setattr(execute, "hear", stopped_hear)
+        patch.setattr(execute, "measure_run", stopped_measure)
         patch.setattr(identity, "of_training", probe)
         words = ["experiment", "run", str(directory), f"--runs={runs}"]
         codes = [main(words) for _ in range(3)]
         assert codes == [130, 130, 0]
-        yield directory, runs, started, heard
+        yield directory, runs, started, measured
 
 
 def test_nothing_is_done_twice(made, capsys):
-    directory, runs, started, heard = made
+    directory, runs, started, measured = made
     # Classifier, vocoder, VAE, two seeds of two trainings; the fourth was stopped.
     assert len(started) == 3 + 4 + 1
     assert len(set(started)) == 3 + 4
-    # Guidance needs no training: three systems are heard, of two trainings.
-    assert len(heard) == 6 + 1
+    # Guidance needs no training: three systems are measured, of two trainings.
+    assert len(measured) == 6 + 1
     before = (directory / "results.json").read_bytes()
     assert main(["experiment", "run", str(directory), f"--runs={runs}"]) == 0
     assert len(started) == 8
@@ -80,7 +80,7 @@ def test_results_hold_the_story_of_each_run(made):
     record = results.runs[-1]
     assert record["overrides"] == {"sampling.guidance": 5.0}
     plain = next(r for r in results.runs if r["seed"] == record["seed"])
-    assert plain["run"] == record["run"]  # only how it is heard differs
+    assert plain["run"] == record["run"]  # only how it samples differs
     assert plain["values"] != record["values"]
     # A run that was gone on with is of all its sessions.
     assert record["seconds"]["train"] == 6.0
@@ -119,13 +119,13 @@ def test_explain_makes_a_number_again(made, capsys):
     file.write_text(kept)
 
 
-def test_systems_are_heard_again_once_for_all_metrics(made, capsys):
-    directory, runs, _, heard = made
-    before = len(heard)
+def test_systems_are_measured_again_once_for_all_metrics(made, capsys):
+    directory, runs, _, measured = made
+    before = len(measured)
     words = ["experiment", "explain", str(directory), f"--runs={runs}", "--again"]
     assert main([*words, "--system=guided"]) == 0
     assert capsys.readouterr().out.count("made again") == 1
-    assert len(heard) - before == 2 * 2  # the system and the baseline, two seeds
+    assert len(measured) - before == 2 * 2  # the system and the baseline, two seeds
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_seeds_are_added_and_what_was_made_stays(made, tmp_path, capsys):
     words = [str(other), f"--runs={copy}"]
     before, trained = read(other), len(started)
     assert main(["experiment", "plan", *words, "--seeds=+1"]) == 0
-    assert "2 runs to train and 3 to listen to" in capsys.readouterr().out
+    assert "2 runs to train and 3 to measure" in capsys.readouterr().out
     assert main(["experiment", "run", *words, "--seeds=+2"]) == 0
     assert len(started) - trained == 2 * 2  # of two trainings, two seeds
     after = read(other, spec.load(other))

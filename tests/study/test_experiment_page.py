@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from diffusion_audio.report.page import POLICY, render
 from diffusion_audio.study import wording
-from diffusion_audio.study.page import POLICY, render
 from tests.study.example_study import make_results, make_study
 
 HOSTILE = "</bdi><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -33,7 +33,7 @@ def test_what_others_wrote_is_escaped(text):
     assert "document.title=&#39;owned&#39;" in text
 
 
-def test_every_number_opens_its_story(text):
+def test_every_number_opens_its_origin(text):
     targets = re.findall(r'popovertarget="([^"]+)"', text)
     ids = re.findall(r'popover id="([^"]+)"', text)
     # Three systems and two variants, of three metrics each.

@@ -1,16 +1,16 @@
 """Runs that are kept and runs that are made again, when the code has changed.
 
-Training, listening and probing are stand-ins; `test_identity_real.py` has real ones.
+Training, measuring and probing are stand-ins; `test_identity_real.py` has real ones.
 """
 
 import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.study import (
+    dry_run,
     execute,
     explain,
     identity,
-    outlook,
     plan,
     results,
     spec,
@@ -31,20 +31,20 @@ class World:
 
     def __init__(self, directory, whole, runs, patch):
         self.directory, self.plan, self.runs, self.patch = directory, whole, runs, patch
-        self.probed, self.trained, self.heard = [], [], []
+        self.probed, self.trained, self.measured = [], [], []
         stand_ins.stand_in(patch)
         self.compute()
         patch.setattr(execute.run, "train", self.train)
-        patch.setattr(execute, "hear", self.hear)
+        patch.setattr(execute, "measure_run", self.measure)
 
     def train(self, config, workdir, progress):
         self.trained.append(workdir.name)
         return stand_ins.train(config, workdir, progress)
 
-    def hear(self, run_dir, *, probe_only=False, **options):
+    def measure(self, run_dir, *, probe_only=False, **options):
         if not probe_only:
-            self.heard.append(run_dir.name)
-        made = stand_ins.hear(run_dir, **options)
+            self.measured.append(run_dir.name)
+        made = stand_ins.measure_run(run_dir, **options)
         scaled = {name: x * self.louder for name, x in made.probe.items()}
         return made._replace(probe=scaled)
 
@@ -65,10 +65,10 @@ class World:
         self.patch.setattr(identity, "code_hash", lambda *modules: f"{text} {modules}")
 
     def execute(self):
-        """What is trained and heard now."""
-        self.trained.clear(), self.heard.clear(), self.probed.clear()
+        """What is trained and measured now."""
+        self.trained.clear(), self.measured.clear(), self.probed.clear()
         execute.execute(self.plan, list(self.plan.cells), self.runs, "nothing")
-        return len(self.trained), len(self.heard)
+        return len(self.trained), len(self.measured)
 
 
 @pytest.fixture
@@ -92,15 +92,15 @@ def test_seeds_share_a_probe(world):
 
 def test_code_that_computes_the_same_keeps_all(world):
     world.rewrite("other text")
-    described = outlook.describe(world.plan, world.directory, world.runs)
+    described = dry_run.describe(world.plan, world.directory, world.runs)
     assert "7 runs and the numbers of 6 are of other code" in described
     assert world.execute() == (0, 0)
     assert len(world.probed) == 5
     assert world.execute() == (0, 0)
     assert world.probed == []  # what came of it is remembered
-    described = outlook.describe(world.plan, world.directory, world.runs)
+    described = dry_run.describe(world.plan, world.directory, world.runs)
     assert "other code" not in described
-    assert described.count("2 of 2 trained, 2 heard") == 3
+    assert described.count("2 of 2 trained, 2 measured") == 3
 
 
 def test_other_numbers_are_trained_beside_the_old(world, caplog):
@@ -129,7 +129,7 @@ def test_a_part_that_is_another_is_another_run(world, caplog):
     assert "it stands on another autoencoder" in caplog.text
 
 
-def test_what_hearing_computes_is_probed_too(world, caplog):
+def test_what_measuring_computes_is_probed_too(world, caplog):
     world.rewrite("other text")
     world.compute(louder=1.01)
     assert world.execute() == (0, 6)

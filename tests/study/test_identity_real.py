@@ -132,7 +132,7 @@ def test_renaming_and_moving_keeps_runs(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Runs of seconds: what hears a diffusion model, and how."""
+    """Runs of seconds: what measures a diffusion model, and how."""
     root = tmp_path_factory.mktemp("runs")
     for task in ("classifier", "vocoder", "vae"):
         run.train(config(task), root / task)
@@ -141,9 +141,9 @@ def trained(tmp_path_factory):
     return root, whole["sampling"]
 
 
-def hear(trained, **options):
+def measure_run(trained, **options):
     root, sampling = trained
-    return measure.hear(
+    return measure.measure_run(
         root / "diffusion",
         vocoder=root / "vocoder",
         classifier=root / "classifier",
@@ -160,7 +160,7 @@ def earlier(*inputs, timesteps=grid.timesteps):
     return np.maximum(timesteps(*inputs) - 1, 0)
 
 
-HEARING = {
+CHANGES = {
     "solver": (dpm_solver, "_midpoint", twice(dpm_solver._midpoint)),
     "grid": (grid, "timesteps", earlier),
     "eps of a metric": (posteriors, "EPS", 1e-5),
@@ -169,14 +169,14 @@ HEARING = {
 
 
 @pytest.mark.slow
-def test_a_changed_sampler_or_metric_is_heard(trained, monkeypatch):
+def test_a_changed_sampler_or_metric_is_seen(trained, monkeypatch):
     def probe(**options):
-        return execute._fingerprint(hear(trained, **options))
+        return execute._fingerprint(measure_run(trained, **options))
 
     whole = probe()
-    # The first sounds are the same whatever else is heard.
+    # The first sounds are the same whatever else is made.
     assert fingerprint.change(whole, probe(probe_only=True)) == ""
-    for name, changed in HEARING.items():
+    for name, changed in CHANGES.items():
         with monkeypatch.context() as patch:
             patch.setattr(*changed)
             found = fingerprint.change(whole, probe(probe_only=True))

@@ -169,7 +169,7 @@ def test_loading(tmp_path):
 
 
 def test_a_metric_may_be_of_any_attribute():
-    """Those of a source are its own; whether the judge tells it is known in a plan."""
+    """Those of a source are its own; whether the classifier has it, a plan knows."""
     kept = changed(metrics={"adherence/keyword": "higher"})
     assert list(kept.metrics) == ["adherence/keyword"]
     with pytest.raises(UserError, match="adherence/NAME"):

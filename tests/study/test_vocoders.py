@@ -1,4 +1,4 @@
-"""Vocoders compared with each other: heard as they copy real clips."""
+"""Vocoders compared with each other, by resynthesis of real clips."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ SPEC = """
 from diffusion_audio.study.spec import Experiment
 
 experiment = Experiment(
-    question="Which judge?",
+    question="Which discriminator?",
     base="{root}/vocoder.py",
     baseline="both",
     common={{"loss.discriminator_start": 0}},
@@ -52,7 +52,7 @@ def test_no_vocoder_is_trained_beside_those_compared(directory):
     assert all(cell.sampling == {} for cell in made.cells)
 
 
-def test_who_is_heard_through_whom_must_be_clear(directory, monkeypatch):
+def test_what_vocodes_what_must_be_clear(directory, monkeypatch):
     monkeypatch.chdir(EXPERIMENTS.parent)
     experiment = spec.load(directory)
     for change in (
@@ -67,14 +67,14 @@ def test_who_is_heard_through_whom_must_be_clear(directory, monkeypatch):
             plan.make_plan(dataclasses.replace(experiment, **change))
 
 
-def test_a_vocoder_is_heard_by_its_copies(tmp_path):
+def test_a_vocoder_resynthesizes_clips(tmp_path):
     config = resolve(recipe("vocoder"))
     config["vocoder"]["channels"] = 8
     cfg = folder.generator_config(config)
     params = random_params(build_hifigan(cfg))
     folder.write(tmp_path, config, {"vocoder": params})
     audio = np.random.default_rng(0).uniform(-0.1, 0.1, (3, 16_384)).astype("f4")
-    voice = measure.copying(load_voice(tmp_path), 1.024)
+    voice = measure.resynthesis(load_voice(tmp_path), 1.024)
     waves = list(voice.sound(Reference(["a"] * 3, audio, "", None), 0))
     assert [wave.shape for wave in waves] == [(16_384,)] * 3
     assert voice.spec.sample_rate == 16_000

@@ -34,7 +34,7 @@ def test_a_negative_prompt_that_is_longer_than_all_prompts(kept, cut, caplog):
     """Its last token is the end of a text, cut or not; CLAP's is never cut."""
     tokens = reader(cut=cut, clap=40, t5=40)(kept)
     asked = tokens.arrays(PROMPTS)
-    whole, made = tokens.arrays([LONG]), tokens.against(LONG, asked)
+    whole, made = tokens.arrays([LONG]), tokens.negative(LONG, asked)
     assert {name: a.shape for name, a in made.items()} == {
         name: a.shape for name, a in whole.items()
     }
@@ -53,7 +53,10 @@ def test_a_negative_prompt_that_is_longer_than_all_prompts(kept, cut, caplog):
 
 def test_a_shorter_one_is_as_it_is(kept):
     tokens = reader(cut=("t5",), clap=40, t5=40)(kept)
-    made, whole = tokens.against("rain", tokens.arrays([LONG])), tokens.arrays(["rain"])
+    made, whole = (
+        tokens.negative("rain", tokens.arrays([LONG])),
+        tokens.arrays(["rain"]),
+    )
     for name, array in whole.items():
         np.testing.assert_array_equal(made[name], array)
 
@@ -74,6 +77,6 @@ class Plain:
 def test_tokenizers_that_know_no_neighbours_and_those_that_do(kept):
     parts = {"a": Plain(), "b": reader(cut=("t5",), clap=40, t5=40)(kept)}
     tokenizers = Tokenizers(parts)
-    made = tokenizers.against(LONG, tokenizers.prompt(["rain"]))
+    made = tokenizers.negative(LONG, tokenizers.prompt(["rain"]))
     assert made["a"]["length"] == [len(LONG)]
     assert lengths(made["b"], "t5") == lengths(parts["b"].arrays(["rain"]), "t5")

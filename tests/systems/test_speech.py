@@ -50,7 +50,7 @@ def test_an_end_stands_after_the_last_phoneme_if_there_is_room(tokens, caplog):
     assert ids[1].tolist() == list(map(number, "abcdef"))
     assert mask.sum(axis=1).tolist() == [4, LENGTH]
     assert "1 of 2 prompts cut to the 6 tokens that phonemes takes" in caplog.text
-    assert arrays["asked"].all()
+    assert arrays["given"].all()
     alone = tokens.arrays(["a man", "rain"])
     np.testing.assert_array_equal(arrays["clap_tokens"], alone["clap_tokens"])
 
@@ -61,7 +61,7 @@ def test_nothing_is_said_without_a_transcript(tokens):
         assert arrays.keys() == spoken.keys()
         assert all(arrays[name].shape == spoken[name].shape for name in spoken)
         assert not arrays["phonemes_mask"].any()
-        assert arrays["asked"].tolist() == [asked]
+        assert arrays["given"].tolist() == [asked]
 
 
 def test_what_is_no_phoneme_is_refused(described, tmp_path, tokens):

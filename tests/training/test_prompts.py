@@ -6,7 +6,7 @@ import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.systems.conditioning import build_conditioning
-from diffusion_audio.training.prompts import ListenConfig, settle
+from diffusion_audio.training.prompts import ListenConfig, load_or_create
 from diffusion_audio.training.task import Data
 from tests.tasks import Clips
 
@@ -16,7 +16,9 @@ TEXT = build_conditioning({"conditioners": {"text": GROUP}})
 
 
 def settled(captions, held=None, listen=NOTHING, kept=None):
-    return settle(TEXT, listen, Data(Clips(captions), Clips(held or captions), kept))
+    return load_or_create(
+        TEXT, listen, Data(Clips(captions), Clips(held or captions), kept)
+    )
 
 
 def test_text_to_audio_without_a_caption_is_refused(caplog):
@@ -47,7 +49,7 @@ def test_without_conditioners_one_listens_too_and_no_caption_is_needed():
     nothing = build_conditioning({"conditioners": {}})
     clips = Clips([""])
     for prompts in ((), ("a", "b")):
-        made = settle(nothing, ListenConfig(prompts), Data(clips, clips))
+        made = load_or_create(nothing, ListenConfig(prompts), Data(clips, clips))
         assert made.count == len(prompts)
         assert made.listened == made.null == made.files == {}
 

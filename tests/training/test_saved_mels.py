@@ -105,7 +105,9 @@ def test_what_is_wrong_is_said_before_a_directory_is_taken(root, tmp_path):
         run.train(config, tmp_path / "run")
     config = tiny("vae", f"folder:{root / 'audio'}")
     config.data.mels = str(root / "mels")
-    with pytest.raises(UserError, match="what a vocoder hears, but this is a vae run"):
+    with pytest.raises(
+        UserError, match="the input of a vocoder, but this is a vae run"
+    ):
         run.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -124,8 +126,8 @@ def test_mels_of_another_hop_are_refused_before_training(root, tmp_path):
 
 def test_a_saved_mel_is_what_the_generator_hears():
     """And the recording is what it is to become, in training and in evaluations."""
-    judged = {"loss": {"features": 0, "adversarial": 0}, "discriminators": {}}
-    task = make_task(CONFIG | judged)
+    plain = {"loss": {"features": 0, "adversarial": 0}, "discriminators": {}}
+    task = make_task(CONFIG | plain)
     wave = batch()["audio"]
     saved = np.random.default_rng(9).uniform(-8, 1, (4, 16, 6)).astype(np.float32)
     heard = {"audio": wave, "mel": saved}

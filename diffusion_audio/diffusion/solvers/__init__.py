@@ -1,6 +1,6 @@
 """Samplers: the reverse of a noising process, each function named after its paper.
 
-All are told where to stop by a `Grid` and what the network predicts, and none knows a
+All take where to stop from a `Grid` and what the network predicts, and none knows a
 schedule, so each runs variance-preserving chains, EDM's sigmas and rectified flow.
 """
 

@@ -34,7 +34,7 @@ def ddpm(
         prediction: what the network predicts.
         variance: ``beta_tilde``, right for data of one point; ``beta``, right for
             data N(0, I) (section 3.2); ``learned_range``, between the two, where the
-            network says (``reverse.learned_range``).
+            network gives (``reverse.learned_range``).
         clip: bounds the predicted x_0 to +-clip, for data known to lie there.
 
     Raises:

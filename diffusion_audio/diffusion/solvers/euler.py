@@ -90,7 +90,7 @@ def churned(
         noise: S_noise, the scale of what is added.
 
     Returns:
-        The levels at which the network is asked, and the noise before, or None.
+        The levels at which the network is evaluated, and the noise before, or None.
     """
     if churn < 0:
         raise UserError(f"churn must not be negative, got {churn}")
@@ -102,7 +102,7 @@ def churned(
         return levels, None
     if grid.locate is None:
         raise UserError(
-            "churn asks the network between the levels of the grid, which this grid "
+            "churn calls the network between the levels of the grid, which this grid "
             "cannot find; make it by make_grid, or set churn to 0"
         )
     factor = 1 + min(churn / grid.n, np.sqrt(2) - 1)

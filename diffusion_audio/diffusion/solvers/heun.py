@@ -25,7 +25,7 @@ def heun(
     """Karras et al. 2022, algorithm 2; without churn, algorithm 1.
 
     An Euler step, then again with the mean of the slopes at its two ends: two
-    evaluations a step, but one for the last, which lands where no network is asked.
+    evaluations a step, but one for the last, which lands where no network is evaluated.
 
     Slopes are those of y = x / alpha along ratio = sigma / alpha, the paper's
     coordinates. A walk from alpha = 0, as of rectified flow, has no such start and
@@ -50,7 +50,7 @@ def heun(
     h = (along_next - along)[:, None]
 
     # The algorithm, all n steps at once: states and slopes [n, 4] as weights of what
-    # the network says, x_0 and eps, at a step's first evaluation and at its second.
+    # the network predicts, x_0 and eps, at a step's first evaluation and at its second.
     x0, eps, x0_next, eps_next = np.eye(4)
     y_hat = np.outer(scale * levels.alpha, x0) + np.outer(along, eps)
     d = eps - straight * x0  # (y_hat - x_0) / t_hat in EDM's coordinates

@@ -18,7 +18,7 @@ from jax import lax
 from diffusion_audio.aliases import Array, Key
 from diffusion_audio.diffusion.grid import Grid
 from diffusion_audio.diffusion.noise import example_noise
-from diffusion_audio.diffusion.prediction import PREDICTIONS, reading
+from diffusion_audio.diffusion.prediction import PREDICTIONS, x0_eps_coefficients
 from diffusion_audio.diffusion.reverse import split_variance
 from diffusion_audio.errors import UserError, unknown
 
@@ -127,7 +127,7 @@ def recurrence(
     sums = (new,) if kept is None else (new, kept)
     x0_depth = max(1, *(_width(parts.x0) for parts in sums))
     eps_depth = max(1, *(_width(parts.eps) for parts in sums))
-    readings = reading(prediction, levels.alpha, levels.sigma)
+    readings = x0_eps_coefficients(prediction, levels.alpha, levels.sigma)
     whole = np.issubdtype(levels.t.dtype, np.integer)
 
     def init(x: Array) -> State:
@@ -190,7 +190,7 @@ def _check(levels: Levels, prediction: str) -> None:
     if prediction == "epsilon" and np.any(levels.alpha == 0):
         raise UserError(
             f"at t = {levels.t[levels.alpha == 0][0]:g} nothing of the data is left "
-            "(alpha = 0), so predicted noise says nothing of it; train the network to "
+            "(alpha = 0), so predicted noise does not give it; train the network to "
             "predict 'v', or take a spacing that starts later, such as 'leading'"
         )
     if prediction == "x0" and np.any(levels.sigma == 0):

@@ -12,7 +12,7 @@ from diffusion_audio.systems.table import Entry, Table, of_module
 
 
 class Encoded(NamedTuple):
-    """What an encoder hears.
+    """What an encoder makes of sounds.
 
     Attributes:
         embedding: float32 [B, E, D], E vectors a clip.
@@ -33,7 +33,7 @@ class AudioEncoder(NamedTuple):
         classes: K of the logits; None where there are none.
         window: samples that one application sees; None for any number.
         encode: ``encode(params, waves [B, N] float32) -> Encoded``: pure, and for a
-            fixed N it can be jitted. Which windows it hears depends on N alone.
+            fixed N it can be jitted. Which windows it takes depends on N alone.
     """
 
     network: Network

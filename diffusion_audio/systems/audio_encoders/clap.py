@@ -1,7 +1,7 @@
 """CLAP's audio tower: a vector of a sound, in the space that it shares with texts.
 
 Wu et al. 2023. A clip of ten seconds or less is filled up as the mel's ``padding``
-says, and gives one embedding; a longer one is heard in windows of ten seconds that are
+says, and gives one embedding; a longer one is cut into windows of ten seconds that are
 spread evenly over it. The originals crop at random instead, or shrink the whole (with
 feature fusion): then one clip has many embeddings.
 """
@@ -57,9 +57,9 @@ def build(cfg: Config) -> AudioEncoder:
             waves = filled(mel, waves)
         windows = covering_windows(waves, mel.samples)
         batch, count, samples = windows.shape
-        pictures = clap_decibels(mel, windows.reshape(batch * count, samples))
-        pictures = jnp.repeat(pictures[..., None], tower.inputs, axis=-1)
-        embedding = network.apply(params, pictures)
+        mels = clap_decibels(mel, windows.reshape(batch * count, samples))
+        mels = jnp.repeat(mels[..., None], tower.inputs, axis=-1)
+        embedding = network.apply(params, mels)
         return Encoded(embedding.reshape(batch, count, -1), None)
 
     return AudioEncoder(

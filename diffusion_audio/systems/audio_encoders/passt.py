@@ -1,7 +1,7 @@
 """PaSST: an embedding and the logits of AudioSet's classes of each ten seconds.
 
 Koutini et al. 2022. Zeros follow a shorter clip, as in the programs that measure
-text-to-audio systems; a longer one is heard in windows that are spread evenly over it.
+text-to-audio systems; a longer one is cut into windows that are spread evenly over it.
 """
 
 from collections.abc import Mapping
@@ -57,8 +57,8 @@ def build(cfg: Config) -> AudioEncoder:
         waves = jnp.pad(waves, ((0, 0), (0, missing)))
         windows = covering_windows(waves, mel.samples)
         batch, count, samples = windows.shape
-        pictures = passt_mel(mel, windows.reshape(batch * count, samples))
-        embedding, logits = network.apply(params, pictures)
+        mels = passt_mel(mel, windows.reshape(batch * count, samples))
+        embedding, logits = network.apply(params, mels)
         if cfg.scene:
             embedding = jnp.concatenate([logits, embedding], axis=-1)
         return Encoded(

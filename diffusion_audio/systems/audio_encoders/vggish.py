@@ -1,7 +1,7 @@
 """VGGish: an embedding of each 0.96 s of a clip, one after another.
 
 Hershey et al. 2017. The examples follow each other without overlap, and what is left
-at the end is not heard, as in the FAD of papers. An example has 96 frames; its last
+at the end is not used, as in the FAD of papers. An example has 96 frames; its last
 ones reach 15 ms into the next, so a clip must have 0.975 s to have one.
 """
 

@@ -36,12 +36,12 @@ class Tokenizer(Protocol):
 class NegativeTokenizer(Tokenizer, Protocol):
     """A tokenizer of which a negative prompt may depend on the prompts beside it."""
 
-    def against(self, text: str, asked: Arrays) -> Arrays:
+    def negative(self, text: str, prompts: Arrays) -> Arrays:
         """Arrays [1, ...] of what guidance leads away from.
 
         Args:
             text: of the negative prompt.
-            asked: arrays [B, ...] of the prompts.
+            prompts: arrays [B, ...] of the prompts.
         """
         ...
 

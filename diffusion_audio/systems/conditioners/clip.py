@@ -53,7 +53,7 @@ def build(cfg: Config) -> Conditioner:
         if "adapter" in networks:
             tokens = jnp.where(arrays["clip_mask"][..., None], tokens, 0)
             tokens = networks["adapter"].apply(params["adapter"], tokens)
-            tokens = jnp.where(arrays["asked"][:, None, None], tokens, 0)
+            tokens = jnp.where(arrays["given"][:, None, None], tokens, 0)
         return Condition((Context(tokens),))
 
     read = reader(clip=text.max_tokens)

@@ -66,10 +66,10 @@ def build(cfg: Config) -> Conditioner:
     language = build_language(cfg, BUILDERS, "language_of_audio")
 
     def apply(params: Params, arrays: Mapping[str, Array]) -> Condition:
-        told = language.speak(
+        contexts = language.speak(
             params, arrays, tokens=cfg.tokens, padding=cfg.padding, null=cfg.null
         )
-        return Condition(told)
+        return Condition(contexts)
 
     cut = ("t5",) if cfg.negative == "cut" else ()
     most = language.configs["clap"].max_tokens

@@ -24,12 +24,13 @@ class Vocoder(NamedTuple):
 
     Attributes:
         network: as it is trained: ``apply(params, mel [B, T, F]) -> [B, T * hop]``.
-        inference: the same of folded parameters, as it is used.
+        inference: the same function as it is used, such as without weight norm.
         n_mels: F, bands that it takes.
         hop_length: samples that it makes of a frame.
         margin: mel frames to either side that a sample depends on, at most.
-        fold: trained parameters to those of ``inference``; of folded ones, the same.
-        unfold: ``unfold(folded, fresh)``, parameters to train on of folded ones.
+        to_inference: parameters of ``network`` to those of ``inference``; these stay.
+        to_training: ``to_training(used, fresh)``: those of ``inference`` to train on,
+            in the form of fresh ones.
     """
 
     network: Network
@@ -37,8 +38,8 @@ class Vocoder(NamedTuple):
     n_mels: int
     hop_length: int
     margin: int
-    fold: Callable[[Params], Params] = same
-    unfold: Callable[[Params, Params], Params] = as_saved
+    to_inference: Callable[[Params], Params] = same
+    to_training: Callable[[Params, Params], Params] = as_saved
 
 
 TABLE: Table[Entry[Vocoder]] = Table("vocoder", __name__, of_module)

@@ -3,8 +3,8 @@
 import dataclasses
 
 from diffusion_audio.models.hifigan import HiFiGANConfig as Config
-from diffusion_audio.models.hifigan import build_hifigan, fold, margin
-from diffusion_audio.nn.conv1d import unfold
+from diffusion_audio.models.hifigan import build_hifigan, margin
+from diffusion_audio.nn.conv1d import add_weight_norm, remove_weight_norm
 from diffusion_audio.systems.vocoders import Vocoder
 
 
@@ -18,6 +18,6 @@ def build(cfg: Config) -> Vocoder:
         n_mels=cfg.n_mels,
         hop_length=cfg.hop_length,
         margin=margin(cfg),
-        fold=fold,
-        unfold=unfold,
+        to_inference=remove_weight_norm,
+        to_training=add_weight_norm,
     )

@@ -1,4 +1,4 @@
-"""Training the classifier that judges clips: one softmax head an attribute.
+"""Training the attribute classifier of clips: one softmax head an attribute.
 
 It learns from real clips only, so augmentation stands in for what a VAE, a
 diffusion model and a vocoder do to a sound (blur, noise, small shifts), and leaves
@@ -173,7 +173,7 @@ def _labels(classifier: Classifier, data: Data) -> Labels:
 def augmented_mel(
     cfg: AugmentConfig, spec: AudioSpec, audio: Array, keys: Key
 ) -> Array:
-    """Pictures [B, T, F] of clips [B, N], each changed by the draws of its key."""
+    """Log-mels [B, T, F] of clips [B, N], each changed by the draws of its key."""
 
     def uniform(purpose: int, low: float, high: float) -> Array:
         own = jax.vmap(lambda key: jax.random.fold_in(key, purpose))(keys)

@@ -21,7 +21,7 @@ from diffusion_audio.diffusion.timestep_samplers import Memory
 from diffusion_audio.training.diffusion_evaluation import evaluate
 from diffusion_audio.training.diffusion_settings import Diffusion
 from diffusion_audio.training.diffusion_settings import configure as configure
-from diffusion_audio.training.prompts import settle
+from diffusion_audio.training.prompts import load_or_create
 from diffusion_audio.training.task import Data, Mean, Task
 from diffusion_audio.training.update import accumulated
 
@@ -121,9 +121,9 @@ def without_some(task: Diffusion, prompt: Any, keys: Key) -> Any:
     """Prompts [B, ...], of which some, by their keys, are no prompt."""
     dropped = jax.vmap(lambda k: jax.random.bernoulli(k, task.condition_dropout))(keys)
 
-    def one(asked: Array, none: Array) -> Array:
-        rows = dropped.reshape(-1, *(1,) * (asked.ndim - 1))
-        return jnp.where(rows, none, asked)
+    def one(given: Array, none: Array) -> Array:
+        rows = dropped.reshape(-1, *(1,) * (given.ndim - 1))
+        return jnp.where(rows, none, given)
 
     return jax.tree.map(one, prompt, task.prompts.null)
 
@@ -140,7 +140,7 @@ def make(task: Diffusion, data: Data, loss: Loss = loss) -> Task:
         UserError: there are no captions to learn from, or one cannot be read; or the
             conditioners tell the denoiser what it does not take.
     """
-    prompts = settle(task.system.conditioning, task.listen, data)
+    prompts = load_or_create(task.system.conditioning, task.listen, data)
     task.system.require_told(prompts.null)
     task = dataclasses.replace(task, prompts=prompts)
     return Task(

@@ -142,7 +142,9 @@ def init(task: Vocoding, key: Key, batch: Batch, frozen: Params | None = None) -
         "discriminators": task.discriminators.init(keys[1]),
     }
     if "vocoder" in frozen:
-        params["vocoder"] = task.vocoder.unfold(frozen["vocoder"], params["vocoder"])
+        params["vocoder"] = task.vocoder.to_training(
+            frozen["vocoder"], params["vocoder"]
+        )
         params["discriminators"] = adopted(
             frozen.get("discriminators", {}), params["discriminators"]
         )

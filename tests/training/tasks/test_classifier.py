@@ -59,7 +59,7 @@ def test_the_config_knows_the_attributes_of_tones():
     assert get_config("tones,smoke").train.steps == 20
 
 
-def test_augmentation_switched_off_is_the_plain_picture():
+def test_augmentation_switched_off_is_the_plain_spectrogram():
     audio = jnp.asarray(clips("train", 3)["audio"])
     keys = jax.random.split(KEY, 3)
     np.testing.assert_allclose(

@@ -168,7 +168,7 @@ def test_an_evaluation_measures_likelihood(stubs):
         ({"loss": {"times": {"name": "strat"}}}, "unknown timestep sampler"),
         ({"loss": {"learned_variance": True}}, "config.denoiser.out_channels=8"),
         ({"loss": {"condition_dropout": 1.0}}, "condition_dropout must lie"),
-        ({"schedule": {"name": "rectified_flow"}}, "epsilon says nothing"),
+        ({"schedule": {"name": "rectified_flow"}}, "epsilon does not give"),
         ({"schedule": {"name": "cosine", "beta_end": 0.1}}, "unknown option"),
         ({"likelihood": {"ode_step": 4}}, "did you mean 'ode_steps'"),
     ],

@@ -21,7 +21,7 @@ SPREAD = 0.5  # of the posterior
 
 
 def apply(params, x, *, method):
-    """A mean that is a part of the picture, of one width, and back as it is."""
+    """A mean that is a part of the image, of one width, and back as it is."""
     if method == "decode":
         return x
     mean = params["w"] * x[:, :, ::2]
@@ -50,7 +50,7 @@ def batch():
 
 
 def by_hand(made, step=0, distance=np.abs):
-    """Reconstruction and KL, each a mean over the elements of the pictures."""
+    """Reconstruction and KL, each a mean over the elements of the images."""
     given = batch()
     mel = np.asarray(normalize(made.spec, log_mel(made.spec, given["audio"])))[
         ..., None

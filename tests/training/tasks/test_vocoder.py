@@ -14,7 +14,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
 from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.models.vae import VAEConfig, build_vae
-from diffusion_audio.nn.conv1d import fold, refresh_spectral
+from diffusion_audio.nn.conv1d import refresh_spectral, remove_weight_norm
 from diffusion_audio.pretrained.folder import generator_config
 from diffusion_audio.training import gan_losses, parallel, vocoder_loss
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
@@ -117,7 +117,7 @@ def test_a_step_is_the_papers_two_updates(states):
     (_, before, after), (_, metrics) = states
     wave = batch(1)["audio"]
     generator = build_hifigan(generator_config(CONFIG))
-    judges = build_discriminators(CONFIG["discriminators"])
+    discriminators = build_discriminators(CONFIG["discriminators"])
     optimizer = make_optimizer(OptimizerConfig(**CONFIG["optimizer"]), 10)
 
     @jax.jit
@@ -128,7 +128,7 @@ def test_a_step_is_the_papers_two_updates(states):
         def d_loss(d):
             fake = generator.apply(g, mel)
             return gan_losses.discriminator_loss(
-                judges.apply(d, wave), judges.apply(d, fake)
+                discriminators.apply(d, wave), discriminators.apply(d, fake)
             )
 
         grads = jax.grad(d_loss)(d)
@@ -136,11 +136,12 @@ def test_a_step_is_the_papers_two_updates(states):
 
         def g_loss(g):
             fake = generator.apply(g, mel)
-            real_judged, fake_judged = judges.apply(d, wave), judges.apply(d, fake)
+            real_out = discriminators.apply(d, wave)
+            fake_out = discriminators.apply(d, fake)
             full = AudioSpec.from_config(CONFIG["audio"] | {"fmax": None})
             return (
-                gan_losses.adversarial_loss(fake_judged)
-                + 2 * gan_losses.feature_loss(real_judged, fake_judged)
+                gan_losses.adversarial_loss(fake_out)
+                + 2 * gan_losses.feature_loss(real_out, fake_out)
                 + 45 * jnp.mean(jnp.abs(log_mel(full, wave) - log_mel(full, fake)))
             )
 
@@ -339,11 +340,11 @@ def test_every_option_trains(name):
     assert set(new["params"]["discriminators"]) == kinds
 
 
-def test_a_start_from_folded_weights_is_the_same_generator(states):
+def test_a_start_without_weight_norm_is_the_same_generator(states):
     state = states[0][0]
-    folded = fold(state["params"]["vocoder"])
+    plain = remove_weight_norm(state["params"]["vocoder"])
     config = changed(components={"vocoder": {"vocoder": CONFIG["vocoder"]}})
-    started = make_task(config).init(jax.random.key(7), batch(), {"vocoder": folded})
+    started = make_task(config).init(jax.random.key(7), batch(), {"vocoder": plain})
     generator = build_hifigan(generator_config(CONFIG))
     mel = log_mel(SPEC, batch()["audio"])
     np.testing.assert_allclose(
@@ -360,7 +361,7 @@ def test_only_discriminators_of_our_shape_go_on(states, caplog):
     smaller = {"periods": (2,), "channels": (2, 2)}
     groups = {"components": {"vocoder": {"vocoder": CONFIG["vocoder"]}}}
     task = make_task(changed(**groups, discriminators={"mpd": smaller}))
-    generator = fold(states[0][0]["params"]["vocoder"])
+    generator = remove_weight_norm(states[0][0]["params"]["vocoder"])
     frozen = {"vocoder": generator, "discriminators": known}
     begun = task.init(jax.random.key(7), batch(), frozen)["params"]["discriminators"]
     jax.tree.map(np.testing.assert_array_equal, begun["msd"], known["msd"])

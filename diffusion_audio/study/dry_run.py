@@ -1,18 +1,18 @@
-"""What an experiment will do before it does it: plan, cost, what it can tell."""
+"""A dry run of an experiment: what it would do, at what cost, to find what effect."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.report.page import duration
 from diffusion_audio.runs import session
 from diffusion_audio.runs.workdir import read_json
 from diffusion_audio.study import results, wording
-from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, look, look_heard
-from diffusion_audio.study.page import duration
+from diffusion_audio.study.identity import FINISHED, NUMBERS, Place, locate
 from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.statistics import POWER, VERDICT_LEVEL, Spread, detectable
 
-LEFT = ("missing", "begun")  # states of what is going to be made
+UNFINISHED = ("missing", "begun")  # states of what is going to be made
 
 
 def describe(plan: Plan, directory: Path, runs: Path) -> str:
@@ -23,23 +23,23 @@ def describe(plan: Plan, directory: Path, runs: Path) -> str:
 def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
     experiment = plan.experiment
     yield experiment.question
-    trained = {t.id: look(t, runs) for t in plan.trainings()}
-    heard = {cell.id: look_heard(plan, cell, runs) for cell in plan.cells}
+    trained = {t.id: locate(t, runs) for t in plan.trainings()}
+    measured = {cell.id: locate(cell, runs) for cell in plan.cells}
     for system, changes in experiment.systems.items():
         cells = [cell for cell in plan.cells if cell.system == system]
         ready = sum(trained[cell.training.id].state == "done" for cell in cells)
-        done = sum(heard[cell.id].state == "done" for cell in cells)
-        state = f"{ready} of {len(cells)} trained, {done} heard"
+        done = sum(measured[cell.id].state == "done" for cell in cells)
+        state = f"{ready} of {len(cells)} trained, {done} measured"
         words = ", ".join(f"{key}={value!r}" for key, value in changes.items())
         yield f"  {system:<24}{state}; {words or experiment.base}"
     doubtful = sum(place.state == "unchecked" for place in trained.values())
-    waiting = sum(place.state in LEFT for place in trained.values())
-    total, unknown = _expected_seconds(plan, trained, heard)
-    unheard = sum(place.state in LEFT for place in heard.values())
-    cost = f"{waiting - len(unknown)} runs to train and {unheard} to listen to, "
+    waiting = sum(place.state in UNFINISHED for place in trained.values())
+    total, unknown = _expected_seconds(plan, trained, measured)
+    unmeasured = sum(place.state in UNFINISHED for place in measured.values())
+    cost = f"{waiting - len(unknown)} runs to train and {unmeasured} to measure, "
     cost += f"about {duration(total)}"
     yield cost + (f"; before them, once: {', '.join(unknown)}" if unknown else "")
-    again = sum(place.state == "unchecked" for place in heard.values())
+    again = sum(place.state == "unchecked" for place in measured.values())
     if doubtful or again:
         yield (
             f"{doubtful} runs and the numbers of {again} are of other code: `run` "
@@ -50,12 +50,12 @@ def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
 
 
 def _expected_seconds(
-    plan: Plan, trained: Mapping[str, Place], heard: Mapping[str, Place]
+    plan: Plan, trained: Mapping[str, Place], measured: Mapping[str, Place]
 ) -> tuple[float, list[str]]:
     """Seconds that are left, and the components whose cost nobody knows.
 
     A run costs what finished runs of its task cost a step, else what the spec says;
-    listening to one what it cost where it is done, and nothing before.
+    measuring one what it cost where it is done, and nothing before.
     """
     rates: dict[str, list[float]] = {}
     for training in plan.trainings():
@@ -64,21 +64,21 @@ def _expected_seconds(
             taken = session.seconds(read_json(path)["sessions"])
             rates.setdefault(training.task, []).append(taken / training.steps)
     total, unknown = 0.0, []
-    asked = {cell.training.id for cell in plan.cells}
+    compared = {cell.training.id for cell in plan.cells}
     for training in plan.trainings():
-        if trained[training.id].state not in LEFT:
+        if trained[training.id].state not in UNFINISHED:
             continue
         if known := rates.get(training.task):
             total += training.steps * sum(known) / len(known)
-        elif training.id in asked:
+        elif training.id in compared:
             total += 60 * plan.experiment.minutes
         else:
             unknown.append(training.name)
-    done = [p.directory / NUMBERS for p in heard.values() if p.state == "done"]
+    done = [p.directory / NUMBERS for p in measured.values() if p.state == "done"]
     if done:
-        listening = [read_json(path)["seconds"]["listen"] for path in done]
-        left = sum(place.state in LEFT for place in heard.values())
-        total += left * sum(listening) / len(listening)
+        costs = [read_json(path)["seconds"]["listen"] for path in done]
+        left = sum(place.state in UNFINISHED for place in measured.values())
+        total += left * sum(costs) / len(costs)
     return total, unknown
 
 

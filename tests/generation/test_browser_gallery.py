@@ -2,9 +2,9 @@
 
 import pytest
 
-from diffusion_audio.study.gallery import write_gallery
-from tests.study.browser import CHROMIUM, browser
-from tests.study.test_gallery import make
+from diffusion_audio.generation.gallery import write_gallery
+from tests.generation.test_gallery import make
+from tests.report.browser import CHROMIUM, browser
 
 pytestmark = [
     pytest.mark.slow,

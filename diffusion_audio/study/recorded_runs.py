@@ -1,4 +1,4 @@
-"""Where the runs and sounds of results are, whatever the code of today computes."""
+"""The runs and sounds that results were made of, whatever today's code computes."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.study.results import RESULTS, Results, require_none, rounded
 
 
-def sources(results: Results, plan: Plan, runs: Path) -> dict[str, Path]:
+def recorded_runs(results: Results, plan: Plan, runs: Path) -> dict[str, Path]:
     """The directories whose numbers are those of results.
 
     Returns:
@@ -22,21 +22,21 @@ def sources(results: Results, plan: Plan, runs: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     missing: list[str] = []
     for cell in plan.cells:
-        base = identity.heard_base(cell, runs)
-        if not any(identity.known(base)):
+        base = runs / cell.directory
+        if not any(identity.kept_runs(base)):
             missing.append(cell.name)
             continue
-        found[cell.id], marks = _heard(results, cell, base)
-        for name, training in plan.heard_with(cell).items():
+        found[cell.id], marks = _measured(results, cell, base)
+        for name, training in cell.parts.items():
             found |= _trained(training, marks[name], runs)
     require_none(missing, plan, runs)
     return found
 
 
-def _heard(results: Results, cell: Cell, base: Path) -> tuple[Path, dict[str, str]]:
+def _measured(results: Results, cell: Cell, base: Path) -> tuple[Path, dict[str, str]]:
     """Where the numbers of a cell are that the results have, and of which runs."""
     wanted = results.record(cell)["values"]
-    for path, kept, _ in identity.known(base):
+    for path, kept, _ in identity.kept_runs(base):
         if (path / NUMBERS).is_file():
             values = read_json(path / NUMBERS)["values"]
             if all(rounded(values[name]) == wanted[name] for name in wanted):
@@ -50,8 +50,8 @@ def _heard(results: Results, cell: Cell, base: Path) -> tuple[Path, dict[str, st
 
 def _trained(training: Training, mark: str, runs: Path) -> dict[str, Path]:
     """The run that computed numbers of a mark, and those that it stands on, by id."""
-    base = identity.base(training, runs)
-    for path, kept, its in identity.known(base):
+    base = runs / training.directory
+    for path, kept, its in identity.kept_runs(base):
         if its == mark:
             found = {training.id: path}
             for name, part in training.parts.items():

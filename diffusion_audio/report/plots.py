@@ -1,6 +1,6 @@
 """Plots of a page: each function takes plain values and returns what HTML shows.
 
-Spectrograms are pictures without axes: the page draws their ticks as text, which
+Spectrograms are images without axes: the page draws their ticks as text, which
 stays legible at any width. Curves are SVG whose colours are the page's, so that
 they follow its dark and light themes.
 """
@@ -22,9 +22,9 @@ from matplotlib.ticker import MaxNLocator
 from diffusion_audio.audio.mel import hz_to_mel, log_mel
 from diffusion_audio.audio.spec import AudioSpec
 
-RANGE = 8.0  # log-amplitude below the loudest point that a picture shows: 70 dB
+RANGE = 8.0  # log-amplitude below the loudest point that a spectrogram shows: 70 dB
 MELS = 112
-COLUMNS = 4096  # of a picture: a format of images has an end, and a screen before it
+COLUMNS = 4096  # of an image: a format of images has an end, and a screen before it
 SMOOTHING = 25  # windows of a smoothed curve over its length
 
 # Stand-ins that matplotlib draws with, and the style-sheet colours put in their place.
@@ -45,7 +45,7 @@ class Tick(NamedTuple):
     label: str
 
 
-class Picture(NamedTuple):
+class Spectrogram(NamedTuple):
     """A spectrogram: an image as a ``data:`` address, and its axes."""
 
     uri: str
@@ -53,21 +53,21 @@ class Picture(NamedTuple):
     kilohertz: tuple[Tick, ...]
 
 
-def spectrograms(waves: Sequence[np.ndarray], sample_rate: int) -> list[Picture]:
-    """Log-mel pictures on one colour scale, so that they can be compared.
+def spectrograms(waves: Sequence[np.ndarray], sample_rate: int) -> list[Spectrogram]:
+    """Log-mel spectrograms on one colour scale, so that they can be compared.
 
     They are finer than the mels that networks see, and made from the waveform
-    that is heard.
+    that is played.
 
     Args:
         waves: float [N] each.
         sample_rate: in Hz.
     """
-    spec = _picture_spec(sample_rate, max(map(len, waves), default=0))
+    spec = _spectrogram_spec(sample_rate, max(map(len, waves), default=0))
     mels = [_log_mel(spec, wave) for wave in waves]
     top = max((float(mel.max()) for mel in mels), default=0.0)
     return [
-        Picture(
+        Spectrogram(
             _image(mel, top - RANGE, top),
             _time_ticks(len(wave) / sample_rate),
             _mel_ticks(spec),
@@ -84,7 +84,7 @@ def curve(rows: Iterable[Mapping[str, Any]], metric: str) -> Markup | None:
         metric: the name to draw.
 
     Returns:
-        The picture, or nothing where no row has the metric.
+        The plot, or nothing where no row has the metric.
     """
     train, evaluation = (_points(rows, split, metric) for split in ("train", "eval"))
     values = np.concatenate([train[1], evaluation[1]])
@@ -221,7 +221,7 @@ def _svg(figure: Figure, description: str) -> Markup:
     return head + Markup(body)  # matplotlib escapes the text that it draws
 
 
-def _picture_spec(sample_rate: int, samples: int) -> AudioSpec:
+def _spectrogram_spec(sample_rate: int, samples: int) -> AudioSpec:
     """Windows of 50 ms every 4 ms; longer ones where those were too many."""
     hop = max(sample_rate // 250, -(-samples // COLUMNS))
     window = max(sample_rate // 20, 2 * hop)

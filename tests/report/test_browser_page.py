@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from diffusion_audio.study.page import render
-from tests.study.browser import CHROMIUM, browser
-from tests.study.example_report import make_report
+from diffusion_audio.report.page import render
+from tests.report.browser import CHROMIUM, browser
+from tests.report.example_report import make_report
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,4 +1,4 @@
-"""A judge knows what its classes mean from its own run."""
+"""A classifier knows what its classes mean from its own run."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ import soundfile
 
 from diffusion_audio.audio.spec import PRESETS
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.judge import load_judge
+from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.training import run
 from tests.recipes import recipe
 
@@ -20,7 +20,7 @@ SPEC = PRESETS["tones_16k"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A tiny classifier of two attributes of a folder."""
-    root = tmp_path_factory.mktemp("judge")
+    root = tmp_path_factory.mktemp("classifier")
     (root / "audio").mkdir()
     rows = ["file_name,caption,split,pitch,loudness"]
     rng = np.random.default_rng(0)
@@ -49,22 +49,22 @@ def source(**attributes):
 
 
 def test_the_run_says_what_its_classes_mean(trained):
-    judge = load_judge(trained / "run", SPEC)
-    assert judge.values == {"pitch": ("low", "mid"), "loudness": ("loud", "soft")}
+    classifier = load_attribute_classifier(trained / "run", SPEC)
+    assert classifier.values == {"pitch": ("low", "mid"), "loudness": ("loud", "soft")}
     audio = np.zeros((3, 8192), np.float32)
-    assert [score.shape for score in judge(audio)] == [(3, 2), (3, 2)]
-    # A set that knows fewer values, in another order, is asked by the judge's numbers.
+    assert [score.shape for score in classifier(audio)] == [(3, 2), (3, 2)]
+    # A set that knows fewer values, in another order, has the classifier's numbers.
     other = source(pitch=("mid",), loudness=("soft", "loud"))
     clip = {"pitch": "mid", "loudness": "soft"}
-    np.testing.assert_array_equal(judge.asked(other, [clip]), [[1, 1]])
+    np.testing.assert_array_equal(classifier.requested(other, [clip]), [[1, 1]])
 
 
-def test_what_cannot_be_judged_is_refused(trained):
-    judge = load_judge(trained / "run", SPEC)
-    with pytest.raises(UserError, match="judges loudness, which clips does not say"):
-        judge.require(source(pitch=("low",)))
+def test_what_it_knows_too_little_of_is_refused(trained):
+    classifier = load_attribute_classifier(trained / "run", SPEC)
+    with pytest.raises(UserError, match="predicts loudness, which clips does not say"):
+        classifier.require(source(pitch=("low",)))
     with pytest.raises(UserError, match="whose pitch is high; the classifier knows lo"):
-        judge.require(source(pitch=("low", "high"), loudness=("loud",)))
+        classifier.require(source(pitch=("low", "high"), loudness=("loud",)))
 
 
 def test_the_number_of_classes_must_be_that_of_the_values(trained, tmp_path):
@@ -86,7 +86,7 @@ def test_labels_that_do_not_fit_the_run(trained, tmp_path):
     ):
         path.write_text(json.dumps(changed))
         with pytest.raises(UserError, match=message):
-            load_judge(copy, SPEC)
+            load_attribute_classifier(copy, SPEC)
     path.unlink()
     with pytest.raises(UserError, match=r"run lacks extras/labels\.json"):
-        load_judge(copy, SPEC)
+        load_attribute_classifier(copy, SPEC)

@@ -1,4 +1,4 @@
-"""The judge of captioned attributes: a classifier trained on real clips only.
+"""The classifier of captioned attributes, trained on real clips only.
 
 It also gives embeddings and posteriors of clips, for distances between sets. It is the
 project's own small network: what is measured with it is named after it, and is neither
@@ -33,25 +33,39 @@ from diffusion_audio.systems.classifier import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
-    """A trained classifier of attributes. Made by `load_judge`.
+class AttributeClassifier:
+    """A trained classifier of attributes. Made by `load_attribute_classifier`.
 
     Attributes:
-        values: what it tells apart: the values of each attribute, in the order of
-            the classes.
+        values: of each attribute, in the order of its classes.
         params: the classifier's parameters.
-        hear: ``hear(params, audio [B, N]) -> logits``, one [B, K] an attribute.
+        logits: ``logits(params, audio [B, N])``, one [B, K] an attribute.
         embed: ``embed(params, audio [B, N]) -> [B, D]``, before the heads.
     """
 
     values: Labels
     params: Params
-    hear: Callable[[Params, Array], tuple[Array, ...]]
+    logits: Callable[[Params, Array], tuple[Array, ...]]
     embed: Callable[[Params, Array], Array]
 
     def __call__(self, audio: np.ndarray) -> tuple[np.ndarray, ...]:
         """Logits [n, K] of each attribute for waveforms [n, N]."""
-        return joined(in_batches(partial(self.hear, self.params), audio))
+        return joined(in_batches(partial(self.logits, self.params), audio))
+
+    def predicted(self, audio: np.ndarray) -> np.ndarray:
+        """The most probable classes int64 [n, A] of waveforms [n, N].
+
+        Raises:
+            UserError: a score is not a number, as of clips that are none.
+        """
+        logits = self(audio)
+        for name, scores in zip(self.values, logits, strict=True):
+            if not np.isfinite(scores).all():
+                raise UserError(
+                    f"the classifier's scores of {name} are not all finite; check the "
+                    "clips for NaN"
+                )
+        return np.stack([scores.argmax(axis=1) for scores in logits], axis=1)
 
     def embeddings(self, audio: np.ndarray) -> np.ndarray:
         """Embeddings [n, D] of waveforms [n, N]."""
@@ -68,31 +82,39 @@ class Judge:
             joint = (joint[:, :, None] * each[:, None, :]).reshape(len(audio), -1)
         return joint
 
-    def asked(self, source: Any, attributes: Sequence[dict[str, str]]) -> np.ndarray:
-        """Classes int32 [n, A] that captions ask for.
+    def requested(
+        self, source: Any, attributes: Sequence[dict[str, str]]
+    ) -> np.ndarray:
+        """Classes int32 [n, A] that captions request.
 
         Args:
             source: of the clips.
             attributes: of n of its clips.
 
         Raises:
-            UserError: as `require` does.
+            UserError: as `require` does, or a clip is without an attribute.
         """
         self.require(source)
+        for name in self.values:
+            if missing := sum(name not in clip for clip in attributes):
+                raise UserError(
+                    f"{missing} of {len(attributes)} clips of {source.name} have no "
+                    f"{name}, which the classifier predicts; fill it in"
+                )
         return encode_labels(attributes, self.values)
 
     def require(self, source: Any) -> None:
-        """Refuses clips that it cannot judge.
+        """Refuses clips of whose attributes it knows too little.
 
         Raises:
-            UserError: they lack an attribute that the judge was trained on, or have
-                values of it that it never heard.
+            UserError: they lack an attribute that it predicts, or have values of it
+                that it was not trained on.
         """
         for name, values in self.values.items():
             if name not in source.attributes:
                 raise UserError(
-                    f"the classifier judges {name}, which {source.name} does not say "
-                    "of its clips; give one that was trained on it"
+                    f"the classifier predicts {name}, which {source.name} does not "
+                    "say of its clips; give one that was trained on it"
                 )
             if new := sorted(set(source.attributes[name]) - set(values)):
                 raise UserError(
@@ -107,12 +129,14 @@ class Judge:
         return params_hash(self.params)
 
 
-def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
-    """The judge of a classifier's run.
+def load_attribute_classifier(
+    run_dir: str | Path, spec: AudioSpec
+) -> AttributeClassifier:
+    """The classifier of a run.
 
     Args:
         run_dir: its work directory.
-        spec: of the sounds to judge; must be the classifier's.
+        spec: of the sounds to classify; must be the run's own.
 
     Raises:
         UserError: another task's run or another AudioSpec, or the names of its
@@ -121,13 +145,13 @@ def load_judge(run_dir: str | Path, spec: AudioSpec) -> Judge:
     config = read_config(run_dir)
     if "classifier" not in config:
         raise UserError(
-            f"{run_dir} is a run of task {config['task']!r}; the judge must be one of "
-            "task 'classifier'"
+            f"{run_dir} is a run of task {config['task']!r}; the classifier must "
+            "be one of task 'classifier'"
         )
     classifier = build(config)
     classifier.spec.require_same(spec, mine="classifier", theirs="model")
     shapes = abstract_params(classifier.network)
-    return Judge(
+    return AttributeClassifier(
         read_labels(classifier, Extras(run_dir), str(run_dir)),
         read_part(run_dir, "classifier", shapes),
         jax.jit(classifier.logits),

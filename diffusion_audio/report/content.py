@@ -8,20 +8,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from diffusion_audio.study.spec import Published
 
+class Attribute(NamedTuple):
+    """An attribute of a clip: as its caption has it, and as a classifier does."""
 
-class Judgement(NamedTuple):
-    """One attribute of a clip: what the caption asked for and what was heard."""
-
-    attribute: str
-    asked: str
-    heard: str
+    name: str
+    requested: str
+    predicted: str
 
     @property
     def right(self) -> bool:
-        """Whether the clip has what was asked for."""
-        return self.asked == self.heard
+        """Whether the clip has what was requested."""
+        return self.requested == self.predicted
 
 
 class Clip(NamedTuple):
@@ -30,13 +28,13 @@ class Clip(NamedTuple):
     Attributes:
         name: what it is, such as ``"Generated"``; the same in every example.
         audio: float [N], full scale 1.
-        judged: its attributes; may be empty.
+        attributes: as predicted; may be empty.
         note: a few words on it; may be empty.
     """
 
     name: str
     audio: np.ndarray
-    judged: tuple[Judgement, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
     note: str = ""
 
     @property
@@ -60,14 +58,14 @@ class Estimate(NamedTuple):
         low: lower end.
         high: upper end.
         note: a word on it, such as a verdict.
-        story: where it comes from, lines of text that a click shows.
+        origin: where it comes from, lines of text that a click shows.
     """
 
     value: float
     low: float | None = None
     high: float | None = None
     note: str = ""
-    story: str = ""
+    origin: str = ""
 
     @property
     def numbers(self) -> list[float]:
@@ -122,13 +120,29 @@ class Table(NamedTuple):
     signed: bool = False
 
 
+class Published(NamedTuple):
+    """A number that others reported.
+
+    Attributes:
+        system: what was measured, in a few words.
+        metric: its name there.
+        value: the number.
+        source: paper and table, or address.
+    """
+
+    system: str
+    metric: str
+    value: float
+    source: str
+
+
 class Curves(NamedTuple):
     """The training curves of a run, or of the runs of one system.
 
     Attributes:
         name: what was trained.
         note: a few words, such as steps, parameters and time.
-        curves: (title, picture) each; those without a picture are left out.
+        curves: (title, figure) each; those without a figure are left out.
     """
 
     name: str
@@ -140,10 +154,10 @@ class Curves(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """Captions with their clips, pictures on one colour scale.
+    """Captions with their clips, spectrograms on one colour scale.
 
     Attributes:
-        examples: what is heard.
+        examples: what there is to listen to.
         sample_rate: of every clip, in Hz.
         note: what to know before.
         title: its heading.
@@ -155,9 +169,9 @@ class Listen(NamedTuple):
     title: str = "Listen"
 
     @property
-    def judged(self) -> bool:
-        """Whether clips come with attributes heard in them."""
-        return any(clip.judged for e in self.examples for clip in e.clips)
+    def has_attributes(self) -> bool:
+        """Whether clips come with predicted attributes."""
+        return any(clip.attributes for e in self.examples for clip in e.clips)
 
 
 class Measured(NamedTuple):
@@ -165,22 +179,22 @@ class Measured(NamedTuple):
 
     Attributes:
         tables: with their intervals.
-        pictures: (title, picture) of differences to a baseline.
+        figures: (title, figure) of differences to a baseline.
         baseline: its name.
         published: numbers of others.
     """
 
     tables: tuple[Table, ...]
-    pictures: tuple[tuple[str, Markup], ...] = ()
+    figures: tuple[tuple[str, Markup], ...] = ()
     baseline: str = ""
     published: tuple[Published, ...] = ()
     title: str = "Results"
 
     @property
-    def stories(self) -> bool:
+    def has_origins(self) -> bool:
         """Whether a click on a number shows where it comes from."""
         cells = (c for table in self.tables for row in table.rows for c in row.cells)
-        return any(cell.story for cell in cells if cell)
+        return any(cell.origin for cell in cells if cell)
 
 
 class Blind(NamedTuple):
@@ -198,7 +212,7 @@ class Training(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What was asked for, by name."""
+    """What was set, by name."""
 
     values: Mapping[str, str]
     title: str = "Settings"

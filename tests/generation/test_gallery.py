@@ -8,11 +8,11 @@ import pytest
 
 from diffusion_audio.audio.files import write
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation import gallery
+from diffusion_audio.generation.gallery import PAGE, require_page, write_gallery
 from diffusion_audio.generation.index import INDEX, write_index
-from diffusion_audio.study import gallery
-from diffusion_audio.study.gallery import PAGE, require_page, write_gallery
-from diffusion_audio.study.page import POLICY
-from tests.study.test_page import HOSTILE, Tags
+from diffusion_audio.report.page import POLICY
+from tests.report.test_page import HOSTILE, Tags
 
 SETTINGS = {
     "model": "runs/rain",
@@ -58,7 +58,7 @@ def shown(folder, **options):
     return Tags(write_gallery(folder, **options).read_text("utf-8"))
 
 
-def test_it_shows_prompts_players_pictures_scores_and_settings(tmp_path):
+def test_it_shows_prompts_players_spectrograms_scores_and_settings(tmp_path):
     tags = shown(make(tmp_path, ["rain", "", "rain"], scores=(0.25, 0.5, -0.125)))
     assert tags.captions[1:4] == ["rain", "(no prompt)", "rain"]
     assert len(tags.named("audio")) == len(tags.named("img")) == 9

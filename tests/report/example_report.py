@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from diffusion_audio.study.plots import curve
-from diffusion_audio.study.report import (
+from diffusion_audio.report.content import (
+    Attribute,
     Clip,
     Column,
     Curves,
     Estimate,
     Example,
-    Judgement,
     Listen,
     Measured,
     Provenance,
@@ -18,6 +17,7 @@ from diffusion_audio.study.report import (
     Table,
     Training,
 )
+from diffusion_audio.report.plots import curve
 
 RATE = 16000
 ATTRIBUTES = {
@@ -45,25 +45,29 @@ def tone(rng, pitch, envelope, harmonics, noise=0.0, samples=16384):
     return wave.astype(np.float32)
 
 
-def judged(rng, asked, error):
+def attributes(rng, wanted, error):
     return tuple(
-        Judgement(name, value, str(rng.choice(ATTRIBUTES[name])))
+        Attribute(name, value, str(rng.choice(ATTRIBUTES[name])))
         if rng.random() < error
-        else Judgement(name, value, value)
-        for name, value in asked.items()
+        else Attribute(name, value, value)
+        for name, value in wanted.items()
     )
 
 
 def example(rng, caption=None, samples=16384):
     pick = {name: int(rng.integers(len(v))) for name, v in ATTRIBUTES.items()}
-    asked = {name: ATTRIBUTES[name][i] for name, i in pick.items()}
+    wanted = {name: ATTRIBUTES[name][i] for name, i in pick.items()}
     arguments = (pick["pitch"], pick["envelope"], 2 + 2 * pick["instrument"])
     caption = caption or (
-        f"A {asked['loudness']} {asked['instrument']} plays {asked['pitch']}, "
-        f"{asked['envelope']}."
+        f"A {wanted['loudness']} {wanted['instrument']} plays {wanted['pitch']}, "
+        f"{wanted['envelope']}."
     )
     clips = [
-        Clip(name, tone(rng, *arguments, noise, samples), judged(rng, asked, error))
+        Clip(
+            name,
+            tone(rng, *arguments, noise, samples),
+            attributes(rng, wanted, error),
+        )
         for name, noise, error in (
             ("Real", 0.0, 0.0),
             ("VAE + vocoder", 0.003, 0.05),
@@ -149,7 +153,7 @@ def make_report(examples=12, caption=None, samples=16384):
         "Does the sound follow the caption?",
         columns,
         tuple(rows),
-        note="Share of clips in which the classifier hears the captioned "
+        note="Share of clips that have, by the classifier, the captioned "
         "value, with Wilson 95 % intervals. It was trained on real clips.",
         percent=True,
     )
@@ -184,11 +188,11 @@ def make_report(examples=12, caption=None, samples=16384):
         summary=(
             "A latent diffusion model, trained on this machine in six minutes, made "
             "the clips below from captions whose combinations it had never "
-            "seen. 86 % of the attributes are heard as asked; a classifier trained on "
-            "real clips only was the judge."
+            "seen. 86 % of the attributes are as requested; a classifier trained on "
+            "real clips only says so."
         ),
         headlines=(
-            ("86 %", "of captioned attributes heard in generated clips"),
+            ("86 %", "of captioned attributes right in generated clips"),
             ("0.148", "mel L1 of the vocoder; Griffin-Lim 0.212"),
             ("11 min 6 s", "for everything, on 2 cores"),
         ),

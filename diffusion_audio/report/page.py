@@ -20,9 +20,8 @@ import numpy as np
 import soundfile
 from markupsafe import Markup
 
-from diffusion_audio.storage import write_whole
-from diffusion_audio.study import plots
-from diffusion_audio.study.report import (
+from diffusion_audio.report import plots
+from diffusion_audio.report.content import (
     Blind,
     Clip,
     Column,
@@ -33,6 +32,7 @@ from diffusion_audio.study.report import (
     Table,
     headings,
 )
+from diffusion_audio.storage import write_whole
 
 POLICY = (
     "default-src 'none'; media-src data:; img-src data:; style-src 'unsafe-inline'; "
@@ -64,19 +64,19 @@ def render(report: Report, path: str | Path) -> Path:
     return path
 
 
-def pictured(
+def with_spectrograms(
     listen: Listen,
-) -> list[tuple[Example, list[tuple[Clip, plots.Picture]]]]:
-    """Each example with its clips and their pictures."""
+) -> list[tuple[Example, list[tuple[Clip, plots.Spectrogram]]]]:
+    """Each example with its clips and their spectrograms."""
     waves = [clip.audio for example in listen.examples for clip in example.clips]
-    pictures = iter(plots.spectrograms(waves, listen.sample_rate))
+    spectrograms = iter(plots.spectrograms(waves, listen.sample_rate))
     return [
-        (example, [(clip, next(pictures)) for clip in example.clips])
+        (example, [(clip, next(spectrograms)) for clip in example.clips])
         for example in listen.examples
     ]
 
 
-def sheet(table: Table) -> str:
+def as_csv(table: Table) -> str:
     """A table as the address of a CSV file: one line a number, not rounded."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
@@ -96,7 +96,7 @@ def _source(environment: jinja2.Environment, name: str) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("diffusion_audio.study"),
+        loader=jinja2.PackageLoader("diffusion_audio.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_clean,
@@ -106,8 +106,8 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "flac": flac,
         "headings": headings,
-        "pictured": pictured,
-        "sheet": sheet,
+        "with_spectrograms": with_spectrograms,
+        "as_csv": as_csv,
         "number": number,
         "duration": duration,
         "best": best,

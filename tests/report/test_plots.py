@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from diffusion_audio.study.plots import Line, curve, forest, spectrograms
+from diffusion_audio.report.plots import Line, curve, forest, spectrograms
 
 
-def pixels(picture):
-    content = base64.b64decode(picture.uri.split(",")[1])
+def pixels(image):
+    content = base64.b64decode(image.uri.split(",")[1])
     return imread(io.BytesIO(content), format="webp")[..., :3].astype(int).sum(-1)
 
 
@@ -21,22 +21,22 @@ def sine(hertz, rate, seconds=1.0, level=0.5):
 @pytest.mark.parametrize("rate", [16000, 22050, 44100])
 def test_a_sine_lies_at_its_tick(rate):
     kilohertz = [0.5, 1, 2, 4]
-    pictures = spectrograms([sine(1000 * f, rate) for f in kilohertz], rate)
-    for picture, f in zip(pictures, kilohertz, strict=True):
-        brightest = pixels(picture).sum(1).argmax()
-        at = {tick.label: tick.at for tick in picture.kilohertz}[f"{f:g}"]
-        height = len(pixels(picture))
+    images = spectrograms([sine(1000 * f, rate) for f in kilohertz], rate)
+    for image, f in zip(images, kilohertz, strict=True):
+        brightest = pixels(image).sum(1).argmax()
+        at = {tick.label: tick.at for tick in image.kilohertz}[f"{f:g}"]
+        height = len(pixels(image))
         assert abs((1 - at) * height - (brightest + 0.5)) < 1.5
 
 
 def test_time_runs_to_the_right_and_has_its_ticks():
     wave = np.concatenate([np.zeros(12000, np.float32), sine(1000, 16000, 0.25)])
-    (picture,) = spectrograms([wave], 16000)
-    loud = pixels(picture).sum(0)
+    (image,) = spectrograms([wave], 16000)
+    loud = pixels(image).sum(0)
     width = len(loud)
     assert loud[: int(0.7 * width)].max() < loud[int(0.8 * width) :].min()
-    assert [tick.label for tick in picture.seconds] == ["0", "0.5", "1"]
-    assert [tick.at for tick in picture.seconds] == [0.0, 0.5, 1.0]
+    assert [tick.label for tick in image.seconds] == ["0", "0.5", "1"]
+    assert [tick.at for tick in image.seconds] == [0.0, 0.5, 1.0]
 
 
 def test_loud_and_soft_share_a_scale():
@@ -45,29 +45,29 @@ def test_loud_and_soft_share_a_scale():
 
 
 @pytest.mark.parametrize("samples", [1, 100, 1599, 1601])
-def test_any_length_has_a_picture(samples):
+def test_any_length_has_a_spectrogram(samples):
     wave = np.full(samples, np.nan, np.float32)
-    (picture,) = spectrograms([wave], 16000)
-    assert pixels(picture).shape[1] == 1 + samples // 64
+    (image,) = spectrograms([wave], 16000)
+    assert pixels(image).shape[1] == 1 + samples // 64
 
 
 @pytest.mark.parametrize("rate", [4000, 11025, 192000])
-def test_any_rate_has_a_picture(rate):
-    """No mel band of the picture is without a Fourier bin."""
-    (picture,) = spectrograms([np.zeros(rate // 4, np.float32)], rate)
-    assert all(0 < tick.at <= 1 for tick in picture.kilohertz)
+def test_any_rate_has_a_spectrogram(rate):
+    """No mel band of the image is without a Fourier bin."""
+    (image,) = spectrograms([np.zeros(rate // 4, np.float32)], rate)
+    assert all(0 < tick.at <= 1 for tick in image.kilohertz)
 
 
-def test_a_long_sound_has_a_picture_of_bounded_width_and_the_same_axes():
+def test_a_long_sound_has_a_spectrogram_of_bounded_width_and_the_same_axes():
     (long,) = spectrograms([sine(1000, 8000, 70)], 8000)
     (short,) = spectrograms([sine(1000, 8000)], 8000)
     assert 3000 < pixels(long).shape[1] <= 4097
     assert long.kilohertz == short.kilohertz
-    brightest = [pixels(picture).sum(1).argmax() for picture in (long, short)]
+    brightest = [pixels(image).sum(1).argmax() for image in (long, short)]
     assert brightest[0] == brightest[1]
 
 
-def test_no_waves_no_pictures():
+def test_no_waves_no_spectrograms():
     assert spectrograms([], 16000) == []
 
 

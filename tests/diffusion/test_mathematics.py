@@ -12,7 +12,7 @@ import pytest
 from diffusion_audio.diffusion.process import make_process
 from diffusion_audio.diffusion.timestep_samplers import TIMESTEP_SAMPLERS
 from diffusion_audio.diffusion.weighting import WEIGHTINGS
-from diffusion_audio.study.diffusion_figures import FIGURES, PROCESSES, denoised
+from docs.make_figures import FIGURES, PROCESSES, denoised
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "mathematics.md").read_text()
@@ -32,7 +32,7 @@ def test_every_option_is_named():
     assert [name for name in names if name not in TEXT] == []
 
 
-def test_every_picture_is_there():
+def test_every_figure_is_there():
     shown = re.findall(r"\(figures/(\w+)\.png\)", TEXT)
     assert set(shown) == set(FIGURES)
     for name in shown:

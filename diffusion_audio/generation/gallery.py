@@ -14,8 +14,7 @@ from diffusion_audio.audio.files import probe, read
 from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.generation.index import INDEX, read_index
 from diffusion_audio.outputs import record, require_writable
-from diffusion_audio.study.page import duration, render
-from diffusion_audio.study.report import (
+from diffusion_audio.report.content import (
     Clip,
     Example,
     Listen,
@@ -23,6 +22,7 @@ from diffusion_audio.study.report import (
     Report,
     Settings,
 )
+from diffusion_audio.report.page import duration, render
 
 PAGE = "index.html"
 MOST_SECONDS = 1800.0  # of sound on a page, which holds it: more is slow to open

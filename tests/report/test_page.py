@@ -8,7 +8,25 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusion_audio.study.page import (
+from diffusion_audio.report.content import (
+    Attribute,
+    Blind,
+    Clip,
+    Column,
+    Curves,
+    Estimate,
+    Example,
+    Listen,
+    Measured,
+    Provenance,
+    Published,
+    Report,
+    Row,
+    Settings,
+    Table,
+    Training,
+)
+from diffusion_audio.report.page import (
     POLICY,
     best,
     duration,
@@ -16,26 +34,8 @@ from diffusion_audio.study.page import (
     number,
     render,
 )
-from diffusion_audio.study.plots import curve
-from diffusion_audio.study.report import (
-    Blind,
-    Clip,
-    Column,
-    Curves,
-    Estimate,
-    Example,
-    Judgement,
-    Listen,
-    Measured,
-    Provenance,
-    Report,
-    Row,
-    Settings,
-    Table,
-    Training,
-)
-from diffusion_audio.study.spec import Published
-from tests.study.example_report import make_report
+from diffusion_audio.report.plots import curve
+from tests.report.example_report import make_report
 
 HOSTILE = "\"><script>alert('x')</script><b onclick=\"x()\">'{{ 7 * 7 }}&amp;"
 EMPTY = {"input", "img", "meta", "br", "link", "hr", "path", "use", "rect"}
@@ -149,7 +149,7 @@ def test_equal_reports_make_equal_files(tmp_path):
 
 
 def test_hostile_text_stays_text_everywhere(tmp_path):
-    clip = Clip(HOSTILE, np.zeros(2000), (Judgement(HOSTILE, HOSTILE, "b"),))
+    clip = Clip(HOSTILE, np.zeros(2000), (Attribute(HOSTILE, HOSTILE, "b"),))
     table = Table(
         HOSTILE, (Column(HOSTILE, HOSTILE),), (Row(HOSTILE, (None,)),), HOSTILE
     )
@@ -229,18 +229,18 @@ def test_flac_holds_the_sound_clipped():
     wave = np.concatenate([np.sin(np.arange(4000) / 7), [2.0, -2.0]])
     kind, content = flac(wave, 22050).split(",")
     assert kind == "data:audio/flac;base64"
-    heard, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
+    played, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
     assert rate == 22050
-    np.testing.assert_allclose(heard, np.clip(wave, -1, 1), atol=5e-5)
+    np.testing.assert_allclose(played, np.clip(wave, -1, 1), atol=5e-5)
 
 
 def test_judgements_do_not_rest_on_colour(tmp_path):
-    judged = (Judgement("pitch", "A4", "A4"), Judgement("timbre", "bell", "organ"))
-    examples = (Example("a", (Clip("c", np.zeros(2000), judged),)),)
+    attributes = (Attribute("pitch", "A4", "A4"), Attribute("timbre", "bell", "organ"))
+    examples = (Example("a", (Clip("c", np.zeros(2000), attributes),)),)
     text = " ".join(rendered(empty_report(Listen(examples, 16000)), tmp_path).split())
-    assert 'aria-label="as asked">✓</span> <span class="name">pitch' in text
-    assert 'aria-label="not as asked">✗</span> <span class="name">timbre' in text
-    assert "asked: bell" in text
+    assert 'aria-label="as requested">✓</span> <span class="name">pitch' in text
+    assert 'aria-label="not as requested">✗</span> <span class="name">timbre' in text
+    assert "requested: bell" in text
 
 
 def test_numbers_read_as_people_write_them():
