@@ -28,10 +28,16 @@ FAMILIES = (
     "frontier",
 )
 HANDS = ("first", "second", "unverified")
-SCORE = """\
-diffusion-audio score generated/{name}_{protocol} --protocol={protocol} \\
+# How the clips of a folder that `generate` wrote are scored.
+SCORE = (
+    """\
+python -m experiments.reproduction.named generated/{name}_{protocol} \\
+    audiocaps/{protocol}.csv named/{name}_{protocol}""",
+    """\
+diffusion-audio score named/{name}_{protocol} --protocol={protocol} \\
     --reference=audiocaps/{protocol} --captions=audiocaps/{protocol}.csv \\
-    --out=scores/{name}_{protocol}"""
+    --out=scores/{name}_{protocol}""",
+)
 WAYS = {"weights": "published weights, our code", "trained": "trained by us"}
 
 
@@ -178,7 +184,7 @@ class Way:
         commands: from the repository's root, one after the other. ``{protocol}``
             stands for one: such commands are for each that the system is in.
         scored: name of the folder of clips that they make for a protocol's captions,
-            which another command scores; "" where there is none.
+            which is then scored; "" where there is none.
     """
 
     needs: str
@@ -189,7 +195,7 @@ class Way:
         """What to run, for each of some protocols where it depends on one."""
         made = list(self.commands)
         if self.scored:
-            made.append(SCORE.replace("{name}", self.scored))
+            made += [command.replace("{name}", self.scored) for command in SCORE]
         once = [command for command in made if "{protocol}" not in command]
         each = [command for command in made if "{protocol}" in command]
         named = [c.replace("{protocol}", p) for p in protocols for c in each]

@@ -17,6 +17,7 @@ from diffusion_audio.pretrained.catalog import find
 from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.settings import settings
 from diffusion_audio.training.tasks import vocoder
+from experiments.reproduction import named
 from experiments.reproduction.ledger import WAYS, read
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,12 @@ def parsed(monkeypatch):
         raise Parsed
 
     def run(words):
+        if words[:3] == ["python", "-m", "experiments.reproduction.named"]:
+            monkeypatch.setattr("sys.argv", words[2:])
+            monkeypatch.setattr(named, "copy", lambda *paths: found.update(paths=paths))
+            named.main()
+            assert len(found["paths"]) == 3
+            return {}, []
         program, verb, *rest = words
         assert program == "diffusion-audio"
         if verb == "score" and verb not in VERBS:
