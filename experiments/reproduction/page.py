@@ -49,7 +49,10 @@ def page(ledger: Ledger, numbers: Mapping[str, float]) -> str:
         ledger: all tables.
         numbers: computed here, by `key`.
     """
-    parts = [HEAD.format(count=_count(ledger, numbers), **WAYS), _contents(ledger)]
+    parts = [
+        HEAD.format(count=_count(ledger, numbers), **WAYS),
+        _contents(ledger, numbers),
+    ]
     for family in ledger.families:
         parts.append(f"## {family.title}\n\n{family.about.strip()}")
         parts += [_results(ledger, family, table) for table in family.results]
@@ -86,10 +89,28 @@ def _count(ledger: Ledger, numbers: Mapping[str, float]) -> str:
     )
 
 
-def _contents(ledger: Ledger) -> str:
-    titles = [family.title for family in ledger.families]
-    titles += ["One system, several numbers", "Contradictions", "To fill a row"]
-    return "\n".join(f"* [{title}](#{_anchor(title)})" for title in titles)
+def _contents(ledger: Ledger, numbers: Mapping[str, float]) -> str:
+    rows = []
+    for family in ledger.families:
+        named = {row[0] for table in family.results for row in table.rows}
+        values = [v for t in family.results for row in t.rows for v in row[1:]]
+        checks = [row for table in family.checked for row in table.rows]
+        known = [row for row in checks if row.published]
+        agree = sum(row.agrees(numbers[key(family, row.what)]) for row in known)
+        rows.append(
+            [
+                f"[{family.title}](#{_anchor(family.title)})",
+                str(sum(value != "" for value in values)),
+                f"{len(named)}, {len(named & set(ledger.systems))}",
+                f"{agree}, {len(known) - agree}",
+                str(len(checks) - len(known)),
+            ]
+        )
+    heads = ["", "numbers reported", "of systems, that run here"]
+    heads += ["computed here: agree, differ", "computed, nobody published"]
+    titles = ["One system, several numbers", "Contradictions", "To fill a row"]
+    more = ", ".join(f"[{title}](#{_anchor(title)})" for title in titles)
+    return f"{_table(heads, rows)}\n\nThen: {more}."
 
 
 def _results(ledger: Ledger, family: Family, table: Results) -> str:

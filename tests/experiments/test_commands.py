@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,19 @@ def test_a_command_is_understood(name, parsed):
         assert find(hub_id).hub_id == hub_id
     if "config" in values and values.config.task == "vocoder":
         vocoder.configure(resolve(values.config))
+
+
+def test_a_shell_takes_the_commands_as_they_stand():
+    script = "\n".join(
+        command
+        for system in LEDGER.systems.values()
+        for way in system.ways.values()
+        for command in way.all_commands(("tango",))
+    )
+    done = subprocess.run(
+        ["sh", "-n"], input=script, text=True, capture_output=True, check=False
+    )
+    assert done.stderr == ""
 
 
 def test_a_command_that_is_not_is_noticed(parsed):
