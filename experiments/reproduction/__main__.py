@@ -13,7 +13,7 @@ import sys
 from rich.console import Console
 from rich.progress import track
 
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, shortened
 from experiments.reproduction.ledger import HERE, Ledger, read
 from experiments.reproduction.page import key, page
 
@@ -28,7 +28,7 @@ def main() -> None:
     words = parser.parse_args()
     try:
         ledger = read()
-        numbers = kept() if words.page else computed(ledger)
+        numbers = kept(ledger) if words.page else computed(ledger)
         README.write_text(page(ledger, numbers), encoding="utf-8")
     except UserError as error:
         sys.exit(str(error))
@@ -46,9 +46,20 @@ def computed(ledger: Ledger) -> dict[str, float]:
     return numbers
 
 
-def kept() -> dict[str, float]:
-    """The numbers of the last computation."""
-    return json.loads(COMPUTED.read_text(encoding="utf-8"))
+def kept(ledger: Ledger) -> dict[str, float]:
+    """The numbers of the last computation.
+
+    Raises:
+        UserError: the ledger has other rows since.
+    """
+    numbers = json.loads(COMPUTED.read_text(encoding="utf-8"))
+    asked = {key(family, row.what) for family, row in ledger.checks()}
+    if changed := sorted(asked ^ set(numbers)):
+        raise UserError(
+            f"{COMPUTED.name} is of other rows ({shortened(', '.join(changed))}); run "
+            "without --page"
+        )
+    return numbers
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ FAMILIES = (
     "audioldm",
     "audioldm2",
     "auffusion",
+    "metrics",
     "frontier",
 )
 HANDS = ("first", "second", "unverified")

@@ -36,7 +36,8 @@ from diffusion_audio.models.discriminators import (
 from diffusion_audio.models.hifigan import HiFiGANConfig, build_hifigan, margin
 from diffusion_audio.nn.functional import Network, abstract_params, count
 from diffusion_audio.pretrained import catalog, published_parts
-from diffusion_audio.systems.vocoders import TABLE as VOCODERS
+from diffusion_audio.systems import audio_encoders, vocoders
+from diffusion_audio.systems.table import build
 
 ROOT = Path(__file__).parents[2]
 NOTHING: dict[str, Any] = {}
@@ -71,6 +72,15 @@ def discriminator_parameters(kind: str) -> float:
     if kind not in networks:
         raise unknown("discriminator", kind, networks)
     return _folded(networks[kind])
+
+
+def encoder_parameters(encoder: str) -> float:
+    """Parameters of an audio encoder at its published size."""
+    network = build(audio_encoders.TABLE, {"name": encoder}, encoder).network
+    flat = jax.tree_util.tree_leaves_with_path(abstract_params(network))
+    # What batch norm has counted is not trained.
+    counted = ("mean", "variance")
+    return sum(leaf.size for path, leaf in flat if path[-1].key not in counted)
 
 
 def model_parameters(model: str) -> float:
@@ -216,6 +226,7 @@ MEASURES: dict[str, Callable[..., float]] = {
         parameters,
         generator_parameters,
         discriminator_parameters,
+        encoder_parameters,
         model_parameters,
         reach,
         beta,
@@ -267,7 +278,7 @@ def _generator(recipe: str, changes: dict[str, Any] = NOTHING) -> HiFiGANConfig:
     folded = {"vocoder.weight_norm": False}
     config = recipes.override(recipes.load(str(ROOT / recipe)), folded | changes)
     group = config.vocoder.to_dict()
-    return VOCODERS[group.pop("name")].config(**group)
+    return vocoders.TABLE[group.pop("name")].config(**group)
 
 
 @functools.cache

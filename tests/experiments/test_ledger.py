@@ -41,21 +41,23 @@ def test_what_is_kept_is_what_is_computed(name):
     compute = CHECKS[name].compute
     # Griffin-Lim is some hundred transforms, in an order that a machine chooses.
     close = 1e-2 if compute["how"] == "inverted" else 1e-6
-    assert measure(compute) == pytest.approx(kept()[name], rel=close)
+    assert measure(compute) == pytest.approx(kept(LEDGER)[name], rel=close)
 
 
 def test_every_number_is_kept_and_no_other():
-    assert list(kept()) == list(CHECKS)
+    assert list(kept(LEDGER)) == list(CHECKS)
     assert len(CHECKS) == sum(1 for _ in LEDGER.checks())
+    with pytest.raises(UserError, match=r"of other rows .* without --page"):
+        kept(Ledger(LEDGER.families[1:], {}, ()))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_number_agrees_or_there_is_a_reason(name):
-    assert PUBLISHED[name].agrees(kept()[name]) == (PUBLISHED[name].note == "")
+    assert PUBLISHED[name].agrees(kept(LEDGER)[name]) == (PUBLISHED[name].note == "")
 
 
 def test_the_page_is_that_of_the_ledger():
-    assert README.read_text(encoding="utf-8") == page(LEDGER, kept())
+    assert README.read_text(encoding="utf-8") == page(LEDGER, kept(LEDGER))
 
 
 def test_links_of_the_page_lead_to_its_headings():
