@@ -29,7 +29,7 @@ python -m experiments.reproduction --page    # after a change of words alone
 
 {count}
 
-* **Ours** are of two kinds: *{weights}*, and *{trained}*. Where there is no
+* **Ours**: *{weights}* and *{trained}*. Where there is no
   number the cell says *not run*, and leads to what it needs and the commands that fill
   it; **–** is a system of others, or one whose weights or recipe are not here.
 * **Computed here** needs neither weights nor data: sizes from shapes, operations from
