@@ -83,8 +83,8 @@ def _count(ledger: Ledger, numbers: Mapping[str, float]) -> str:
         f"{first} of them read at first hand. Of {len(given)} others that can be "
         f"computed here, {agree} agree and {len(given) - agree} differ for a reason "
         f"that is given; {own} more are computed or measured that nobody published. "
-        f"Rows of results filled by us: {ours}, for they need weights, test sets or "
-        "listeners that were not at hand.",
+        f"{ours} rows of results are filled by us; the others need weights, test sets "
+        "or listeners that were not at hand.",
         88,
     )
 
