@@ -1,0 +1,122 @@
+"""The commands that fill a row of the ledger are ones that this program takes."""
+
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from diffusion_audio.cli import options
+from diffusion_audio.cli.main import VERBS
+from diffusion_audio.models.unet import UNetConfig, build_unet
+from diffusion_audio.nn.functional import abstract_params, count
+from diffusion_audio.pretrained.catalog import find
+from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.settings import settings
+from diffusion_audio.training.tasks import vocoder
+from experiments.reproduction import named
+from experiments.reproduction.ledger import WAYS, read
+
+ROOT = Path(__file__).parents[2]
+LEDGER = read()
+COMMANDS = {
+    f"{system.name}, {name}, {i}": shlex.split(command.replace("\\\n", " "))
+    for system in LEDGER.systems.values()
+    for name, way in system.ways.items()
+    for i, command in enumerate(way.all_commands(LEDGER.protocols(system.name)))
+}
+
+
+class Parsed(Exception):
+    """The words were understood; what they ask for is not done."""
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Runs a command as far as its flags; gives these and its other words."""
+    found = {}
+    parse = options.parse
+
+    def stop(values, argv, **keywords):
+        found["words"] = parse(values, argv, **keywords)
+        found["values"] = values
+        raise Parsed
+
+    def run(words):
+        if words[:3] == ["python", "-m", "experiments.reproduction.named"]:
+            monkeypatch.setattr("sys.argv", words[2:])
+            monkeypatch.setattr(named, "copy", lambda *paths: found.update(paths=paths))
+            named.main()
+            assert len(found["paths"]) == 3
+            return {}, []
+        program, verb, *rest = words
+        assert program == "diffusion-audio"
+        if verb == "score" and verb not in VERBS:
+            pytest.skip("this program has no verb `score` yet")
+        with pytest.raises(Parsed):
+            importlib.import_module(f"diffusion_audio.cli.{verb}").main(rest)
+        return found["values"], found["words"]
+
+    monkeypatch.setattr(options, "parse", stop)
+    monkeypatch.chdir(ROOT)
+    return run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_understood(name, parsed):
+    values, _ = parsed(COMMANDS[name])
+    text = " ".join(COMMANDS[name])
+    for hub_id in re.findall(r"=((?:cvssp|haoheliu|anhnct|auffusion)/\S+)", text):
+        assert find(hub_id).hub_id == hub_id
+    if "config" in values and values.config.task == "vocoder":
+        vocoder.configure(resolve(values.config))
+
+
+def test_a_shell_takes_the_commands_as_they_stand():
+    script = "\n".join(
+        command
+        for system in LEDGER.systems.values()
+        for way in system.ways.values()
+        for command in way.all_commands(("tango",))
+    )
+    done = subprocess.run(
+        ["sh", "-n"], input=script, text=True, capture_output=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_a_command_that_is_not_is_noticed(parsed):
+    words = COMMANDS["HiFi-GAN V1, trained, 0"]
+    with pytest.raises(flags.Error, match="Unknown command line flag 'stpes'"):
+        parsed([*words, "--stpes=3"])
+
+
+def test_every_way_ends_in_something_to_compare():
+    """A row with a protocol is scored; what is made for listeners is made."""
+    for system in LEDGER.systems.values():
+        scored = bool(LEDGER.protocols(system.name))
+        for name, way in system.ways.items():
+            assert name in WAYS
+            assert bool(way.scored) == scored, system.name
+
+
+def test_the_protocols_are_those_of_score():
+    if importlib.util.find_spec("diffusion_audio.evaluation.protocols") is None:
+        pytest.skip("this program has no protocols yet")
+    from diffusion_audio.evaluation import protocols
+
+    named = {table.protocol for _, table in LEDGER.results()} - {""}
+    assert named <= set(protocols.TABLE.names)
+
+
+@pytest.mark.slow
+def test_the_large_model_is_trained_at_its_size(parsed):
+    values, _ = parsed(COMMANDS["AudioLDM 2-AC-Large, trained, 0"])
+    group = values.config.to_dict()
+    del group["denoiser"]["name"]
+    unet = build_unet(settings(UNetConfig, group, "denoiser"))
+    assert count(abstract_params(unet)) == find("audioldm2-large").parts[0].parameters
