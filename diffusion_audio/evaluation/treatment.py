@@ -1,7 +1,7 @@
 """What is done to a recording before a metric network hears it.
 
 Toolkits differ in it, and their numbers by it; so each step is a setting, and all are
-part of the hash of a number's `Protocol`. The steps are done in the order of the fields.
+part of the hash of a number's `Protocol`. They are done in the order of the fields.
 """
 
 import io
@@ -43,6 +43,7 @@ class Treatment:
     Attributes:
         channels: ``"mean"`` of all, or the ``"first"``.
         centred: its mean is taken away.
+        through: a rate that it is brought to first, Hz; none where None.
         resampler: to the network's rate, where it has another; soxr's high quality
             where None.
         peak: level that its peak is brought to, dB re full scale; its own where None.
@@ -55,6 +56,7 @@ class Treatment:
 
     channels: Literal["mean", "first"] = "mean"
     centred: bool = False
+    through: int | None = None
     resampler: Sinc | None = None
     peak: float | None = None
     pcm: tuple[Literal["file", "clap"], ...] = ()
@@ -76,6 +78,9 @@ class Treatment:
         wave = sound[:, 0] if self.channels == "first" else sound.mean(axis=1)
         if self.centred:
             wave = wave - wave.mean(dtype=np.float64).astype(np.float32)
+        if self.through is not None:
+            wave = self._resampled(wave, sample_rate, self.through)
+            sample_rate = self.through
         wave = self._resampled(wave, sample_rate, to)
         if self.peak is not None and (top := np.abs(wave).max()) > 0:
             wave = wave * np.float32(10 ** (self.peak / 20) / top)

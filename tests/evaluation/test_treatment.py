@@ -35,6 +35,9 @@ def test_resampler(sound):
         only(Treatment(resampler=sinc), sound, 16000),
         resample(wave, 8000, 16000, sinc),
     )
+    by_way_of = Treatment(through=12000, resampler=sinc)
+    twice = resample(resample(wave, 8000, 12000, sinc), 12000, 16000, sinc)
+    np.testing.assert_allclose(only(by_way_of, sound, 16000), twice)
 
 
 def test_peak_and_rounding(sound, tmp_path):
