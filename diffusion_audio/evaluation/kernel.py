@@ -1,19 +1,20 @@
 """Kernel distance (maximum mean discrepancy) of two sets of embeddings."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.embeddings import (
+    ROWS,
     require_embeddings,
     squared_distances,
 )
 
 SCALE = 1000.0  # of the kernel distance (Chung et al. 2025, KAD)
-BINS = 1 << 16
-EXACT = 1 << 24  # distances that are sorted at once
+EXACT = 1 << 23  # pairs that are sorted at once
+SAMPLE = 1 << 16  # pairs that bounds are guessed from
+REACH = 0.01  # of ranks to either side: 5 standard errors of such a guess
 
 
 class Discrepancy(NamedTuple):
@@ -91,40 +92,44 @@ def median_distance(x: np.ndarray, *, lower: bool = False) -> float:
     """
     require_embeddings(x, x, least=2)
     pairs = len(x) * (len(x) - 1) // 2
-    if pairs % 2 or lower:
-        return float(np.sqrt(_ranked(x, (pairs - 1) // 2)))
-    middle = [_ranked(x, pairs // 2 - 1), _ranked(x, pairs // 2)]
-    return float(np.mean(np.sqrt(middle)))
+    first = (pairs - 1) // 2
+    middle = np.sqrt(_ranked(x, first, first if lower else pairs // 2))
+    return float(middle.mean())
 
 
-def _ranked(x: np.ndarray, rank: int) -> float:
-    """The squared distance of a rank among all pairs, counted from 0.
+def _ranked(x: np.ndarray, first: int, last: int) -> np.ndarray:
+    """The squared distances [2] of two ranks among all pairs, counted from 0.
 
-    Where there are many, they are counted in bins between ever narrower bounds, until
-    few enough are left to be sorted.
+    Where there are many, bounds about it are guessed from some of them, and only what
+    lies between is sorted; the bounds are widened if it does not.
     """
     count = len(x) * (len(x) - 1) // 2
-    low, high = 0.0, np.inf
-    while count > EXACT:
-        if np.isinf(high):
-            high = np.nextafter(max(s.max() for _, s in squared_distances(x, x)), high)
-        edges = np.linspace(low, high, BINS + 1)
-        counts = np.zeros(BINS, np.int64)
-        for values in _between(x, low, high):
-            counts += np.histogram(values, edges)[0]
-        before = np.cumsum(counts)
-        place = int(np.searchsorted(before, rank, side="right"))
-        rank -= int(before[place - 1]) if place else 0
-        count, (low, high) = int(counts[place]), edges[place : place + 2]
-        if counts[place] == before[-1]:  # equal ones, which no bin parts
-            break
-    found = np.concatenate([*_between(x, low, high)])
-    return float(np.partition(found, rank)[rank])
+    # Among all of both orders, and the zeros of a row to itself.
+    places = len(x) + 2 * np.array([first, last])
+    middle, reach = (first + 0.5) / count, REACH if count > EXACT else 1.0
+    some = np.sort(_drawn(x, SAMPLE)) if reach < 1 else np.zeros(0)
+    while True:
+        low = np.quantile(some, middle - reach) if middle > reach else 0.0
+        high = np.quantile(some, middle + reach) if middle + reach < 1 else np.inf
+        below, between = 0, []
+        for _, squares in squared_distances(x, x):
+            below += int((squares < low).sum())
+            between.append(squares[(squares >= low) & (squares <= high)])
+        found = np.concatenate(between)
+        if below <= places[0] and places[1] < below + len(found):
+            return np.partition(found, places - below)[places - below]
+        reach *= 4
 
 
-def _between(x: np.ndarray, low: float, high: float) -> Iterator[np.ndarray]:
-    """Squared distances of pairs within bounds, the lower one among them."""
-    for rows, squares in squared_distances(x, x):
-        later = np.arange(len(x)) > np.arange(rows.start, rows.stop)[:, None]
-        values = squares[later]
-        yield values[(values >= low) & (values < high)]
+def _drawn(x: np.ndarray, count: int) -> np.ndarray:
+    """Squared distances of some pairs of different rows."""
+    rng = np.random.default_rng(0)
+    first = rng.integers(len(x), size=count)
+    other = (first + rng.integers(1, len(x), size=count)) % len(x)
+    rows = np.array_split(np.arange(count), max(1, count // ROWS))
+    return np.concatenate(
+        [
+            np.square(np.subtract(x[first[i]], x[other[i]], dtype=np.float64)).sum(1)
+            for i in rows
+        ]
+    )

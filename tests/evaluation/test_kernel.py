@@ -57,10 +57,19 @@ def test_blocks_change_nothing(monkeypatch):
     a, b = np.random.default_rng(9).normal(size=(2, 30, 3))
     whole, median = discrepancy(a, b, 1.0), median_distance(a)
     monkeypatch.setattr(embeddings, "ENTRIES", 64)
-    monkeypatch.setattr(kernel, "EXACT", 10)
-    monkeypatch.setattr(kernel, "BINS", 4)
     np.testing.assert_allclose(discrepancy(a, b, 1.0), whole, rtol=1e-12)
     assert median_distance(a) == pytest.approx(median, rel=1e-12)
+
+
+@pytest.mark.parametrize("reach", [0.3, 0.001])  # the latter is too narrow at first
+@pytest.mark.parametrize("lower", [True, False])
+def test_the_median_is_exact_however_it_is_found(monkeypatch, reach, lower):
+    x = np.random.default_rng(3).normal(size=(80, 4))
+    whole = median_distance(x, lower=lower)
+    monkeypatch.setattr(kernel, "EXACT", 10)
+    monkeypatch.setattr(kernel, "SAMPLE", 50)
+    monkeypatch.setattr(kernel, "REACH", reach)
+    assert median_distance(x, lower=lower) == pytest.approx(whole, rel=1e-12)
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])
