@@ -129,7 +129,7 @@ class FrechetDistance:
     needs: ClassVar[Needs] = "reference"
 
     def __call__(self, seen: Seen) -> Estimate:
-        """``value`` at N; ``extrapolated`` to infinitely many, with an interval."""
+        """``value`` at N; ``extrapolated`` to infinitely many where that can be."""
         sides = _reference(seen), seen.made
         require_embeddings(sides[0].embedding, sides[1].embedding, least=2)
 
@@ -150,7 +150,7 @@ class FrechetDistance:
             "extrapolated_low": low,
             "extrapolated_high": high,
         }
-        return Estimate(value, halves.interval(value), more, notes)
+        return Estimate(value, halves.interval(value), {} if notes else more, notes)
 
     def _fit(self, heard: Heard, rows: np.ndarray | slice) -> Gaussian:
         if self.stored == "float32":
@@ -161,15 +161,22 @@ class FrechetDistance:
 
 
 def _rank_notes(sides: tuple[Heard, Heard]) -> tuple[str, ...]:
-    """Says where a covariance has not the rank for an unbiased value."""
+    """Says where a set is too small for its dimensions.
+
+    Where halves of it have no covariance of full rank, the bias is no line over 1 / n,
+    and what a line would make of it may be far below 0.
+    """
     width = sides[0].embedding.shape[1]
-    names = ("reference", "generated")
     return tuple(
-        f"{len(side.embedding)} {name} windows for {width} dimensions: the covariance "
-        "is singular and the bias large and no line over 1/n, so compare at this "
-        "number of clips only and do not rely on the extrapolation"
-        for name, side in zip(names, sides, strict=True)
-        if len(side.embedding) <= width
+        f"{len(side.embedding)} {name} windows for {width} dimensions: "
+        + (
+            "the covariance is singular, so most of the value is bias"
+            if len(side.embedding) <= width
+            else "halves of them have a singular covariance"
+        )
+        + "; it is not extrapolated, and to be compared at this number of clips only"
+        for name, side in zip(("reference", "generated"), sides, strict=True)
+        if len(side.embedding) <= 2 * width
     )
 
 

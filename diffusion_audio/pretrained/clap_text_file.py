@@ -53,6 +53,8 @@ def read_clap_text(place: str | Path) -> ClapText:
         UserError: it is neither, or has no text tower or no tokenizer.
     """
     place = Path(place)
+    if place.is_file() and (place.parent / CONFIG).is_file():
+        place = place.parent  # the file of weights of such a folder
     if (place / CONFIG).is_file():
         config = roberta.clap_text_config(
             read_json(place / CONFIG), str(place / CONFIG)

@@ -102,9 +102,13 @@ def test_fadtks_extrapolation_is_reproduced(seen):
 
 def test_few_windows_are_warned_of():
     rng = np.random.default_rng(1)
-    found = FrechetDistance()(Seen(heard(rng, 10, width=40), heard(rng, 60, width=40)))
-    assert len(found.notes) == 1
-    assert "generated windows for 40 dimensions" in found.notes[0]
+    few, more = (heard(rng, count, (1, 1), width=40) for count in (10, 60))
+    found = FrechetDistance()(Seen(few, more))
+    reference, generated = found.notes
+    assert "60 reference windows for 40 dimensions: halves of them" in reference
+    assert "10 generated windows for 40 dimensions: the covariance" in generated
+    assert found.more == {}
+    assert found.interval.low < found.value < found.interval.high
 
 
 def kadtk(x, y):

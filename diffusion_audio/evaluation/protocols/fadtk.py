@@ -21,11 +21,9 @@ PROTOCOL = NamedProtocol(
     metrics={
         "vggish": Metric("Frechet distance, VGGish", "vggish", _VGGISH, _HALF),
         "vggish-inf": Metric("FAD-inf, VGGish", "vggish", _VGGISH, FrechetInfinity()),
-        "clap-laion-audio": Metric(
-            "Frechet distance, CLAP", "clap_630k_audioset", _CLAP, _HALF
-        ),
+        "clap-laion-audio": Metric("Frechet distance, CLAP", "clap_630k", _CLAP, _HALF),
         "clap-laion-audio-inf": Metric(
-            "FAD-inf, CLAP", "clap_630k_audioset", _CLAP, FrechetInfinity()
+            "FAD-inf, CLAP", "clap_630k", _CLAP, FrechetInfinity()
         ),
     },
     faults=(

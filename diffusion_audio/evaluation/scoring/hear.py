@@ -56,7 +56,7 @@ class Listener(NamedTuple):
     def space(self) -> str:
         """Where the cache keeps what it hears."""
         return space_of(
-            f"{self.name} {self.opened.settings}",
+            self.name,
             self.opened.weights,
             dataclasses.asdict(self.treatment),
         )

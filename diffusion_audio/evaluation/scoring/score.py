@@ -239,7 +239,7 @@ def protocol_of(
         loudness=metric.loudness,
         resampler=metric.resampler,
         vocoder="",
-        embedding=f"{metric.encoder} {listener.opened.settings}".strip(),
+        embedding=metric.encoder,
         embedding_weights=listener.opened.weights,
         sampling_seeds=(),
         settings={

@@ -59,7 +59,7 @@ def text(captions):
 def open_tiny(name, seed=0):
     if name != "tiny":
         raise UserError(f"no weights of {name}")
-    return OpenEncoder(ENCODER, init(jax.random.key(seed)), f"seed {seed}", "", text)
+    return OpenEncoder(ENCODER, init(jax.random.key(seed)), f"seed {seed}", text)
 
 
 HEARD = ("tiny", Treatment())
