@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
     from diffusion_audio.evaluation.scoring.scores import Score, Scores
 
-USAGE = (
-    "diffusion-audio score GENERATED --protocol=NAME --out=DIR [--reference=DIR] "
-    "[--captions=FILE], or: score --compare A B"
-)
+USAGE = "diffusion-audio score GENERATED --protocol=NAME --out=DIR, or --compare A B"
 WIDTH = 132  # columns, where the output is no terminal
 
 
@@ -82,7 +79,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "weights",
         [],
-        "where a network's weights are, NAME=PATH; may be given several times",
+        "where a network's weights are, NAME=PATH",
         flag_values=values,
     )
     flags.DEFINE_string(

@@ -8,6 +8,7 @@ embeddings of the published networks give the published FAD and FD.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
 
 from diffusion_audio.evaluation.embeddings import read, require_embeddings
 
@@ -27,15 +28,21 @@ class Gaussian(NamedTuple):
 def gaussian(embeddings: np.ndarray) -> Gaussian:
     """The Gaussian of a set [n, D], in float64 and bounded memory.
 
-    ``R`` of ``A = QR`` for centred data ``A / sqrt(n - 1)``, made block by block.
+    The factor is the centred data where that has no more rows than dimensions, which
+    is exact; else Cholesky's of the covariance, with pivots, as some of a network's
+    outputs may never vary.
     """
     count, width = embeddings.shape
     mean = np.sum([rows.sum(0) for rows in read(embeddings)], axis=0) / count
-    factor = np.zeros((0, width))
-    for rows in read(embeddings):
-        factor = np.concatenate([factor, (rows - mean) / np.sqrt(count - 1)])
-        if len(factor) > width:
-            factor = np.asarray(np.linalg.qr(factor, mode="r"))
+    centred = ((rows - mean) / np.sqrt(count - 1) for rows in read(embeddings))
+    if count <= width:
+        return Gaussian(mean, np.concatenate([*centred]))
+    covariance = np.zeros((width, width))
+    for rows in centred:
+        covariance += rows.T @ rows
+    upper, order, rank, _ = lapack.dpstrf(covariance)
+    factor = np.zeros((rank, width))
+    factor[:, order - 1] = np.triu(upper)[:rank]
     return Gaussian(mean, factor)
 
 

@@ -124,7 +124,7 @@ class FrechetDistance:
     """
 
     stored: Literal["float32", "float16"] = "float32"
-    splits: int = 20
+    splits: int = 10
     seed: int = 0
     needs: ClassVar[Needs] = "reference"
 

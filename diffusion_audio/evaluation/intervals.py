@@ -69,7 +69,7 @@ def of_halves(
     statistic: Callable[..., float],
     sizes: Sequence[int],
     *,
-    splits: int = 20,
+    splits: int = 10,
     seed: int = 0,
 ) -> Halves:
     """A number of halves of sets of clips, where a bootstrap would be biased.
