@@ -7,7 +7,6 @@ times, as git does, and as there not where it changed within the last seconds: i
 may then stay as they are when it changes again.
 """
 
-import functools
 import hashlib
 import json
 import os
@@ -22,10 +21,10 @@ import numpy as np
 
 from diffusion_audio.audio.raw import open_raw
 from diffusion_audio.errors import UserError
-from diffusion_audio.systems import outside
+from diffusion_audio.runs.code_hash import code_hash
 
-# The code that decodes, treats and hears, below the package; part of every key.
-ROOMS = ("audio", "nn", "models", "systems/audio_encoders", "evaluation/treatment.py")
+# What decodes, treats and hears; what it heard before it changed is not used.
+CODE = ("audio.files", "evaluation.treatment", "systems.metric_network")
 UNSETTLED = 2.0  # s in which a file may change without its times
 COMMIT = 256  # entries written at once
 _TABLES = """
@@ -56,23 +55,9 @@ def space_of(encoder: str, weights: str, treatment: dict[str, Any]) -> str:
         weights: hash of its parameters.
         treatment: settings, JSON values.
     """
-    parts = [_code(), outside.record(), encoder, weights, treatment]
+    parts = [code_hash(*CODE), encoder, weights, treatment]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-@functools.cache
-def _code() -> str:
-    """Hash of the code in `ROOMS`: what it heard before it was changed is not used."""
-    package = Path(__file__).parents[2]
-    digest = hashlib.sha256()
-    for room in ROOMS:
-        place = package / room
-        files = [place] if place.is_file() else sorted(place.rglob("*.py"))
-        for file in files:
-            digest.update(str(file.relative_to(package)).encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 class Cache:

@@ -1,5 +1,6 @@
 """A folder of generated audio scored by a named protocol."""
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -90,11 +91,15 @@ def score(
     spaces = {each.space: each for each in listeners.values()}
     sides = [side for side in (selection.generated, selection.reference) if side]
     scores: dict[str, Score] = {}
-    with Cache(cache) as store, tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Cache(cache))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         for side in sides:
             _look(store, side, make_view)
         for listener in spaces.values():
             _hear(store, listener, sides, batch_size, mesh, make_view)
+        view = stack.enter_context(closing(make_view("metrics", len(metrics), 0)))
+        advance = _advance(view)
         for space, listener in spaces.items():
             mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
             place = Path(folder) / space
@@ -106,6 +111,7 @@ def score(
                 need = metric.estimator.needs
                 made = protocol_of(name, metric, protocol, named, selection, listener)
                 scores[name] = _score(metric, metric.estimator(seen[need]), made)
+                advance(1)
     result = Scores(
         name=protocol,
         source=named.source,

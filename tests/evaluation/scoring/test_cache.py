@@ -60,7 +60,7 @@ def test_a_space_is_of_network_weights_treatment_and_code(monkeypatch):
     assert one == space_of("net", "w", {"a": 1})
     others = [("other", "w", {"a": 1}), ("net", "v", {"a": 1}), ("net", "w", {"a": 2})]
     assert len({one, *(space_of(*other) for other in others)}) == 4
-    monkeypatch.setattr(cache, "_code", lambda: "changed")
+    monkeypatch.setattr(cache, "code_hash", lambda *modules: "changed")
     assert space_of("net", "w", {"a": 1}) != one
 
 
