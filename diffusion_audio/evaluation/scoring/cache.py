@@ -27,6 +27,7 @@ from diffusion_audio.runs.code_hash import code_hash
 CODE = ("audio.files", "evaluation.treatment", "systems.metric_network")
 UNSETTLED = 2.0  # s in which a file may change without its times
 COMMIT = 256  # entries written at once
+PATIENCE = 60.0  # s to wait for another program that writes
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT, content TEXT);
 CREATE TABLE IF NOT EXISTS heard (
@@ -69,10 +70,10 @@ class Cache:
 
     def __init__(self, folder: str | Path) -> None:
         self._path = Path(folder) / "heard.sqlite"
-        self._waiting = 0
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._base = sqlite3.connect(self._path)
+            self._base = sqlite3.connect(self._path, timeout=PATIENCE)
             self._base.executescript(_TABLES)
         except (OSError, sqlite3.Error) as error:
             raise UserError(
@@ -89,11 +90,19 @@ class Cache:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._base.commit()
+        self.flush()
         self._base.close()
+
+    def flush(self) -> None:
+        """Writes what waits, so that others who use the cache wait no longer for it."""
+        with self._base:
+            for statement, values in self._waiting:
+                self._base.execute(statement, values)
+        self._waiting.clear()
 
     def known(self, path: Path) -> str | None:
         """The content's hash of a file, if it is as it was when that was made."""
+        self.flush()
         row = self._base.execute(
             "SELECT stamp, content FROM files WHERE path = ?", (_name(path),)
         ).fetchone()
@@ -115,6 +124,7 @@ class Cache:
 
     def missing(self, space: str, contents: Collection[str]) -> set[str]:
         """Those contents of which a space has no entry."""
+        self.flush()
         there = self._base.execute(
             "SELECT content FROM heard WHERE space = ?", (space,)
         )
@@ -130,6 +140,7 @@ class Cache:
 
     def windows(self, space: str, contents: list[str]) -> list[int]:
         """How many windows the entries of contents have, in order."""
+        self.flush()
         rows = self._base.execute(
             "SELECT content, windows FROM heard WHERE space = ?", (space,)
         )
@@ -138,6 +149,7 @@ class Cache:
 
     def entries(self, space: str, contents: list[str]) -> Iterator[Entry]:
         """The entries of contents, in order."""
+        self.flush()
         for content in contents:
             count, embedding, logits = self._base.execute(
                 "SELECT windows, embedding, logits FROM heard "
@@ -150,11 +162,9 @@ class Cache:
             )
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
-        self._base.execute(statement, values)
-        self._waiting += 1
-        if self._waiting >= COMMIT:
-            self._base.commit()
-            self._waiting = 0
+        self._waiting.append((statement, values))
+        if len(self._waiting) >= COMMIT:
+            self.flush()
 
 
 def content_hash(path: Path) -> str:

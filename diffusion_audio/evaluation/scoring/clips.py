@@ -123,7 +123,8 @@ def pair(
         raise UserError(
             f"no clip has a counterpart: keys are {' in one place and '.join(names)} "
             "in another; files are paired by their stems, captions by the stem of the "
-            "file that they name or by --key=COLUMN"
+            "file that they name or by --key=COLUMN (folders of other clips are "
+            "--unpaired)"
         )
     if any(unpaired) and not leave_out:
         said = "; ".join(

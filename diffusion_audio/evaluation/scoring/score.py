@@ -93,7 +93,7 @@ def score(
     scores: dict[str, Score] = {}
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Cache(cache))
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
         for side in sides:
             _look(store, side, make_view)
         for listener in spaces.values():
@@ -102,21 +102,23 @@ def score(
         advance = _advance(view)
         for space, listener in spaces.items():
             mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
-            place = Path(folder) / space
-            seen = {
-                need: _seen(store, listener, selection, named, need, place)
-                for need in {metric.estimator.needs for metric in mine.values()}
-            }
+            heard = _Gathered(store, listener, Path(folder) / space)
             for name, metric in mine.items():
-                need = metric.estimator.needs
                 made = protocol_of(name, metric, protocol, named, selection, listener)
-                scores[name] = _score(metric, metric.estimator(seen[need]), made)
+                seen = _seen(heard, selection, named.order, metric.estimator.needs)
+                try:
+                    scores[name] = _score(metric, metric.estimator(seen), made)
+                except UserError as error:  # such as too few clips for this one
+                    left_out[name] = str(error)
+                    logging.warning("%s is not made: %s", name, error)
                 advance(1)
+    if not scores:
+        raise UserError(f"no metric can be made: {'; '.join(left_out.values())}")
     result = Scores(
         name=protocol,
         source=named.source,
         faults=named.faults,
-        scores={name: scores[name] for name in metrics},
+        scores={name: scores[name] for name in metrics if name in scores},
         left_out=left_out,
         clips=counts(selection),
         inputs={
@@ -179,14 +181,32 @@ def _hear(
         side.note(wrong)
 
 
-def _seen(
-    store: Cache,
-    listener: Listener,
-    selection: Selection,
-    named: NamedProtocol,
-    need: Needs,
-    place: Path,
-) -> Seen:
+class _Gathered:
+    """What a network heard of lists of clips, each list gathered once.
+
+    Args:
+        store: the cache that has it.
+        listener: the network.
+        folder: for what memory need not hold.
+    """
+
+    def __init__(self, store: Cache, listener: Listener, folder: Path) -> None:
+        self.listener = listener
+        self._store, self._folder = store, folder
+        self._heard: dict[tuple[str, ...], Heard] = {}
+
+    def __call__(self, side: Side, keys: Sequence[str]) -> Heard:
+        """Of clips of a side, in the order of the keys."""
+        contents = [side.contents[key] for key in keys]
+        if tuple(contents) not in self._heard:
+            place = self._folder / str(len(self._heard))
+            place.mkdir(parents=True)
+            heard = gather(self._store, self.listener, contents, place)
+            self._heard[tuple(contents)] = heard
+        return self._heard[tuple(contents)]
+
+
+def _seen(heard: _Gathered, selection: Selection, order: str, need: Needs) -> Seen:
     """What a metric of a need is made of."""
     made, real = selection.generated, selection.reference
     keys = made.good()
@@ -194,22 +214,15 @@ def _seen(
         keys = real.good(keys)
     if not keys:
         raise UserError("no clip is left to be scored: all are damaged")
-    if named.order == "name":
+    if order == "name":
         keys.sort(key=lambda key: made.paths[key].name)
-
-    def heard(side: Side, keys: Sequence[str], name: str) -> Heard:
-        folder = place / need / name
-        folder.mkdir(parents=True)
-        return gather(store, listener, [side.contents[key] for key in keys], folder)
-
-    generated = heard(made, keys, "generated")
+    generated = heard(made, keys)
     if need in ("reference", "pairs") and real is not None:
-        theirs = keys if need == "pairs" else real.good()
-        return Seen(generated, heard(real, theirs, "reference"))
-    if need == "captions":
-        text = listener.opened.text
-        if text is None or selection.captions is None:
-            raise UserError(f"{listener.name} takes no texts, so it has no CLAP score")
+        return Seen(generated, heard(real, keys if need == "pairs" else real.good()))
+    if need == "captions" and selection.captions is not None:
+        text, name = heard.listener.opened.text, heard.listener.name
+        if text is None:
+            raise UserError(f"{name} takes no texts, so it has no CLAP score")
         return Seen(generated, captions=text([selection.captions[key] for key in keys]))
     return Seen(generated)
 

@@ -210,3 +210,24 @@ def test_what_are_no_scores_is_refused(tmp_path, content, message):
 def test_another_network_than_the_protocol_has_is_refused(folder):
     with pytest.raises(UserError, match="unknown network of protocol 'tiny' 'big'"):
         scored(folder, encoders=["big"])
+
+
+def test_a_metric_of_more_clips_than_there_are_is_left_out(tmp_path):
+    clips(tmp_path / "made", KEYS[:1], samples=(800,))
+    clips(tmp_path / "real", KEYS[:1], samples=(800,))
+    got = scored(tmp_path)
+    assert set(got.scores) == {"FD", "KAD", "KL"}  # of two windows each
+    assert "2 splits of 1 clips" in got.left_out["IS"]
+    (tmp_path / "made" / "clip00.wav").write_bytes(b"RIFF")
+    with pytest.raises(UserError, match="all are damaged"):
+        scored(tmp_path)
+
+
+def test_two_programs_may_keep_in_one_cache(folder):
+    from diffusion_audio.evaluation.scoring.cache import Cache, Entry
+
+    with Cache(folder / "cache") as other:
+        other.keep("space", "content", Entry(np.ones((1, 2), np.float32), None))
+        scored(folder)
+    with Cache(folder / "cache") as again:
+        assert again.missing("space", {"content"}) == set()
