@@ -13,8 +13,8 @@ from diffusion_audio.evaluation.treatment import Treatment, Windows
 
 _PANNS = ("cnn14_32k", Treatment(least=1.0))
 _VGGISH = ("vggish", Treatment(least=1.0))
-_PASST = ("passt_s", Treatment(windows=Windows(10.0, 5.0, "hop")))
-_CLAP = ("clap_music_speech", Treatment(windows=Windows(10.0, 5.0, "hop", "repeat")))
+_PASST = ("passt_s", Treatment(windows=Windows(10.0, 5.0)))
+_CLAP = ("clap_music_speech", Treatment(windows=Windows(10.0, 5.0, fill="repeat")))
 
 PROTOCOL = NamedProtocol(
     about="this program's own: right values, for systems measured by it",
