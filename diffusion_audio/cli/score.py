@@ -102,7 +102,7 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_bool(
-        "leave_out_unpaired",
+        "paired_only",
         False,
         "leave out clips without a counterpart; the result names them",
         flag_values=values,
@@ -133,7 +133,7 @@ def _score(generated: str, values: flags.FlagValues) -> int:
             captions=values.captions,
             key=values.key,
             unpaired=values.unpaired,
-            leave_out_unpaired=values.leave_out_unpaired,
+            paired_only=values.paired_only,
             own_clips=values.own_clips,
         ),
         values.out,

@@ -134,7 +134,7 @@ def pair(
         )
         raise UserError(
             f"clips without a counterpart: {said}. Add or remove them, or leave them "
-            "out by --leave_out_unpaired, which is kept on record"
+            "out by --paired_only, which is kept on record"
         )
     return sorted(common), unpaired
 

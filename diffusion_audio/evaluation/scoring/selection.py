@@ -30,7 +30,7 @@ class Inputs:
         key: column of the table that holds the clips' keys; None for the stems of the
             files that it names.
         unpaired: the folders are of other clips: no metric of pairs is made.
-        leave_out_unpaired: clips without a counterpart are left out.
+        paired_only: clips without a counterpart are left out.
         own_clips: other clips than the protocol's list are scored.
     """
 
@@ -39,7 +39,7 @@ class Inputs:
     captions: str | Path | None = None
     key: str | None = None
     unpaired: bool = False
-    leave_out_unpaired: bool = False
+    paired_only: bool = False
     own_clips: bool = False
 
 
@@ -138,9 +138,7 @@ def select(
     unpaired = Unpaired()
     keys = sorted(generated)
     if pairs is not None or captions is not None:
-        keys, unpaired = pair(
-            generated, pairs, captions, leave_out=inputs.leave_out_unpaired
-        )
+        keys, unpaired = pair(generated, pairs, captions, leave_out=inputs.paired_only)
     if named.clips and not inputs.own_clips:
         ids = require_list(protocol, named.clips, captions or keys)
     else:

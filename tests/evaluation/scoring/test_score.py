@@ -167,7 +167,7 @@ def test_clips_without_a_counterpart_are_a_mistake(folder):
     (folder / "real" / "clip04.wav").unlink()
     with pytest.raises(UserError, match=r"1 of generated: 'clip04'.*1 of captions"):
         scored(folder)
-    got = scored(folder, leave_out_unpaired=True)
+    got = scored(folder, paired_only=True)
     assert got.clips["left_out"] == {"generated": ["clip04"], "captions": ["clip04"]}
     assert {score.protocol.clips for score in got.scores.values()} == {11}
     unpaired = scored(folder, unpaired=True)
