@@ -79,13 +79,7 @@ def read(
             )
         if max_seconds is not None:
             wanted = min(wanted, max(1, round(max_seconds * info.sample_rate)))
-        if wanted > MAX_SECONDS * info.sample_rate:
-            raise AudioFileError(
-                "too-long",
-                path,
-                f"{wanted / info.sample_rate:.0f} s to decode, at most "
-                f"{MAX_SECONDS:.0f} s are allowed: read a part of it, or cut the file",
-            )
+        _require_short(path, info, wanted)
         wave = np.concatenate(
             [np.zeros(0, np.float32), *_mono(path, sound, start, wanted)]
         )
@@ -97,6 +91,23 @@ def read(
     if not len(wave):
         raise AudioFileError("empty", path, "too short to make one sample")
     return wave
+
+
+def decode(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    """A whole file as it is: its channels apart, at its own rate.
+
+    Returns:
+        [N, C] float32, finite, full scale 1; and the rate, Hz.
+
+    Raises:
+        AudioFileError: as ``read``.
+    """
+    with open_sound(path) as sound:
+        info = sound.info
+        _require_short(path, info, info.frames)
+        waves = [*_channels(path, sound, 0, info.frames)]
+    _require_whole(path, info, 0, sum(map(len, waves)), info.frames)
+    return np.concatenate(waves), info.sample_rate
 
 
 def blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[np.ndarray]:
@@ -190,11 +201,28 @@ def _pcm(path: Path, wave: np.ndarray) -> np.ndarray:
 def _mono(
     path: str | os.PathLike[str], sound: Sound, start: int, wanted: int
 ) -> Iterator[np.ndarray]:
+    for block in _channels(path, sound, start, wanted):
+        yield block.mean(axis=1)
+
+
+def _channels(
+    path: str | os.PathLike[str], sound: Sound, start: int, wanted: int
+) -> Iterator[np.ndarray]:
     """Up to ``wanted`` samples from ``start``; fewer where decoding stops."""
     for block in sound.decode(start, start + wanted, BLOCK):
         if not np.isfinite(block).all():
             raise AudioFileError("non-finite", path, "holds NaN or infinity")
-        yield block.mean(axis=1)
+        yield block
+
+
+def _require_short(path: str | os.PathLike[str], info: AudioInfo, wanted: int) -> None:
+    if wanted > MAX_SECONDS * info.sample_rate:
+        raise AudioFileError(
+            "too-long",
+            path,
+            f"{wanted / info.sample_rate:.0f} s to decode, at most "
+            f"{MAX_SECONDS:.0f} s are allowed: read a part of it, or cut the file",
+        )
 
 
 def _require_whole(

@@ -24,7 +24,7 @@ def keep_compiled() -> None:
     os.environ.setdefault(SHORTEST, "0.1")
     if PLACE in os.environ:
         return
-    place = _user_cache() / "diffusion_audio" / "compiled"
+    place = user_cache() / "compiled"
     if problem := _problem(place):
         logging.warning(
             "what is compiled cannot be kept in %s (%s), so each command compiles "
@@ -37,10 +37,11 @@ def keep_compiled() -> None:
     os.environ[PLACE] = str(place)
 
 
-def _user_cache() -> Path:
-    """The user's cache directory, by the XDG base directory specification."""
+def user_cache() -> Path:
+    """This program's part of the user's cache, by the XDG base directory rules."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(named if os.path.isabs(named) else os.path.expanduser("~/.cache"))
+    home = Path(named if os.path.isabs(named) else os.path.expanduser("~/.cache"))
+    return home / "diffusion_audio"
 
 
 def _problem(place: Path) -> str:

@@ -22,6 +22,7 @@ VERBS = {
     "page": "a page to listen to of what generate wrote",
     "vocode": "audio to mels and back through a vocoder",
     "evaluate": "measure a trained run and write its page",
+    "score": "score folders of audio by a named protocol",
     "convert": "bring a published model here, or take one of ours there",
     "experiment": "compare variants of a config, with intervals and a page",
     "data": "check or prepare a data set",

@@ -17,6 +17,9 @@ PATHS = (
     "runs",
     "prompts",
     "transcripts",
+    "reference",
+    "captions",
+    "cache",
 )
 """Flags that are paths: ``~`` in them is the home, which a shell leaves after ``=``."""
 
@@ -67,7 +70,8 @@ def parse(
             'a "--" of its own'
         ) from error
     for name in PATHS:
-        if name in values and (path := values[name].value):
+        # Of evaluate's a name here, --captions, is a number.
+        if name in values and isinstance(path := values[name].value, str):
             values[name].value = os.path.expanduser(path)
     missing = [name for name in required if values[name].value in (None, "")]
     if missing:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from diffusion_audio.data.captions import clean_caption
 from diffusion_audio.data.names import listed
-from diffusion_audio.errors import UserError, shortened
+from diffusion_audio.errors import UserError, shortened, unknown
 
 FILE_NAMES = ("file_name", "wav")
 OTHER_FILE_NAMES = (
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 def find_columns(
-    names: Iterable[str], where: str, *, file_name: bool = True
+    names: Iterable[str], where: str, *, file_name: bool | str = True
 ) -> Columns:
     """Sort the fields of a row or a table by their names.
 
@@ -60,7 +60,7 @@ def find_columns(
     Args:
         names: the fields there are.
         where: file and line, for messages.
-        file_name: whether one must name the file.
+        file_name: whether one must name the file; or the one that does.
 
     Raises:
         UserError: if there is none for the file or the caption, or the choice is not
@@ -68,7 +68,12 @@ def find_columns(
     """
     names = [*names]
     plain = {name: _plain(name) for name in names}
-    files = _choose(names, plain, FILE_NAMES, OTHER_FILE_NAMES, where)
+    if isinstance(file_name, str):
+        if file_name not in names:
+            raise unknown(f"column of {where},", file_name, names)
+        files = [file_name]
+    else:
+        files = _choose(names, plain, FILE_NAMES, OTHER_FILE_NAMES, where)
     if not files and file_name:
         raise UserError(
             f"{where}: expected the columns 'file_name' and 'caption', got "
@@ -94,7 +99,7 @@ def find_columns(
     said = [
         f"{name!r} is read as {role}"
         for role, chosen, common in (
-            ("the file name", files, FILE_NAMES),
+            ("the file name", files, (*FILE_NAMES, file_name)),
             ("the caption", captions, ("caption", "captions")),
             ("the split", splits, (SPLIT,)),
         )

@@ -5,7 +5,8 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from diffusion_audio.errors import UserError
 
 # A line and its fields, or what is wrong with it.
 _Fields = Iterator[tuple[str, dict[str, Any] | UserError]]
+# Finds the columns of names; see `columns.find_columns`.
+_Find = Callable[[Iterable[str], str], Columns]
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # the likely one first
 
 
@@ -35,8 +38,12 @@ class Table(NamedTuple):
     unused: tuple[str, ...]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, *, key: str | None = None) -> Table:
     """Every row of a metadata file; the suffix says which form it has.
+
+    Args:
+        path: of the file.
+        key: the column that names the clips; found by its name where None.
 
     Raises:
         UserError: with file and line, if the file cannot be read, or half of its lines
@@ -49,16 +56,17 @@ def read_table(path: Path) -> Table:
             f"or a folder"
         )
     where = printable(str(path))
+    find = partial(find_columns, file_name=key or True)
     known: dict[tuple[str, ...], Columns] = {}
     rows: list[Row] = []
     faults: dict[str, UserError] = {}
-    for line, fields in FORMS[suffix](where, suffix, read_text(path)):
+    for line, fields in FORMS[suffix](where, suffix, read_text(path), find):
         try:
             if isinstance(fields, UserError):
                 raise fields
             names = tuple(fields)
             if names not in known:
-                known[names] = find_columns(names, line)
+                known[names] = find(names, line)
             rows.append(read_row(line, known[names], fields))
         except UserError as error:
             faults[line] = error
@@ -102,8 +110,8 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _table(path: str, suffix: str, text: str) -> _Fields:
-    delimiter = _delimiter(text, _DELIMITERS[suffix])
+def _table(path: str, suffix: str, text: str, find: _Find) -> _Fields:
+    delimiter = _delimiter(text, _DELIMITERS[suffix], find)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
     needed: tuple[str, ...] = ()
@@ -113,7 +121,7 @@ def _table(path: str, suffix: str, text: str) -> _Fields:
             if not any(cell.strip() for cell in cells) or _SEPARATOR.match(cells[0]):
                 continue
             if not columns:
-                columns, found = _header(where, cells)
+                columns, found = _header(where, cells, find)
                 needed = (found.file_name, *found.captions)
                 continue
             if any(cell.strip() for cell in cells[len(columns) :]):
@@ -142,27 +150,27 @@ def _table(path: str, suffix: str, text: str) -> _Fields:
             f'in "quotes", and write each of its own twice'
         ) from error
     if not columns:
-        find_columns([], f"{path}, line 1")
+        find([], f"{path}, line 1")
 
 
 _SEPARATOR = re.compile("sep=.?$", re.IGNORECASE)  # how Excel is told the delimiter
 _SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def _delimiter(text: str, likely: str) -> str:
+def _delimiter(text: str, likely: str, find: _Find) -> str:
     """The first delimiter with which the header has the columns that are wanted."""
     lines = (line for line in text.splitlines() if line.strip())
     header = next((line for line in lines if not _SEPARATOR.match(line.strip())), "")
     for delimiter in likely:
         try:
-            find_columns(next(csv.reader([header], delimiter=delimiter), []), "")
+            find(next(csv.reader([header], delimiter=delimiter), []), "")
         except (UserError, csv.Error):
             continue
         return delimiter
     return likely[0]
 
 
-def _header(where: str, cells: list[str]) -> tuple[list[str], Columns]:
+def _header(where: str, cells: list[str], find: _Find) -> tuple[list[str], Columns]:
     columns = [cell.strip() for cell in cells]
     words = re.split("[,;|\t]", ",".join(columns))
     if any(word.strip().lower().endswith(SUFFIXES) for word in words):
@@ -176,18 +184,20 @@ def _header(where: str, cells: list[str]) -> tuple[list[str], Columns]:
             f"{where}: {listed(sorted(twice))} is there twice; several captions are "
             f"caption_1, caption_2 ..."
         )
-    return columns, find_columns(filter(None, columns), where)
+    return columns, find(filter(None, columns), where)
 
 
-def _json_lines(path: str, suffix: str, text: str) -> _Fields:
+def _json_lines(path: str, suffix: str, text: str, find: _Find) -> _Fields:
+    del suffix, find
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
             yield where, _caught(parse_object, where, line)
 
 
-def _json(path: str, suffix: str, text: str) -> _Fields:
+def _json(path: str, suffix: str, text: str, find: _Find) -> _Fields:
     """AudioLDM's ``{"data": [row, ...]}``, a list of rows, or either by file name."""
+    del suffix, find
     value = _parse(path, text)
     if isinstance(value, dict) and "data" not in value and _is_by_name(value):
         for name, entry in value.items():

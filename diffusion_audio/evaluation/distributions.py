@@ -1,4 +1,4 @@
-"""Distances between two sets of embeddings, whatever network made them.
+"""The Frechet distance of two sets of embeddings, whatever network made them.
 
 Every function takes embeddings [n, D], one row a clip. Which network, layer and weights
 they come from decides what a number means and belongs in its `Protocol`: only
@@ -8,19 +8,59 @@ embeddings of the published networks give the published FAD and FD.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
 
-from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.embeddings import read, require_embeddings
 
-KERNEL_SCALE = 1000.0
+
+class Gaussian(NamedTuple):
+    """The Gaussian that is fitted to a set.
+
+    Attributes:
+        mean: [D].
+        factor: [r, D], ``factor.T @ factor`` is the covariance (by n - 1).
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+
+
+def gaussian(embeddings: np.ndarray) -> Gaussian:
+    """The Gaussian of a set [n, D], in float64 and bounded memory.
+
+    The factor is the centred data where that has no more rows than dimensions, which
+    is exact; else Cholesky's of the covariance, with pivots, as some of a network's
+    outputs may never vary.
+    """
+    count, width = embeddings.shape
+    mean = np.sum([rows.sum(0) for rows in read(embeddings)], axis=0) / count
+    centred = ((rows - mean) / np.sqrt(count - 1) for rows in read(embeddings))
+    if count <= width:
+        return Gaussian(mean, np.concatenate([*centred]))
+    covariance = np.zeros((width, width))
+    for rows in centred:
+        covariance += rows.T @ rows
+    upper, order, rank, _ = lapack.dpstrf(covariance)
+    factor = np.zeros((rank, width))
+    factor[:, order - 1] = np.triu(upper)[:rank]
+    return Gaussian(mean, factor)
+
+
+def frechet(a: Gaussian, b: Gaussian) -> float:
+    """Frechet distance of two Gaussians (Heusel et al. 2017, eq. 6).
+
+    ``|m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^.5 C2 C1^.5)^.5``. The last trace is that
+    of the singular values of ``R1 R2^T``, which are the roots of that matrix's
+    eigenvalues: always real, and right for fewer clips than dimensions.
+    """
+    root = np.linalg.svd(a.factor @ b.factor.T, compute_uv=False).sum()
+    traces = np.square(a.factor).sum() + np.square(b.factor).sum()
+    return float(np.square(a.mean - b.mean).sum() + traces - 2 * root)
 
 
 def frechet_distance(reference: np.ndarray, made: np.ndarray) -> float:
-    """Frechet distance of the Gaussians fitted to two sets (Heusel et al. 2017, eq. 6).
+    """Frechet distance of the Gaussians fitted to two sets, in float64.
 
-    ``|m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^.5 C2 C1^.5)^.5`` in float64. The last
-    trace is that of the singular values of ``A1 A2^T`` for centred data ``A / sqrt(n -
-    1)``, which are the roots of that matrix's eigenvalues: always real, and right for
-    fewer clips than dimensions. ``R`` of ``A = QR`` has the same ones and is small.
     It is biased upwards, the more so the fewer the clips: compare at equal n, or see
     `frechet_extrapolated`.
 
@@ -31,13 +71,8 @@ def frechet_distance(reference: np.ndarray, made: np.ndarray) -> float:
     Raises:
         UserError: shapes do not fit, there are too few clips, or one is not finite.
     """
-    a, b = _checked(reference, made, least=2)
-    centred = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b)]
-    traces = sum(np.square(x).sum() for x in centred)
-    roots = [np.asarray(np.linalg.qr(x, mode="r")) for x in centred]
-    root = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    means = np.square(a.mean(0) - b.mean(0)).sum()
-    return float(means + traces - 2 * root)
+    require_embeddings(reference, made, least=2)
+    return frechet(gaussian(reference), gaussian(made))
 
 
 class Extrapolated(NamedTuple):
@@ -71,76 +106,16 @@ def frechet_extrapolated(
         points: number of subset sizes, even in 1 / n, from m / 4 to m.
         seed: of the subsets.
     """
-    a, b = _checked(reference, made, least=16)
+    require_embeddings(reference, made, least=16)
     rng = np.random.default_rng(seed)
-    largest = len(b)
+    largest = len(made)
     inverse = np.linspace(4 / largest, 1 / largest, points)
     sizes = np.round(1 / inverse).astype(int)
     order = [rng.permutation(largest)[:size] for size in sizes]
-    values = np.array([frechet_distance(a, b[chosen]) for chosen in order])
+    whole = gaussian(reference)
+    values = np.array([frechet(whole, gaussian(made[chosen])) for chosen in order])
     slope, value = np.polyfit(1 / sizes, values, 1)
     residual = values - (slope / sizes + value)
     total = np.square(values - values.mean()).sum()
     fit = 1 - np.square(residual).sum() / total if total else 1.0
     return Extrapolated(float(value), float(slope), float(fit))
-
-
-def median_bandwidth(reference: np.ndarray) -> float:
-    """Median distance between two different clips of the reference.
-
-    The yardstick of `kernel_distance`: taken from the reference, so that it does not
-    change with the system under test.
-    """
-    a, _ = _checked(reference, reference, least=2)
-    squares = _squares(a, a)[np.triu_indices(len(a), 1)]
-    return float(np.sqrt(np.median(squares)))
-
-
-def kernel_distance(reference: np.ndarray, made: np.ndarray, bandwidth: float) -> float:
-    """Unbiased squared maximum mean discrepancy, times 1000 (Chung et al. 2025, KAD).
-
-    Gaussian kernel ``exp(-d^2 / (2 bandwidth^2))``, without the diagonals (Gretton et
-    al. 2012, equation 3). Its expectation is 0 for equal sets of any size, so a value
-    may be below 0.
-
-    Args:
-        reference: [n, D], n of 2 or more.
-        made: [m, D], m of 2 or more.
-        bandwidth: from `median_bandwidth` of the reference.
-    """
-    a, b = _checked(reference, made, least=2)
-    if not bandwidth > 0:
-        raise UserError(f"kernel distance: bandwidth must be above 0, not {bandwidth}")
-
-    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.exp(-_squares(x, y) / (2 * bandwidth**2))
-
-    def within(x: np.ndarray) -> float:
-        return float((kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1)))
-
-    return KERNEL_SCALE * (within(a) + within(b) - 2 * float(kernel(a, b).mean()))
-
-
-def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared distances [n, m], exactly 0 of a row to itself."""
-    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
-    if x is y:
-        np.fill_diagonal(squares, 0.0)
-    return np.maximum(squares, 0.0)
-
-
-def _checked(
-    reference: np.ndarray, made: np.ndarray, least: int
-) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (np.asarray(x, np.float64) for x in (reference, made))
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise UserError(
-            f"expected embeddings [n, D] of one width, got {a.shape} and {b.shape}"
-        )
-    if min(len(a), len(b)) < least:
-        raise UserError(
-            f"expected {least} clips or more on both sides, got {len(a)} and {len(b)}"
-        )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise UserError("embeddings are not all finite; check the clips for NaN")
-    return a, b

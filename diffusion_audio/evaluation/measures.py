@@ -16,12 +16,11 @@ from diffusion_audio.data.source import Source, drawn_evenly, evenly
 from diffusion_audio.errors import unknown
 from diffusion_audio.evaluation.attribute_classifier import AttributeClassifier
 from diffusion_audio.evaluation.distributions import (
-    KERNEL_SCALE,
     frechet_distance,
     frechet_extrapolated,
-    kernel_distance,
-    median_bandwidth,
 )
+from diffusion_audio.evaluation.kernel import SCALE as KERNEL_SCALE
+from diffusion_audio.evaluation.kernel import discrepancy, median_distance
 from diffusion_audio.evaluation.metrics import (
     BANDS,
     band_errors,
@@ -319,7 +318,8 @@ def _of_attributes(
     return by_clip, {
         "frechet": frechet_distance(theirs, made),
         "frechet_extrapolated": frechet_extrapolated(theirs, made).value,
-        "kernel": kernel_distance(theirs, made, median_bandwidth(theirs)),
+        "kernel": KERNEL_SCALE
+        * discrepancy(theirs, made, median_distance(theirs)).value,
         "inception_score": inception_score(posteriors).value,
     }
 

@@ -1,8 +1,9 @@
-"""Metrics on class posteriors [n, K], whichever classifier gave them."""
+"""Metrics on class posteriors [n, K], or the logits of such, of any classifier."""
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, log_expit, log_softmax
 
 from diffusion_audio.errors import UserError
 
@@ -21,14 +22,48 @@ def kl_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
         q: posteriors [n, K]; row by row, the counterparts.
     """
     p, q = _checked(p), _checked(q)
-    if p.shape != q.shape:
-        raise UserError(
-            f"KL: expected pairs of one shape [n, K], got {p.shape} and {q.shape}"
-        )
+    _require_pairs(p, q)
     terms = np.zeros_like(p)
     some = p > 0
     terms[some] = p[some] * np.log(p[some] / (q[some] + EPS))
     return terms.sum(1)
+
+
+def softmax_kl(p: np.ndarray, q: np.ndarray, *, eps: float = 0.0) -> np.ndarray:
+    """KL(p || q) of each pair of rows of logits, one class a clip: nats [n].
+
+    Args:
+        p: logits [n, K].
+        q: logits [n, K]; row by row, the counterparts.
+        eps: added to the probabilities that are divided by; 0 is the divergence itself.
+    """
+    _require_pairs(p, q)
+    log_p, log_q = (log_softmax(np.asarray(x, np.float64), axis=1) for x in (p, q))
+    if eps:
+        log_q = np.log(np.exp(log_q) + eps)
+    return (np.exp(log_p) * (log_p - log_q)).sum(1)
+
+
+def bernoulli_kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """KL(p || q) of each pair of rows of logits, each class there or not: nats [n].
+
+    The sum of the classes' divergences, of both answers of each.
+    """
+    _require_pairs(p, q)
+    p, q = (np.asarray(x, np.float64) for x in (p, q))
+    there = expit(p) * (log_expit(p) - log_expit(q))
+    absent = expit(-p) * (log_expit(-p) - log_expit(-q))
+    return (there + absent).sum(1)
+
+
+def half_bernoulli_kl(p: np.ndarray, q: np.ndarray, *, eps: float) -> np.ndarray:
+    """`bernoulli_kl` without the classes' absence: audioldm_eval's, for its numbers.
+
+    ``sum p ln(p / (q + eps))``; no divergence, as it may be below 0.
+    """
+    _require_pairs(p, q)
+    p, q = (np.asarray(x, np.float64) for x in (p, q))
+    return (expit(p) * (log_expit(p) - np.log(expit(q) + eps))).sum(1)
 
 
 class InceptionScore(NamedTuple):
@@ -47,25 +82,36 @@ def inception_score(
 ) -> InceptionScore:
     """``exp E KL(p(y|x) || p(y))`` (Salimans et al. 2016), over shuffled splits.
 
+    With 10 splits and the seed 2020 it is that of audioldm_eval, clip by clip.
+
     Args:
         posteriors: [n, K].
-        splits: equal parts; clips left over are not used.
-        seed: of the shuffle; 2020, with 10 splits, as audioldm_eval, which
-            draws by NumPy's older generator.
+        splits: parts as equal as can be, of all clips.
+        seed: of the shuffle, by NumPy's older generator.
     """
     p = _checked(posteriors)
-    size = len(p) // splits
-    if size < 1:
+    if len(p) < splits:
         raise UserError(f"inception score: {splits} splits of {len(p)} clips are empty")
-    p = p[np.random.default_rng(seed).permutation(len(p))]
+    order = np.random.RandomState(seed).permutation(len(p))
+    p = p[order]
+    edges = np.arange(splits + 1) * len(p) // splits
     scores = []
     for i in range(splits):
-        part = p[i * size : (i + 1) * size]
+        part = p[edges[i] : edges[i + 1]]
         marginal = part.mean(0)
         logs = np.log(np.where(part > 0, part, 1.0))
         logs -= np.log(np.where(part > 0, marginal, 1.0))
         scores.append(np.exp((part * logs).sum(1).mean()))
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)), size)
+    return InceptionScore(
+        float(np.mean(scores)), float(np.std(scores)), len(p) // splits
+    )
+
+
+def _require_pairs(p: np.ndarray, q: np.ndarray) -> None:
+    if p.shape != q.shape or p.ndim != 2:
+        raise UserError(
+            f"KL: expected pairs of one shape [n, K], got {p.shape} and {q.shape}"
+        )
 
 
 def _checked(p: np.ndarray) -> np.ndarray:

@@ -23,10 +23,10 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.open import open_source
 from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
+from diffusion_audio.runs.code_hash import short_hash
 from diffusion_audio.runs.resolve import STARTED
 from diffusion_audio.runs.workdir import provenance
 from diffusion_audio.settings import settings
-from diffusion_audio.study.code_hash import short_hash
 from diffusion_audio.systems import autoencoders, vocoders
 from diffusion_audio.systems.table import build
 from diffusion_audio.training import tasks

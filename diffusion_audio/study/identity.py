@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 from absl import logging
 
+from diffusion_audio.runs.code_hash import code_hash, short_hash
 from diffusion_audio.runs.workdir import read_json, write_json
-from diffusion_audio.study.code_hash import code_hash, short_hash
 from diffusion_audio.study.fingerprint import (
     Fingerprint,
     change,

@@ -12,8 +12,8 @@ from diffusion_audio import recipe
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX
+from diffusion_audio.runs.code_hash import short_hash
 from diffusion_audio.runs.same_run import FREE_TO_CHANGE
-from diffusion_audio.study.code_hash import short_hash
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import tasks
 

@@ -11,6 +11,7 @@ from diffusion_audio.audio.files import (
     AudioFileError,
     AudioInfo,
     blocks,
+    decode,
     probe,
     read,
     write,
@@ -305,3 +306,15 @@ def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
     path = tmp_path / ("x" * 251 + ".wav")
     write(path, np.zeros(8), 16_000)
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_decoded_as_it_is(tmp_path):
+    sound = np.stack([sine(), -0.5 * sine()], axis=1)
+    soundfile.write(tmp_path / "a.flac", sound, RATE)
+    found, rate = decode(tmp_path / "a.flac")
+    assert rate == RATE
+    np.testing.assert_allclose(found, sound, atol=1e-4)
+    whole = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "b.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioFileError):
+        decode(tmp_path / "b.flac")

@@ -3,11 +3,10 @@ import pytest
 from scipy.linalg import sqrtm
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation import embeddings
 from diffusion_audio.evaluation.distributions import (
     frechet_distance,
     frechet_extrapolated,
-    kernel_distance,
-    median_bandwidth,
 )
 
 
@@ -62,30 +61,13 @@ def test_extrapolation_takes_the_bias_of_few_clips_away():
     assert abs(np.mean(free)) < 0.2 * np.mean(plain)
 
 
-def test_kernel_distance_is_unbiased():
-    """Its mean over equal sets is 0, and may be below for one of them."""
-    rng = np.random.default_rng(4)
-    values = []
-    for _ in range(300):
-        a, b = rng.normal(size=(2, 12, 3))
-        values.append(kernel_distance(a, b, 1.5))
-    error = np.std(values) / np.sqrt(len(values))
-    assert abs(np.mean(values)) < 3 * error
-    assert min(values) < 0
-
-
-def test_kernel_distance_of_two_points():
-    """By hand: two clips a side, k = exp(-d^2 / 2 h^2)."""
-    a, b = np.array([[0.0], [2.0]]), np.array([[1.0], [4.0]])
-    k = lambda d: np.exp(-(d**2) / (2 * 1.5**2))  # noqa: E731
-    cross = (k(1) + k(4) + k(1) + k(2)) / 4
-    assert kernel_distance(a, b, 1.5) == pytest.approx(
-        1000 * (k(2) + k(3) - 2 * cross), rel=1e-12
-    )
-
-
-def test_bandwidth_is_of_pairs_of_different_clips():
-    assert median_bandwidth(np.array([[0.0], [1.0], [3.0]])) == 2.0
+def test_blocks_change_nothing(monkeypatch):
+    """A block is never more than the rows that are read at a time."""
+    rng = np.random.default_rng(6)
+    a, b = rng.normal(size=(70, 5)), rng.normal(size=(3, 5))
+    whole = frechet_distance(a, b)
+    monkeypatch.setattr(embeddings, "ROWS", 8)
+    assert frechet_distance(a, b) == pytest.approx(whole, rel=1e-12)
 
 
 @pytest.mark.parametrize(

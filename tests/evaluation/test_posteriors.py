@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from scipy.stats import entropy
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.evaluation.posteriors import inception_score, kl_divergence
+from diffusion_audio.evaluation.posteriors import (
+    bernoulli_kl,
+    half_bernoulli_kl,
+    inception_score,
+    kl_divergence,
+    softmax_kl,
+)
 
 
 def test_kl_equals_scipy_and_has_a_direction():
@@ -54,8 +60,9 @@ def test_pairs_and_splits_must_fit():
 
 
 def test_splits_are_shuffled_by_the_seed_and_each_has_its_own_marginal():
-    p = softmax(2 * np.random.default_rng(1).normal(size=(12, 4)), axis=-1)
-    parts = p[np.random.default_rng(7).permutation(12)].reshape(3, 4, 4)
+    p = softmax(2 * np.random.default_rng(1).normal(size=(13, 4)), axis=-1)
+    order = np.random.RandomState(7).permutation(13)
+    parts = p[order[:4]], p[order[4:8]], p[order[8:]]  # every clip is in one
     scores = [
         np.exp(entropy(part, part.mean(0)[None], axis=1).mean()) for part in parts
     ]
@@ -63,3 +70,29 @@ def test_splits_are_shuffled_by_the_seed_and_each_has_its_own_marginal():
     assert got.value == pytest.approx(np.mean(scores))
     assert got.std == pytest.approx(np.std(scores))
     assert got.value != inception_score(p, splits=3, seed=8).value
+
+
+@pytest.fixture
+def logits():
+    return 3 * np.random.default_rng(2).normal(size=(2, 6, 5))
+
+
+def test_softmax_kl_of_logits_is_that_of_their_posteriors(logits):
+    p, q = softmax(logits, axis=-1)
+    np.testing.assert_allclose(softmax_kl(*logits), entropy(p, q, axis=1))
+    with_eps = (p * np.log(p / (q + 1e-2))).sum(1)
+    np.testing.assert_allclose(softmax_kl(*logits, eps=1e-2), with_eps)
+
+
+def test_softmax_kl_of_certain_logits_has_no_floor():
+    sure = np.array([[0.0, 2000.0]])
+    np.testing.assert_allclose(softmax_kl(sure, sure[:, ::-1]), 2000.0)
+
+
+def test_bernoulli_kl_counts_both_answers_of_each_class(logits):
+    p, q = expit(logits)
+    both = entropy(np.stack([p, 1 - p]), np.stack([q, 1 - q]))
+    np.testing.assert_allclose(bernoulli_kl(*logits), both.sum(1))
+    one = (p * np.log(p / (q + 1e-6))).sum(1)
+    np.testing.assert_allclose(half_bernoulli_kl(*logits, eps=1e-6), one, rtol=1e-9)
+    assert half_bernoulli_kl(np.zeros((1, 3)), np.ones((1, 3)), eps=1e-6) < 0

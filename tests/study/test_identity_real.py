@@ -78,7 +78,8 @@ def test_a_changed_loss_of_diffusion_is_seen(monkeypatch):
 
 PROBE = """
 import json, sys
-from diffusion_audio.study import code_hash, fingerprint
+from diffusion_audio.runs import code_hash
+from diffusion_audio.study import fingerprint
 from diffusion_audio.runs.workdir import write_json
 from pathlib import Path
 config = json.loads(sys.argv[1])

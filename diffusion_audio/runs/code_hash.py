@@ -1,6 +1,6 @@
 """A hash of source text: where it is the same, so is what the code computes.
 
-Where it differs, code may still compute the same; `fingerprint` tells.
+Where it differs, code may still compute the same; `study.fingerprint` tells.
 """
 
 import ast

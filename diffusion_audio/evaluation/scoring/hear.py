@@ -1,0 +1,264 @@
+"""Files through a metric network: several read at once, heard in batches, kept.
+
+Memory is bounded: a few files are decoded ahead, their parts wait for others of their
+length, and what was heard goes to the cache at once.
+"""
+
+import dataclasses
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from diffusion_audio.audio import files
+from diffusion_audio.audio.file_error import AudioFileError
+from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.estimators import Heard
+from diffusion_audio.evaluation.scoring.cache import (
+    Cache,
+    Entry,
+    content_hash,
+    space_of,
+    stamp,
+)
+from diffusion_audio.evaluation.scoring.encoders import OpenEncoder
+from diffusion_audio.evaluation.treatment import Treatment
+from diffusion_audio.generation.batches import require_size
+from diffusion_audio.systems.devices import by_rows, everywhere
+
+AHEAD = 16  # files that are read before they are needed
+WAITING = 8  # batches of parts that wait for others of their length
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Advance = Callable[[int], None]
+
+
+class Listener(NamedTuple):
+    """A network and how recordings come to it.
+
+    Attributes:
+        name: the network's, for messages.
+        opened: the network.
+        treatment: of recordings.
+    """
+
+    name: str
+    opened: OpenEncoder
+    treatment: Treatment
+
+    @property
+    def space(self) -> str:
+        """Where the cache keeps what it hears."""
+        return space_of(
+            self.name,
+            self.opened.weights,
+            dataclasses.asdict(self.treatment),
+        )
+
+
+def contents_of(
+    cache: Cache, paths: Mapping[str, Path], advance: Advance
+) -> tuple[dict[str, str], dict[str, AudioFileError]]:
+    """Hashes of the contents of files, by key; and why some cannot be read."""
+    contents: dict[str, str] = {}
+    damaged: dict[str, AudioFileError] = {}
+    unknown = []
+    for key, path in paths.items():
+        if known := cache.known(path):
+            contents[key] = known
+            advance(1)
+        else:
+            unknown.append(key)
+
+    def look(key: str) -> tuple[str, str]:
+        before = stamp(paths[key])
+        return content_hash(paths[key]), before
+
+    for key, found in _several(look, unknown):
+        if isinstance(found, AudioFileError):
+            damaged[key] = found
+        else:
+            contents[key] = found[0]
+            cache.remember(paths[key], *found)
+        advance(1)
+    return contents, damaged
+
+
+def hear(
+    cache: Cache,
+    listener: Listener,
+    paths: Mapping[str, Path],
+    *,
+    batch_size: int,
+    mesh: Mesh | None = None,
+    advance: Advance = lambda count: None,
+) -> dict[str, AudioFileError]:
+    """Lets a network hear what the cache does not have of it yet.
+
+    Args:
+        cache: where what is heard goes.
+        listener: the network.
+        paths: a file of each content, by the content's hash.
+        batch_size: parts heard at once, rounded up to a multiple of the devices.
+        mesh: devices that share a batch.
+        advance: called with the number of files that are done.
+
+    Returns:
+        What is wrong with the contents that cannot be heard, by hash.
+    """
+    require_size(batch_size)
+    space = listener.space
+    wanted = sorted(cache.missing(space, paths.keys()))
+    advance(len(paths) - len(wanted))
+    if not wanted:
+        return {}
+    rate = listener.opened.encoder.sample_rate
+    damaged: dict[str, AudioFileError] = {}
+
+    def cut(content: str) -> np.ndarray:
+        return listener.treatment.parts(*files.decode(paths[content]), rate)
+
+    batches = _Batches(listener, batch_size, mesh)
+
+    def store(done: Iterable[tuple[str, Entry | str]]) -> None:
+        for content, heard in done:
+            if isinstance(heard, str):
+                damaged[content] = AudioFileError("empty", paths[content], heard)
+            else:
+                cache.keep(space, content, heard)
+            advance(1)
+
+    for content, parts in _several(cut, wanted):
+        if isinstance(parts, AudioFileError):
+            damaged[content] = parts
+            advance(1)
+        else:
+            store(batches.add(content, parts))
+    store(batches.rest())
+    return damaged
+
+
+def gather(
+    cache: Cache, listener: Listener, contents: list[str], folder: Path
+) -> Heard:
+    """What a network heard of clips, in order, in files of a folder.
+
+    Args:
+        cache: that has it.
+        listener: the network.
+        contents: hashes of the clips' contents.
+        folder: where arrays are kept that memory need not hold.
+    """
+    encoder, space = listener.opened.encoder, listener.space
+    counts = cache.windows(space, contents)
+    total = sum(counts)
+
+    def array(name: str, width: int) -> np.ndarray:
+        path = folder / f"{name}.npy"
+        return np.lib.format.open_memmap(path, "w+", np.float32, (total, width))
+
+    embedding = array("embedding", encoder.width)
+    logits = array("logits", encoder.classes) if encoder.classes else None
+    start = 0
+    for entry in cache.entries(space, contents):
+        stop = start + len(entry.embedding)
+        embedding[start:stop] = entry.embedding
+        if logits is not None:
+            logits[start:stop] = entry.logits
+        start = stop
+    return Heard(embedding, logits, np.repeat(np.arange(len(contents)), counts))
+
+
+class _Batches:
+    """Parts on their way through a network, those of one length together."""
+
+    def __init__(self, listener: Listener, size: int, mesh: Mesh | None) -> None:
+        devices = mesh.size if mesh else 1
+        self._name, opened = listener.name, listener.opened
+        self._size = -(-size // devices) * devices
+        self._params = (
+            jax.device_put(opened.params, everywhere(mesh)) if mesh else opened.params
+        )
+        self._encode = jax.jit(by_rows(opened.encoder.encode, mesh, whole=1))
+        # By length: the clip of a part, its place in the clip, and the part.
+        self._parts: dict[int, deque[tuple[str, int, np.ndarray]]] = defaultdict(deque)
+        self._heard: dict[str, dict[int, Entry]] = {}
+        self._wanted: dict[str, int] = {}
+
+    def add(self, clip: str, parts: np.ndarray) -> Iterator[tuple[str, Entry | str]]:
+        """Takes the parts of a clip; clips that are done, or why one is not."""
+        self._wanted[clip], self._heard[clip] = len(parts), {}
+        queue = self._parts[parts.shape[1]]
+        queue.extend((clip, place, part) for place, part in enumerate(parts))
+        while len(queue) >= self._size:
+            yield from self._run(queue)
+        while sum(map(len, self._parts.values())) > WAITING * self._size:
+            yield from self._run(max(self._parts.values(), key=len))
+
+    def rest(self) -> Iterator[tuple[str, Entry | str]]:
+        """All that waits."""
+        for queue in self._parts.values():
+            while queue:
+                yield from self._run(queue)
+
+    def _run(
+        self, queue: deque[tuple[str, int, np.ndarray]]
+    ) -> Iterator[tuple[str, Entry | str]]:
+        taken = [queue.popleft() for _ in range(min(len(queue), self._size))]
+        fill = [taken[-1][2]] * (self._size - len(taken))
+        waves = np.stack([part for _, _, part in taken] + fill)
+        problem = ""
+        try:
+            embedding, logits = jax.device_get(self._encode(self._params, waves))
+            if not embedding.shape[1]:
+                problem = f"too short for {self._name}, which hears nothing of it"
+        except UserError as error:  # of waves of this length
+            problem = str(error)
+        for row, (clip, place, _) in enumerate(taken):
+            if clip not in self._wanted:
+                continue  # another part of it could not be heard
+            if problem:
+                del self._wanted[clip], self._heard[clip]
+                yield clip, problem
+                continue
+            mine = self._heard[clip]
+            mine[place] = Entry(embedding[row], None if logits is None else logits[row])
+            if len(mine) == self._wanted[clip]:
+                del self._wanted[clip], self._heard[clip]
+                yield clip, _joined([mine[i] for i in range(len(mine))])
+
+
+def _joined(parts: list[Entry]) -> Entry:
+    logits = [part.logits for part in parts if part.logits is not None]
+    return Entry(
+        np.concatenate([part.embedding for part in parts]),
+        np.concatenate(logits) if logits else None,
+    )
+
+
+def _several(
+    work: Callable[[In], Out], items: Iterable[In]
+) -> Iterator[tuple[In, Out | AudioFileError]]:
+    """Work on items by several threads, a few ahead; results in order."""
+    waiting: deque[tuple[In, Future[Out]]] = deque()
+
+    def first() -> tuple[In, Out | AudioFileError]:
+        item, future = waiting.popleft()
+        try:
+            return item, future.result()
+        except AudioFileError as error:
+            return item, error
+
+    with ThreadPoolExecutor() as pool:
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > AHEAD:
+                yield first()
+        while waiting:
+            yield first()

@@ -1,0 +1,43 @@
+"""Networks as scoring finds them; their weights are those of the catalog's size."""
+
+import numpy as np
+import pytest
+
+from diffusion_audio.errors import UserError
+from diffusion_audio.evaluation.protocols import TABLE
+from diffusion_audio.evaluation.scoring import encoders
+from diffusion_audio.evaluation.scoring.encoders import ELSEWHERE, opener
+from diffusion_audio.models.roberta import build_clap_text
+from diffusion_audio.pretrained import metric_catalog
+from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
+from tests.published import original_systems
+from tests.published.torch_zip import save
+
+
+def test_every_network_of_a_protocol_is_known():
+    for name in TABLE.names:
+        for encoder in TABLE[name].encoders:
+            if encoder != "tiny":
+                assert metric_catalog.is_known(encoder) or encoder in ELSEWHERE
+
+
+@pytest.mark.slow
+def test_texts_are_embedded_by_the_tower_of_the_file(tmp_path):
+    trees = original_systems.make("audioldm")
+    original_systems.write_tokenizers(tmp_path)
+    save(tmp_path / "best.pt", original_systems.clap(trees), ("state_dict",))
+    texts = ["a dog barks", "rain", "a dog barks"]
+    found = encoders._text(str(tmp_path / "best.pt"), texts)
+    tokenizer = PublishedTokenizer.read(tmp_path / "tokenizer", "roberta", 32)
+    encoded = tokenizer.encode(texts)
+    tower = build_clap_text(original_systems.CLAP)
+    expected = tower.apply(trees["clap"], encoded.ids, encoded.mask)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found[0], found[2], atol=1e-6)
+
+
+def test_what_lies_elsewhere_says_where(tmp_path):
+    with pytest.raises(UserError, match=r"--weights=clap_htsat_unfused=PATH.*hf down"):
+        opener({})("clap_htsat_unfused")
+    with pytest.raises(UserError, match=r"x\.pt"):
+        opener({"vggish": str(tmp_path / "x.pt")})("vggish")
