@@ -6,6 +6,7 @@ of Slaney's scale and equal area, decibels down to -100.
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Array
@@ -79,6 +80,29 @@ def panns_mel(cfg: PannsMel, waves: Array) -> Array:
             f"{waves.shape[1]}; pad them with zeros"
         )
     return _decibels(cfg, waves)
+
+
+def panns_mel_filled(
+    cfg: PannsMel, waves: Array, samples: Array
+) -> tuple[Array, Array]:
+    """`panns_mel` of waves of several lengths, each reflected at its own end.
+
+    Args:
+        cfg: what the mel means.
+        waves: [B, N] floats; what lies beyond a wave's samples does not count.
+        samples: int [B], of each wave; more than ``n_fft // 2``.
+
+    Returns:
+        float32 [B, 1 + N // hop_length, n_mels] and how many frames of each are its
+        own, int [B]; those after them mean nothing.
+    """
+    count = waves.shape[1]
+    place = jnp.arange(count + cfg.n_fft // 2)[None]
+    last = samples[:, None] - 1
+    reflected = jnp.where(place <= last, place, 2 * last - place)
+    waves = jnp.take_along_axis(waves, jnp.maximum(reflected, 0), axis=1)
+    frames = 1 + samples // cfg.hop_length
+    return _decibels(cfg, waves)[:, : 1 + count // cfg.hop_length], frames
 
 
 @in_float64

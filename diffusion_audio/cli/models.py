@@ -74,7 +74,7 @@ def _encoder_facts(network: "MetricNetwork") -> dict[str, str]:
         "name": network.name,
         "about": network.about,
         "licence": network.licence,
-        "files": f"\n{'':<10}".join(network.files),
+        "files": f"\n{'':<10}".join((*network.files, *network.beside)),
         "fetch": network.by_hand(FOLDER),
         "run": f"diffusion-audio convert {network.name} --out=DIR",
     }

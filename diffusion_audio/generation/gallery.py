@@ -46,6 +46,7 @@ class _Sound(NamedTuple):
 
     path: Path
     prompt: str
+    transcript: str | None
     position: int
     score: float | None
     rank: int | None
@@ -123,11 +124,12 @@ def _sounds(directory: Path, call: Mapping[str, Any]) -> list[_Sound]:
     for entry in call["files"]:
         name, prompt = entry["file"], entry.get("prompt")
         position, rank = entry.get("position"), entry.get("rank")
-        score = entry.get("score")
+        score, transcript = entry.get("score"), entry.get("transcript")
         if (
             name != Path(name).name
             or "\0" in name
             or not isinstance(prompt, str)
+            or not isinstance(transcript, str | None)
             or type(position) is not int
             or not isinstance(score, float | int | None)
             or not isinstance(rank, int | None)
@@ -136,7 +138,8 @@ def _sounds(directory: Path, call: Mapping[str, Any]) -> list[_Sound]:
                 f"{directory / INDEX} is damaged: expected a file beside it with its "
                 f"prompt and position, got {shortened(repr(entry))}"
             )
-        found.append(_Sound(directory / name, prompt, position, score, rank))
+        path = directory / name
+        found.append(_Sound(path, prompt, transcript, position, score, rank))
     return found
 
 
@@ -182,7 +185,7 @@ def _call(
         prompts.setdefault(sound.position // each, []).append(sound)
     examples = tuple(
         Example(
-            group[0].prompt if group[0].prompt.strip() else "(no prompt)",
+            _caption(group[0]),
             tuple(
                 _clip(sound, rate, each)
                 for sound in sorted(group, key=lambda s: (s.rank or 0, s.position))
@@ -200,6 +203,12 @@ def _call(
         Settings(dict(_settings(call))),
         _provenance(call),
     )
+
+
+def _caption(sound: _Sound) -> str:
+    """What was asked for: the prompt, and of speech what is said."""
+    prompt = sound.prompt if sound.prompt.strip() else "(no prompt)"
+    return f"{prompt} \N{EN DASH} “{sound.transcript}”" if sound.transcript else prompt
 
 
 def _clip(sound: _Sound, rate: int, each: int) -> Clip:

@@ -67,10 +67,18 @@ class ConvBlock(nnx.Module):
         self.conv2 = conv(c_out, c_out, bias=False, dtype=dtype, rngs=rngs)
         self.norm2 = FixedBatchNorm(c_out, dtype=dtype)
 
-    def __call__(self, x: Array) -> Array:
-        """[B, T, F, c_in] -> [B, T, F, c_out]."""
-        x = jax.nn.relu(self.norm1(self.conv1(x)))
-        return jax.nn.relu(self.norm2(self.conv2(x)))
+    def __call__(self, x: Array, frames: Array | None) -> Array:
+        """[B, T, F, c_in] -> [B, T, F, c_out]; ``frames`` [B] are each clip's own."""
+        x = jax.nn.relu(self.norm1(self.conv1(_own(x, frames))))
+        return jax.nn.relu(self.norm2(self.conv2(_own(x, frames))))
+
+
+def _own(x: Array, frames: Array | None) -> Array:
+    """Zeros, which a convolution sees beyond a clip's end, in frames beyond its own."""
+    if frames is None:
+        return x
+    own = jnp.arange(x.shape[1])[None] < frames[:, None]
+    return jnp.where(own.reshape(*own.shape, *(1,) * (x.ndim - 2)), x, 0)
 
 
 class Cnn14(nnx.Module):
@@ -87,11 +95,13 @@ class Cnn14(nnx.Module):
         self.embed = dense(cfg.widths[-1], cfg.embedding, dtype=jnp.float32, rngs=rngs)
         self.classify = dense(cfg.embedding, cfg.classes, dtype=jnp.float32, rngs=rngs)
 
-    def __call__(self, mel: Array) -> tuple[Array, Array]:
+    def __call__(self, mel: Array, frames: Array | None = None) -> tuple[Array, Array]:
         """Log-mels to an embedding and the logits of the classes.
 
         Args:
             mel: [B, T, n_mels], as `audio.panns_mel` makes them; T at least ``factor``.
+            frames: int [B], how many of each clip's frames count, at least ``factor``:
+                the result is that of a clip without the others. All where None.
 
         Returns:
             float32 [B, embedding], at least 0, and [B, classes]. A logit's sigmoid is
@@ -108,13 +118,16 @@ class Cnn14(nnx.Module):
             )
         x = self.norm_in(mel)[..., None].astype(jnp.dtype(cfg.dtype))
         for block in self.blocks[:-1]:
-            x = average_pool(block(x))
-        x = self.blocks[-1](x).astype(jnp.float32).mean(axis=2)
-        x = x.max(axis=1) + x.mean(axis=1)  # over time
+            x = average_pool(block(x, frames))
+            frames = None if frames is None else frames // 2
+        x = self.blocks[-1](x, frames).astype(jnp.float32).mean(axis=2)
+        x = _own(x, frames)  # at least 0, so that zeros are no maximum
+        count = x.shape[1] if frames is None else frames[:, None].astype(x.dtype)
+        x = x.max(axis=1) + x.sum(axis=1) / count  # over time
         embedding = jax.nn.relu(self.embed(x))
         return embedding, self.classify(embedding)
 
 
 def build_cnn14(cfg: Cnn14Config) -> Network:
-    """As functions: ``apply(params, mel) -> (embedding, logits)``."""
+    """As functions: ``apply(params, mel, frames=None) -> (embedding, logits)``."""
     return network_of(Cnn14, cfg)

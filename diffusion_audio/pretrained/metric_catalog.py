@@ -38,9 +38,11 @@ class MetricNetwork:
         about: what it is, in a few words.
         encoder: its group in a config: an entry of ``systems.audio_encoders`` and the
             settings that are not that entry's own.
-        files: its file, and what is needed beside it.
+        files: its file of weights, and others of weights that it needs.
         address: where the files are downloaded from, without their names.
         licence: of the weights, as their authors say.
+        beside: what it needs beside weights, such as a tokenizer.
+        folder: that has its files, where their names alone would not tell whose.
     """
 
     name: str
@@ -49,13 +51,15 @@ class MetricNetwork:
     files: tuple[str, ...]
     address: str
     licence: str
+    beside: tuple[str, ...] = ()
+    folder: str = ""
 
     def by_hand(self, folder: Path) -> str:
-        """The commands that put its files into a folder."""
+        """The commands that put its files into a folder of networks."""
         commands = [
-            f"`curl -L --create-dirs -o '{folder / file}' "
+            f"`curl -L --create-dirs -o '{folder / self.folder / file}' "
             f"'{self.address}/{file.replace('=', '%3D')}'`"
-            for file in self.files
+            for file in (*self.files, *self.beside)
         ]
         return " and ".join(commands)
 
@@ -136,6 +140,16 @@ NETWORKS = (
         LAION,
         "CC0-1.0",
     ),
+    MetricNetwork(
+        "clap_htsat_unfused",
+        "the CLAP of transformers without feature fusion: Auffusion's score",
+        {"name": "clap"},
+        ("model.safetensors",),
+        "https://huggingface.co/laion/clap-htsat-unfused/resolve/main",
+        "Apache-2.0",
+        beside=("config.json", "tokenizer.json"),
+        folder="clap-htsat-unfused",
+    ),
 )
 
 
@@ -157,18 +171,21 @@ def is_known(name: str) -> bool:
 
 
 def named_after(file: str) -> MetricNetwork | None:
-    """The first network whose own file is called so."""
-    return next((each for each in NETWORKS if each.files[0] == file), None)
+    """The first network whose own file is called so, and no other's."""
+    named = (each for each in NETWORKS if each.files[0] == file and not each.folder)
+    return next(named, None)
 
 
 def locate(network: MetricNetwork, folder: Path) -> tuple[Path, ...]:
-    """Its files in a folder.
+    """Its files of weights in a folder of networks.
 
     Raises:
         UserError: one lacks; with the command that brings it.
     """
-    paths = tuple(folder / file for file in network.files)
-    lacking = [path for path in paths if not path.is_file()]
+    place = folder / network.folder
+    paths = tuple(place / file for file in network.files)
+    needed = (*paths, *(place / file for file in network.beside))
+    lacking = [path for path in needed if not path.is_file()]
     if lacking:
         raise UserError(
             f"{network.name}: {' and '.join(map(str, lacking))} not found; download "

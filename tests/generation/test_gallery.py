@@ -161,6 +161,15 @@ def test_a_folder_without_an_index_of_ours(tmp_path):
             write_gallery(tmp_path)
 
 
+def test_it_shows_what_is_said(tmp_path):
+    folder = make(tmp_path, ["a calm voice", "a hoarse voice"])
+    index = json.loads((folder / INDEX).read_text())
+    index["files"][1]["transcript"] = "Good <morning>"
+    (folder / INDEX).write_text(json.dumps(index))
+    said = "a hoarse voice \N{EN DASH} “Good <morning>”"
+    assert shown(folder).captions[1:3] == ["a calm voice", said]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -169,6 +178,7 @@ def test_a_folder_without_an_index_of_ours(tmp_path):
         {"file": "a/../00000.wav"},
         {"file": "00000.wav\0"},
         {"prompt": ["rain"]},
+        {"transcript": 7},
         {"position": "0"},
         {"score": "high"},
         {"rank": {}},

@@ -133,3 +133,17 @@ def test_windows_hold_the_whole_wave():
     assert window_starts(1000, 1000).tolist() == [0]
     assert window_starts(1001, 1000).tolist() == [0, 1]
     assert window_starts(2500, 1000).tolist() == [0, 750, 1500]
+
+
+def test_cnn14_hears_the_clip_and_nothing_of_what_fills_it():
+    encoder, params, encode = made("cnn14")
+    sounds = np.random.default_rng(0).uniform(-1, 1, (5, 2000)).astype(np.float32)
+    lengths = np.array([2000, 1999, 1043, 640, encoder.least], np.int32)
+    filled = sounds.copy()
+    for row, length in zip(filled, lengths, strict=True):
+        row[length:] = np.nan
+    got = jax.jit(encoder.encode_filled)(params, filled, lengths)
+    for row, length in enumerate(lengths):
+        alone = encode(params, sounds[row : row + 1, :length])
+        for mine, other in zip(got, alone, strict=True):
+            np.testing.assert_allclose(mine[row], other[0], atol=1e-5)

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from diffusion_audio.aliases import Params
-from diffusion_audio.errors import UserError
 from diffusion_audio.generation.batches import in_batches, joined
 from diffusion_audio.models.roberta import build_clap_text
 from diffusion_audio.pretrained import metric_catalog
@@ -17,12 +16,6 @@ from diffusion_audio.pretrained.clap_text_file import read_clap_text
 from diffusion_audio.systems.audio_encoders import AudioEncoder
 from diffusion_audio.systems.metric_network import read_encoder
 from diffusion_audio.systems.published_tokens import encode
-
-# Networks of protocols that are published without a file of a name of their own.
-ELSEWHERE = {
-    "clap_htsat_unfused": "model.safetensors in a folder of "
-    "`hf download laion/clap-htsat-unfused --local-dir DIR`",
-}
 
 
 class OpenEncoder(NamedTuple):
@@ -54,11 +47,6 @@ def opener(weights: Mapping[str, str]) -> Open:
     """
 
     def open_encoder(name: str) -> OpenEncoder:
-        if name not in weights and name in ELSEWHERE:
-            raise UserError(
-                f"{name}: give --weights={name}=PATH, {ELSEWHERE[name]}; or leave its "
-                "metrics out by --encoders"
-            )
         place = weights.get(name, name)
         read = read_encoder(place)
         text = partial(_text, place)

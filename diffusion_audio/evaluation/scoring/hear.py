@@ -29,6 +29,7 @@ from diffusion_audio.evaluation.scoring.cache import (
 from diffusion_audio.evaluation.scoring.encoders import OpenEncoder
 from diffusion_audio.evaluation.treatment import Treatment
 from diffusion_audio.generation.batches import require_size
+from diffusion_audio.systems.audio_encoders import AudioEncoder
 from diffusion_audio.systems.devices import by_rows, everywhere
 
 AHEAD = 16  # files that are read before they are needed
@@ -118,11 +119,13 @@ def hear(
     advance(len(paths) - len(wanted))
     if not wanted:
         return {}
-    rate = listener.opened.encoder.sample_rate
+    encoder = listener.opened.encoder
+    rate = encoder.sample_rate
     damaged: dict[str, AudioFileError] = {}
 
-    def cut(content: str) -> np.ndarray:
-        return listener.treatment.parts(*files.decode(paths[content]), rate)
+    def cut(content: str) -> list[np.ndarray]:
+        parts = listener.treatment.parts(*files.decode(paths[content]), rate)
+        return [window for part in parts for window in windows_of(encoder, part)]
 
     batches = _Batches(listener, batch_size, mesh)
 
@@ -175,8 +178,27 @@ def gather(
     return Heard(embedding, logits, np.repeat(np.arange(len(contents)), counts))
 
 
+def windows_of(encoder: AudioEncoder, wave: np.ndarray) -> list[np.ndarray]:
+    """What an encoder hears of a wave [N], in pieces that it hears one by one."""
+    if encoder.hop is None or encoder.window is None or len(wave) < encoder.window:
+        return [wave]
+    starts = range(0, len(wave) - encoder.window + 1, encoder.hop)
+    return [wave[start : start + encoder.window] for start in starts]
+
+
+def program_length(encoder: AudioEncoder, samples: int) -> int:
+    """The samples of the program that hears a wave: of a few lengths, if it can be.
+
+    Lengths of an octave share four programs; at most a quarter of a wave is filler.
+    """
+    if encoder.encode_filled is None or samples < encoder.least:
+        return samples
+    step = 1 << max(0, samples.bit_length() - 3)
+    return -(-samples // step) * step
+
+
 class _Batches:
-    """Parts on their way through a network, those of one length together."""
+    """Parts on their way through a network, those of one program together."""
 
     def __init__(self, listener: Listener, size: int, mesh: Mesh | None) -> None:
         devices = mesh.size if mesh else 1
@@ -185,37 +207,50 @@ class _Batches:
         self._params = (
             jax.device_put(opened.params, everywhere(mesh)) if mesh else opened.params
         )
+        self._encoder = opened.encoder
         self._encode = jax.jit(by_rows(opened.encoder.encode, mesh, whole=1))
-        # By length: the clip of a part, its place in the clip, and the part.
+        self._encode_filled = opened.encoder.encode_filled and jax.jit(
+            by_rows(opened.encoder.encode_filled, mesh, whole=1)
+        )
+        # By length of the program: the clip of a part, its place there, and the part.
         self._parts: dict[int, deque[tuple[str, int, np.ndarray]]] = defaultdict(deque)
         self._heard: dict[str, dict[int, Entry]] = {}
         self._wanted: dict[str, int] = {}
 
-    def add(self, clip: str, parts: np.ndarray) -> Iterator[tuple[str, Entry | str]]:
+    def add(
+        self, clip: str, parts: list[np.ndarray]
+    ) -> Iterator[tuple[str, Entry | str]]:
         """Takes the parts of a clip; clips that are done, or why one is not."""
         self._wanted[clip], self._heard[clip] = len(parts), {}
-        queue = self._parts[parts.shape[1]]
-        queue.extend((clip, place, part) for place, part in enumerate(parts))
-        while len(queue) >= self._size:
-            yield from self._run(queue)
+        for place, part in enumerate(parts):
+            length = program_length(self._encoder, len(part))
+            queue = self._parts[length]
+            queue.append((clip, place, part))
+            if len(queue) == self._size:
+                yield from self._run(length)
         while sum(map(len, self._parts.values())) > WAITING * self._size:
-            yield from self._run(max(self._parts.values(), key=len))
+            yield from self._run(max(self._parts, key=lambda n: len(self._parts[n])))
 
     def rest(self) -> Iterator[tuple[str, Entry | str]]:
         """All that waits."""
-        for queue in self._parts.values():
+        for length, queue in self._parts.items():
             while queue:
-                yield from self._run(queue)
+                yield from self._run(length)
 
-    def _run(
-        self, queue: deque[tuple[str, int, np.ndarray]]
-    ) -> Iterator[tuple[str, Entry | str]]:
+    def _run(self, length: int) -> Iterator[tuple[str, Entry | str]]:
+        queue = self._parts[length]
         taken = [queue.popleft() for _ in range(min(len(queue), self._size))]
         fill = [taken[-1][2]] * (self._size - len(taken))
-        waves = np.stack([part for _, _, part in taken] + fill)
+        rows = [part for _, _, part in taken] + fill
+        waves = np.stack([np.pad(row, (0, length - len(row))) for row in rows])
         problem = ""
         try:
-            embedding, logits = jax.device_get(self._encode(self._params, waves))
+            if self._encode_filled and length >= self._encoder.least:
+                samples = np.array([len(row) for row in rows], np.int32)
+                heard = self._encode_filled(self._params, waves, samples)
+            else:
+                heard = self._encode(self._params, waves)
+            embedding, logits = jax.device_get(heard)
             if not embedding.shape[1]:
                 problem = f"too short for {self._name}, which hears nothing of it"
         except UserError as error:  # of waves of this length

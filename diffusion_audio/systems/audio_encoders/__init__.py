@@ -34,6 +34,12 @@ class AudioEncoder(NamedTuple):
         window: samples that one application sees; None for any number.
         encode: ``encode(params, waves [B, N] float32) -> Encoded``: pure, and for a
             fixed N it can be jitted. Which windows it takes depends on N alone.
+        hop: samples from each window to the next, where those of a longer wave follow
+            each other from its start on; None where they are spread over it.
+        least: the fewest samples of a wave.
+        encode_filled: ``encode_filled(params, waves [B, N], samples int32 [B])``, as
+            `encode` of the first samples of each wave, ``least`` or more: so that clips
+            of many lengths are one program. None where there are windows.
     """
 
     network: Network
@@ -42,6 +48,9 @@ class AudioEncoder(NamedTuple):
     classes: int | None
     window: int | None
     encode: Callable[[Params, Array], Encoded]
+    hop: int | None = None
+    least: int = 1
+    encode_filled: Callable[[Params, Array, Array], Encoded] | None = None
 
 
 TABLE: Table[Entry[AudioEncoder]] = Table("audio encoder", __name__, of_module)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffusion_audio.aliases import Array, Params
-from diffusion_audio.audio.panns_mel import PannsMel, panns_mel
+from diffusion_audio.audio.panns_mel import PannsMel, panns_mel, panns_mel_filled
 from diffusion_audio.audio.windows import require_waves
 from diffusion_audio.errors import UserError
 from diffusion_audio.models.cnn14 import Cnn14Config, build_cnn14
@@ -50,6 +50,11 @@ def build(cfg: Config) -> AudioEncoder:
         embedding, logits = network.apply(params, panns_mel(mel, waves))
         return Encoded(embedding[:, None], logits[:, None])
 
+    def encode_filled(params: Params, waves: Array, samples: Array) -> Encoded:
+        mels, frames = panns_mel_filled(mel, waves, samples)
+        embedding, logits = network.apply(params, mels, frames)
+        return Encoded(embedding[:, None], logits[:, None])
+
     return AudioEncoder(
         network=network,
         sample_rate=mel.sample_rate,
@@ -57,4 +62,6 @@ def build(cfg: Config) -> AudioEncoder:
         classes=shape.classes,
         window=None,
         encode=encode,
+        least=max(mel.n_fft // 2 + 1, (shape.factor - 1) * mel.hop_length),
+        encode_filled=encode_filled,
     )

@@ -45,7 +45,7 @@ def build(cfg: Config) -> AudioEncoder:
             f"got {mel.n_mels}"
         )
     network = build_vggish(shape)
-    least = mel.samples(shape.frames)
+    least, hop = mel.samples(shape.frames), mel.hop_length * shape.frames
 
     def encode(params: Params, waves: Array) -> Encoded:
         require_waves(waves, "VGGish")
@@ -55,7 +55,7 @@ def build(cfg: Config) -> AudioEncoder:
                 f"VGGish: expected waves of {least} samples or more, got {length}; pad "
                 "them with zeros"
             )
-        count = 1 + (length - least) // (mel.hop_length * shape.frames)
+        count = 1 + (length - least) // hop
         frames = vggish_mel(mel, waves[:, : mel.samples(count * shape.frames)])
         examples = frames.reshape(batch * count, shape.frames, mel.n_mels)
         embedding = network.apply(params, examples)
@@ -68,4 +68,6 @@ def build(cfg: Config) -> AudioEncoder:
         classes=None,
         window=least,
         encode=encode,
+        hop=hop,
+        least=least,
     )

@@ -6,7 +6,7 @@ import pytest
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocols import TABLE
 from diffusion_audio.evaluation.scoring import encoders
-from diffusion_audio.evaluation.scoring.encoders import ELSEWHERE, opener
+from diffusion_audio.evaluation.scoring.encoders import opener
 from diffusion_audio.models.roberta import build_clap_text
 from diffusion_audio.pretrained import metric_catalog
 from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
@@ -18,7 +18,7 @@ def test_every_network_of_a_protocol_is_known():
     for name in TABLE.names:
         for encoder in TABLE[name].encoders:
             if encoder != "tiny":
-                assert metric_catalog.is_known(encoder) or encoder in ELSEWHERE
+                assert metric_catalog.is_known(encoder)
 
 
 @pytest.mark.slow
@@ -37,7 +37,8 @@ def test_texts_are_embedded_by_the_tower_of_the_file(tmp_path):
 
 
 def test_what_lies_elsewhere_says_where(tmp_path):
-    with pytest.raises(UserError, match=r"--weights=clap_htsat_unfused=PATH.*hf down"):
+    where = r"/clap-htsat-unfused/tokenizer\.json' 'https://huggingface\.co/laion/clap"
+    with pytest.raises(UserError, match=r"unfused/config\.json and .*" + where):
         opener({})("clap_htsat_unfused")
     with pytest.raises(UserError, match=r"x\.pt"):
         opener({"vggish": str(tmp_path / "x.pt")})("vggish")
