@@ -1,13 +1,14 @@
 """How training scales: what a step of published size costs a chip, for up to 4,096.
 
-nice python -m benchmarks.scaling                      # an hour of two cores
+nice python -m benchmarks.scaling                      # minutes; 3 GB of memory
+nice python -m benchmarks.scaling --compile vocoder:v1 # long; adds its exchanges
 python -m benchmarks.scaling --tables                  # from scaling.json again
 
 Shapes alone: no weights are made. Of each recipe the step is lowered for one and for
 two examples, as an accelerator has it (the forms that `nn/` has for CPUs left out),
-for FLOPs and for what the backward pass keeps; and compiled for eight forced devices,
-data-parallel and with the state split, for its exchanges. Facts go to scaling.json,
-tables from them to docs/scaling.md.
+for FLOPs and for what the backward pass keeps. What is compiled is for eight forced
+devices, data-parallel and with the state split, for its exchanges. Facts go to
+scaling.json, and tables from them to docs/scaling.md.
 """
 
 import dataclasses
@@ -56,43 +57,66 @@ QUICK = (
 
 def main(argv: list[str]) -> int:
     """Measures each recipe in a process of its own, then writes the tables."""
-    if argv[:1] == ["--recipe"]:
-        print(json.dumps(facts(argv[1])))
+    if argv[:1] == ["--read"]:
+        print(json.dumps(lowered(argv[1])))
+        return 0
+    if argv[:1] == ["--read-compiled"]:
+        print(json.dumps(compiled(argv[1])))
         return 0
     every = json.loads(FACTS.read_text(encoding="utf-8")) if FACTS.exists() else {}
-    wanted = [] if argv == ["--tables"] else argv or list(RECIPES)
-    for recipe in wanted:
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK}
-        command = [sys.executable, "-m", "benchmarks.scaling", "--recipe", recipe]
-        done = subprocess.run(
-            command, env=environment, stdout=subprocess.PIPE, check=True
-        )
-        every[recipe] = json.loads(done.stdout)
-        FACTS.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), every), "utf-8")
+    if argv[:1] == ["--compile"]:
+        every[argv[1]] |= {"compiled": _apart("--read-compiled", argv[1])}
+    elif argv != ["--tables"]:
+        for recipe in RECIPES:
+            kept = {"compiled": every.get(recipe, {}).get("compiled")}
+            every[recipe] = _apart("--read", recipe) | kept
+    FACTS.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
+    page = rewritten(PAGE.read_text(encoding="utf-8"), every)
+    PAGE.write_text(page, encoding="utf-8")
     return 0
 
 
-def facts(recipe: str) -> dict[str, Any]:
-    """What a recipe's step costs."""
+def _apart(*words: str) -> dict[str, Any]:
+    """What this file says of a recipe in a process of its own."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK}
+    command = [sys.executable, "-m", "benchmarks.scaling", *words]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def lowered(recipe: str) -> dict[str, Any]:
+    """What a recipe's step computes and keeps, of its program before compilation."""
     task, dtype, one, forwards = published(recipe)
-    found: dict[str, Any] = {"dtype": dtype}
+    flops, kept = [], []
     alone = make_mesh(ParallelConfig(data=1))
     with mock.patch("jax.default_backend", return_value="tpu"):
-        flops, kept = [], []
         for examples in (1, 2):
             batch = plan.abstract_batch(several(one, examples), alone)
-            lowered = plan.lower_step(task, batch, alone)
-            flops.append(lowered.cost_analysis()["flops"])
             state = plan.abstract_state(task, batch, alone)
+            cost = plan.lower_step(task, batch, alone).cost_analysis()
+            flops.append(cost["flops"])
             kept.append(sum(residuals(f, state, batch) for f in forwards))
-        found["flops_per_example"] = flops[1] - flops[0]
-        found["flops_fixed"] = 2 * flops[0] - flops[1]
-        found["residuals_per_example"] = kept[1] - kept[0]
-        found["trained"] = count(state["params"])
-        found["frozen"] = count(state["frozen"])
-        found["gradient_bytes"] = plan.held(state["params"])
-        found["state_bytes"] = plan.held(state)
+    found = {
+        "dtype": dtype,
+        "flops_per_example": flops[1] - flops[0],
+        "flops_fixed": 2 * flops[0] - flops[1],
+        "residuals_per_example": kept[1] - kept[0],
+        "trained": count(state["params"]),
+        "frozen": count(state["frozen"]),
+        "gradient_bytes": plan.held(state["params"]),
+        "state_bytes": plan.held(state),
+    }
+    mesh = make_mesh(ParallelConfig(fsdp=DEVICES))
+    batch = plan.abstract_batch(several(one, DEVICES), mesh)
+    split = plan.abstract_state(task, batch, mesh)
+    return found | {"state_bytes_of_8": plan.held(split)}
+
+
+def compiled(recipe: str) -> dict[str, Any]:
+    """What a recipe's step exchanges over eight devices, an example on each."""
+    task, _, one, _ = published(recipe)
+    found = {}
+    with mock.patch("jax.default_backend", return_value="tpu"):
         for name, fsdp in (("data", 1), ("fsdp", DEVICES)):
             mesh = make_mesh(ParallelConfig(fsdp=fsdp))
             batch = plan.abstract_batch(several(one, DEVICES), mesh)
@@ -101,9 +125,8 @@ def facts(recipe: str) -> dict[str, Any]:
             for each in read.collectives:
                 totals[each.kind] += each.times * each.bytes
             found[name] = {
-                "state_bytes": plan.held(plan.abstract_state(task, batch, mesh)),
-                "collective_bytes": dict(totals),
-                "collectives": dict(Counter(c.kind for c in read.collectives)),
+                "bytes": dict(totals),
+                "counts": dict(Counter(each.kind for each in read.collectives)),
                 "temporaries": read.temporaries,
                 "traffic": read.traffic,
                 "flops": read.flops,

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from diffusion_audio.aliases import State
 from diffusion_audio.cli.finding import GIB, Check, Finding
 from diffusion_audio.nn.functional import count
 from diffusion_audio.training import program, trial
@@ -87,8 +88,7 @@ class _Run:
         """One more checkpoint than is kept: the newest is written beside the others."""
         place = next(p for p in (self._workdir, *self._workdir.parents) if p.exists())
         free = shutil.disk_usage(place).free
-        leaves = jax.tree.leaves(self._state)
-        one = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+        one = state_bytes(self._state)
         kept = self._trial.train.keep + 1
         text = (
             f"{kept} checkpoints of {one / GIB:.2f} GiB, before compression; "
@@ -110,6 +110,11 @@ class _Run:
             f"{loss}{done.seconds:.3f} s a step, {train.steps} of which take "
             f"{_duration(done.seconds * train.steps)}, with no evaluations",
         )
+
+
+def state_bytes(state: State) -> int:
+    """Bytes of a whole state, as a checkpoint has it."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def _memory(device: jax.Device) -> int:

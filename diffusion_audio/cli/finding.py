@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from diffusion_audio.errors import UserError
+
 GIB = 2**30
 
 
@@ -20,5 +22,7 @@ def examine(check: Check) -> Finding:
     """Runs one check; whatever it raises means that this part is broken."""
     try:
         return check()
+    except UserError as error:
+        return Finding("broken", str(error))
     except Exception as error:
         return Finding("broken", f"{type(error).__name__}: {error}")
