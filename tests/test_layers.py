@@ -18,7 +18,7 @@ PACKAGE = ROOT / "diffusion_audio"
 LAYERS = (
     {"aliases", "errors"},
     {"settings"},
-    {"outputs", "progress", "recipe", "storage"},
+    {"outputs", "progress", "recipe", "rows", "storage"},
     {"audio", "diffusion", "nn"},
     {"models", "report"},
     {"data", "pretrained"},

@@ -11,6 +11,7 @@ from diffusion_audio.aliases import Array, Key
 from diffusion_audio.audio.mel import hann_window, mel_filterbank, stft
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
+from diffusion_audio.rows import by_rows
 
 MOMENTUM = 0.99  # librosa's default, and near the paper's best
 SMALL = 1e-8
@@ -119,7 +120,7 @@ def istft(spectrum: Array, n_fft: int, hop_length: int, win_length: int) -> Arra
         [..., N] float32 with N = n_fft + (T - 1) * hop_length; samples that no
         window reaches are zero.
     """
-    frames = jnp.fft.irfft(spectrum, n_fft)
+    frames = by_rows(lambda x: jnp.fft.irfft(x, n_fft), (spectrum,))
     window = jnp.asarray(hann_window(n_fft, win_length), frames.dtype)
     window = jnp.broadcast_to(window, frames.shape)
     weight = overlap_add(jnp.square(window), hop_length)

@@ -10,6 +10,7 @@ import numpy as np
 from diffusion_audio.aliases import Array
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
+from diffusion_audio.rows import by_rows
 
 REFERENCE_FLOOR = 1e-5  # of the mels of HiFi-GAN's code
 
@@ -152,7 +153,7 @@ def spectrum(wave: Array, window: np.ndarray, hop_length: int, n_fft: int) -> Ar
     """
     frames = frame(wave, len(window), hop_length)
     weights = jnp.broadcast_to(jnp.asarray(window, wave.dtype), frames.shape)
-    return jnp.fft.rfft(frames * weights, n_fft)
+    return by_rows(lambda x: jnp.fft.rfft(x, n_fft), (frames * weights,))
 
 
 def frame(wave: Array, length: int, hop: int) -> Array:

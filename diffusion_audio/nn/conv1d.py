@@ -25,6 +25,7 @@ from jax import lax
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import unknown
 from diffusion_audio.nn.fast_fir import LAYOUT, conv
+from diffusion_audio.rows import by_rows, whole
 
 NORMS = ("none", "weight", "spectral")
 
@@ -178,12 +179,12 @@ def _power_iteration(kernel: Array, u: Array) -> tuple[Array, Array]:
 def kernel_of(module: Any) -> Array:
     """The kernel that a layer convolves with."""
     if hasattr(module, "g"):
-        return _weight_norm(module.g[...], module.v[...])
+        return whole(_weight_norm(module.g[...], module.v[...]))
     kernel = module.kernel[...]
     if hasattr(module, "spectral_u"):
         u = lax.stop_gradient(module.spectral_u[...])
         v = lax.stop_gradient(module.spectral_v[...])
-        return kernel / (v @ kernel.reshape(-1, kernel.shape[-1]) @ u)
+        return whole(kernel / (v @ kernel.reshape(-1, kernel.shape[-1]) @ u))
     return kernel
 
 
@@ -304,7 +305,8 @@ def grouped_conv(x: Array, kernel: Array, stride: int, groups: int) -> Array:
         [B, ceil(N / stride), C_out].
     """
     pad = kernel.shape[0] // 2
-    return _groups(x, kernel, groups, (pad, pad), stride)
+    convolve = partial(_groups, groups=groups, pad=(pad, pad), stride=stride)
+    return by_rows(convolve, (x,), (kernel,))
 
 
 def _groups(
@@ -329,21 +331,23 @@ def _grouped_forward(
 def _grouped_backward(
     stride: int, groups: int, saved: tuple[Array, Array], dy: Array
 ) -> tuple[Array, Array]:
-    pad = saved[1].shape[0] // 2
+    x, kernel = saved
+    pad = kernel.shape[0] // 2
 
-    def native(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+    def native(x: Array, dy: Array, kernel: Array) -> tuple[Array, Array]:
         _, vjp = jax.vjp(
             lambda x, kernel: _groups(x, kernel, groups, (pad, pad), stride), x, kernel
         )
         return vjp(dy)
 
-    def phases(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+    def phases(x: Array, dy: Array, kernel: Array) -> tuple[Array, Array]:
         return (
             _input_gradient(kernel, dy, x.shape[1], stride, groups),
             _kernel_gradient(x, dy, kernel.shape[0], stride, groups),
         )
 
-    return lax.platform_dependent(*saved, dy, cpu=phases, default=native)
+    gradients = partial(lax.platform_dependent, cpu=phases, default=native)
+    return by_rows(gradients, (x, dy), (kernel,), sums=True)
 
 
 grouped_conv.defvjp(_grouped_forward, _grouped_backward)

@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from diffusion_audio.aliases import Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.rows import split_over, whole
 from diffusion_audio.systems.devices import everywhere
 from diffusion_audio.training.task import Mean
 
@@ -155,7 +156,10 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
 
         def single(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
             shardings = state_shardings(state, mesh)
-            state, metrics = step(state, batch, key, lambda tree: tree)
+            with split_over(mesh):
+                # What networks compute with; averages and moments stay split.
+                used = whole({name: state[name] for name in ("params", "frozen")})
+                state, metrics = step(state | used, batch, key, lambda tree: tree)
             # The new state stays where the old one was: the same program again.
             return jax.lax.with_sharding_constraint(state, shardings), metrics
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from diffusion_audio.aliases import State
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.settings import DataConfig
+from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import MakeView, ProgressView
 from diffusion_audio.runs import extras, same_run
@@ -80,12 +81,12 @@ def train(
 
     recipe = tasks.TABLE[resolved["task"]]
     configured = recipe.configure(resolved)
-    source, held = _open(data, spec, workdir)
+    source, held = open_splits(data, spec, workdir)
     kept = extras.Extras(workdir) if goes_on else component_extras(resolved)
     task = recipe.make(configured, Data(source, held, kept))
-    _require_used(data, task, resolved["task"])
+    require_used(data, task, resolved["task"])
     if data.mels:
-        source, held = _with_mels(data, spec, source, held)
+        source, held = with_mels(data, spec, source, held)
     splits = {data.train_split: source, data.evaluation_split: held}
     record = same_run.require_same_data(
         workdir, data.source, splits, accept_changes=accept_changed_data
@@ -144,7 +145,7 @@ def train(
         )
 
 
-def _require_used(data: DataConfig, task: Task, name: str) -> None:
+def require_used(data: DataConfig, task: Task, name: str) -> None:
     """Refuses settings of the data that the task takes no notice of."""
     for setting, what in OF_SOME_TASKS.items():
         if getattr(data, setting) and setting not in task.uses:
@@ -154,7 +155,9 @@ def _require_used(data: DataConfig, task: Task, name: str) -> None:
             )
 
 
-def _open(data: DataConfig, spec: AudioSpec, workdir: Path) -> tuple[Any, Any]:
+def open_splits(
+    data: DataConfig, spec: AudioSpec, workdir: Path
+) -> tuple[Source, Source]:
     """The clips to train and to evaluate on."""
     from diffusion_audio.data.open import open_source, parse
 
@@ -169,7 +172,7 @@ def _open(data: DataConfig, spec: AudioSpec, workdir: Path) -> tuple[Any, Any]:
     return source, open_source(data.source, data.evaluation_split, spec.sample_rate)
 
 
-def _with_mels(
+def with_mels(
     data: DataConfig, spec: AudioSpec, source: Any, held: Any
 ) -> tuple[Any, Any]:
     """Both splits with the saved mels of their clips."""

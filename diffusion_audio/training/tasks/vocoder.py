@@ -22,6 +22,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.discriminators import build_discriminators
 from diffusion_audio.nn.conv1d import refresh_spectral
 from diffusion_audio.nn.functional import Network
+from diffusion_audio.rows import whole
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.settings import settings
 from diffusion_audio.systems import autoencoders, vocoders
@@ -247,13 +248,15 @@ def update_discriminators(
     value, grads = mean(jax.value_and_grad(loss)(params))
     params, opt = apply_gradients(task.rule.optimizer, grads, opt, params)
 
+    updated = whole(params)
+
     def generator_loss(fake: Array) -> tuple[Array, Metrics]:
-        outputs = apply(params, fake)
+        outputs = apply(updated, fake)
         terms = {}
         if task.weights.adversarial:
             terms["adversarial"] = adversarial_loss(outputs)
         if task.weights.features:
-            terms["features"] = feature_loss(apply(params, wave), outputs)
+            terms["features"] = feature_loss(apply(updated, wave), outputs)
         return weighted(task.weights, terms), terms
 
     fake_gradient, metrics = jax.grad(generator_loss, has_aux=True)(fake)
