@@ -38,9 +38,9 @@ def main(words: list[str]) -> int:
     """Answers requests until there are none.
 
     Args:
-        words: the bytes of memory that decoding may take, and seconds for one file.
+        words: the bytes of memory that decoding may take.
     """
-    memory, seconds = int(words[0]), float(words[1])
+    memory = int(words[0])
     # Signals are for the process that asks; this one ends with it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -49,9 +49,10 @@ def main(words: list[str]) -> int:
         os.dup2(2, 1)
         _limit(memory)
         for line in sys.stdin.buffer:
+            seconds, *request = json.loads(line)
             # Nobody handles SIGALRM: it ends the process, whatever it is stuck in.
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            head, body = _answer(json.loads(line), memory)
+            head, body = _answer(request, memory)
             signal.setitimer(signal.ITIMER_REAL, 0)
             try:
                 answers.write(json.dumps(head).encode() + b"\n" + body)

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import UserError
 
 MEMORY = 2 << 30  # bytes that decoding may take in each worker
-SECONDS = 60.0  # that one file may take
+SECONDS = 60.0  # that one file may take, and one more for each of its megabytes
 GRACE = 5.0  # seconds more, for a worker that the kernel does not let die
+STOPPED = "decoding was stopped"
 WORKER = ("-P", "-m", "diffusion_audio.audio.decode_worker")
 
 _P = ParamSpec("_P")
@@ -69,6 +70,7 @@ class Decoders:
         self._free = workers
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
+        self._fatal: dict[str, tuple[tuple[int, int], AudioFileError]] = {}
         self._closed = False
         self._change = threading.Condition()
 
@@ -87,16 +89,20 @@ class Decoders:
                 ``"too-large"``.
             UserError: as the task, or no worker can be started.
         """
-        request = json.dumps([task.__name__, args, options], default=os.fspath).encode()
-        worker = self._take()
+        path = os.fspath(cast(str, args[0]))
+        stamp = _stamp(path)
+        if path in self._fatal and self._fatal[path][0] == stamp:
+            raise self._fatal[path][1].with_traceback(None)  # or it grows each time
+        seconds = SECONDS + stamp[0] / 1e6
+        words = [seconds, task.__name__, args, options]
+        request = json.dumps(words, default=os.fspath).encode()
         try:
-            head, body = worker.ask(request)
+            head, body = self._ask(request, seconds)
         except _Ended as ended:
-            if self._closed:
-                raise UserError("decoding was stopped") from None
-            raise ended.error(args[0]) from None
-        finally:
-            self._give(worker)
+            error = ended.error(path, seconds)
+            if isinstance(error, AudioFileError):
+                self._fatal[path] = stamp, error
+            raise error from None
         if "bad" in head:
             raise AudioFileError(*head["bad"])
         if "refused" in head:
@@ -120,13 +126,34 @@ class Decoders:
                 worker.end()
             self._change.notify_all()
 
+    def _ask(self, request: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The answer of a worker; raises `_Ended`, or UserError once it is closed."""
+        for attempt in (1, 2):
+            worker = self._take()
+            try:
+                return worker.ask(request, seconds)
+            except _Ended as ended:
+                if self._closed:
+                    raise UserError(STOPPED) from None
+                # Else it may have been killed for want of memory by others: once more.
+                if ended.by_limit or attempt == 2:
+                    raise
+            finally:
+                self._give(worker)
+        raise AssertionError
+
     def _take(self) -> "_Worker":
         with self._change:
             self._change.wait_for(lambda: self._closed or self._idle or self._free)
             if self._closed:
-                raise UserError("decoding was stopped")
-            if self._idle:
-                return self._idle.pop()
+                raise UserError(STOPPED)
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.is_running():
+                    return worker
+                worker.end()
+                self._all.discard(worker)
+                self._free += 1
             worker = _Worker()
             self._free -= 1
             self._all.add(worker)
@@ -147,11 +174,12 @@ class _Ended(Exception):
 
     def __init__(self, code: int) -> None:
         self.code = code
+        self.by_limit = code == -signal.SIGALRM
 
-    def error(self, path: Any) -> UserError:
+    def error(self, path: str, seconds: float) -> UserError:
         """The error for the file that was decoded."""
-        if self.code == -signal.SIGALRM:
-            problem = f"decoding took more than {SECONDS:g} s"
+        if self.by_limit:
+            problem = f"decoding took more than {seconds:.3g} s"
             return AudioFileError("too-slow", path, problem)
         if self.code < 0:
             name = signal.Signals(-self.code).name
@@ -177,7 +205,7 @@ class _Worker:
         own = {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
         self.alive = True
         self._process = subprocess.Popen(
-            [sys.executable, *WORKER, str(MEMORY), str(SECONDS)],
+            [sys.executable, *WORKER, str(MEMORY)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | own,
@@ -188,12 +216,16 @@ class _Worker:
         self._waiting = select.poll()
         self._waiting.register(self._answers, select.POLLIN)
 
-    def ask(self, request: bytes) -> tuple[dict[str, Any], bytes]:
+    def is_running(self) -> bool:
+        """Whether nothing has ended the process yet."""
+        return self._process.poll() is None
+
+    def ask(self, request: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
         """The answer to a request; raises `_Ended` where there is none."""
         try:
             self._requests.write(request + b"\n")
             self._requests.flush()
-            if not self._waiting.poll(1000 * (SECONDS + GRACE)):
+            if not self._waiting.poll(1000 * (seconds + GRACE)):
                 self.kill()
                 self.end()
                 raise _Ended(-signal.SIGALRM)
@@ -222,3 +254,12 @@ class _Worker:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
         return self._process.wait()
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Size and time of change of a file; zeros where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
