@@ -5,6 +5,7 @@ and SHA-256. So a command may be run again: what this program made, and nobody c
 since, is made again; any other file is only replaced where that was asked for.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from diffusion_audio.errors import UserError
 
 RECORD = ".outputs.jsonl"
+PLANNED = "planned"  # of a line that was written before its file
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 RUN_PARTS = {CONFIG, CHECKPOINTS, "provenance.json", "generator.safetensors"}
 """What a training run or a folder of converted weights is known by."""
@@ -47,17 +49,29 @@ def require_writable(
             _require_file(path, read, made, overwrite)
 
 
-def record(path: str | Path, verb: str) -> None:
-    """Notes that a command made a file, as it is now.
+def record(path: str | Path, verb: str, content: bytes | None = None) -> None:
+    """Notes that a command made a file.
 
     Args:
         path: the file.
         verb: of the command.
+        content: what is going to be written there; as it is now where None.
+
+    Raises:
+        OSError: it cannot be noted, as on a full disk. A file that is there and was
+            never noted is removed then, since nobody would know later who made it.
     """
     path = Path(path)
-    line = {"file": path.name, "sha256": _digest(path), "verb": verb}
-    with (path.parent / RECORD).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    digest = _digest(path) if content is None else hashlib.sha256(content).hexdigest()
+    line = {"file": path.name, "sha256": digest, "verb": verb}
+    if content is not None:
+        line["when"] = PLANNED
+    try:
+        _append(path.parent / RECORD, json.dumps(line).encode() + b"\n")
+    except OSError:
+        if content is None and path.name not in _made(path.parent):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def run_around(folder: Path) -> Path | None:
@@ -101,7 +115,10 @@ def _is_part(path: Path) -> bool:
 
 
 def _require_file(
-    path: Path, read: set[tuple[int, int]], made: dict[str, str], overwrite: bool
+    path: Path,
+    read: set[tuple[int, int]],
+    made: dict[str, set[str]],
+    overwrite: bool,
 ) -> None:
     """Refuses a file that is an input, a folder, or was not made here."""
     if _status(path) is None:
@@ -113,7 +130,7 @@ def _require_file(
         )
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected the name of a file to write")
-    if not overwrite and (path.name not in made or made[path.name] != _digest(path)):
+    if not overwrite and _digest(path) not in made.get(path.name, ()):
         changed = path.name in made
         why = "changed since it was made" if changed else "not made by this program"
         raise UserError(
@@ -122,9 +139,24 @@ def _require_file(
         )
 
 
-def _made(folder: Path) -> dict[str, str]:
-    """SHA-256 by name of what was made in a folder; the last of each name counts."""
-    made: dict[str, str] = {}
+def _append(path: Path, line: bytes) -> None:
+    """Appends a line, or nothing of it."""
+    with path.open("ab", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            os.ftruncate(file.fileno(), end)
+            raise
+
+
+def _made(folder: Path) -> dict[str, set[str]]:
+    """SHA-256 sums by name of what was made in a folder.
+
+    The last of a name counts; where that was planned, so does what it was to replace.
+    """
+    made: dict[str, set[str]] = {}
     try:
         text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -132,7 +164,9 @@ def _made(folder: Path) -> dict[str, str]:
     for line in text.splitlines():
         try:
             entry = json.loads(line)
-            made[str(entry["file"])] = str(entry["sha256"])
+            name, planned = str(entry["file"]), entry.get("when") == PLANNED
+            before = made.get(name, set()) if planned else set()
+            made[name] = {*before, str(entry["sha256"])}
         except (ValueError, KeyError, TypeError, RecursionError):
             continue  # a torn line vouches for no file
     return made

@@ -1,10 +1,15 @@
 """Files that are whole: a reader finds the old one or the new one, never a part."""
 
 import contextlib
+import hashlib
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+SEAL = "sha256"  # the key of a JSON object's own sum
 
 
 @contextlib.contextmanager
@@ -50,3 +55,28 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     with written_whole(path) as temporary:
         temporary.write_bytes(data)
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with the SHA-256 sum of all else in it, which tells damage."""
+    return {**value, SEAL: _sum(value)}
+
+
+def unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What `sealed` was given.
+
+    Raises:
+        ValueError: the object is not as it was sealed, or never was.
+    """
+    content = {name: part for name, part in value.items() if name != SEAL}
+    if SEAL not in value:
+        raise ValueError(f"it has no {SEAL}")
+    if value[SEAL] != _sum(content):
+        raise ValueError(f"its {SEAL} differs")
+    return content
+
+
+def _sum(value: Mapping[str, Any]) -> str:
+    # As it will be read: JSON knows no tuples, and no keys but text.
+    plain = json.loads(json.dumps(value))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -47,6 +47,36 @@ def test_what_was_made_here_is_made_again_until_someone_changes_it(here):
     require_writable(["b.wav"], overwrite=True)
 
 
+def test_what_was_planned_is_ours_and_what_it_was_to_replace(here):
+    (here / "b.json").write_bytes(b"one")
+    record(here / "b.json", "generate")
+    record(here / "b.json", "generate", b"two")
+    require_writable([here / "b.json"])  # the disk was full before it was written
+    (here / "b.json").write_bytes(b"two")
+    require_writable([here / "b.json"])
+    (here / "b.json").write_bytes(b"three")
+    assert "was changed" in refused("b.json")
+
+
+def test_a_file_that_cannot_be_noted_is_none(here, monkeypatch):
+    """Else the same command refuses it, as not its own, when there is room again."""
+    for name in ("old.wav", "new.wav"):
+        (here / name).write_bytes(b"one")
+    record(here / "old.wav", "generate")
+    noted = (here / ".outputs.jsonl").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("diffusion_audio.outputs._append", full)
+    for name in ("old.wav", "new.wav"):
+        with pytest.raises(OSError, match="No space left"):
+            record(here / name, "generate")
+    assert (here / ".outputs.jsonl").read_bytes() == noted
+    assert (here / "old.wav").exists()
+    assert not (here / "new.wav").exists()
+
+
 def test_a_name_that_was_made_in_another_folder_vouches_for_nothing(here):
     (here / "one").mkdir()
     (here / "one" / "a.wav").write_bytes(b"a recording")

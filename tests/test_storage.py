@@ -1,10 +1,11 @@
 """A file that is written is whole, or is the one that was there."""
 
+import json
 import os
 
 import pytest
 
-from diffusion_audio.storage import write_whole, written_whole
+from diffusion_audio.storage import sealed, unsealed, write_whole, written_whole
 
 
 @pytest.fixture
@@ -92,3 +93,23 @@ def test_a_name_may_be_as_long_as_names_can_be(tmp_path, letter):
     path = tmp_path / (letter * (255 // len(letter.encode())))
     write_whole(path, "new")
     assert path.read_text() == "new"
+
+
+def test_what_is_sealed_is_known_again_and_no_bit_of_it_may_change():
+    value = {"a": (1, 2.5, None), "b": {3: "x"}, "c": "ä"}
+    text = json.dumps(sealed(value)).encode()
+    assert unsealed(json.loads(text)) == {
+        "a": [1, 2.5, None],
+        "b": {"3": "x"},
+        "c": "ä",
+    }
+    for place in range(len(text)):
+        data = bytearray(text)
+        data[place] ^= 1 << place % 7
+        try:
+            found = json.loads(data)
+        except ValueError:
+            continue
+        if found != json.loads(text):
+            with pytest.raises(ValueError, match=r"sha256"):
+                unsealed(found)

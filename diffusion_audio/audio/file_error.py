@@ -10,12 +10,15 @@ class AudioFileError(UserError):
 
     Attributes:
         kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
-            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``; of a mel
-            also ``"bands"``, ``"order"``, ``"length"`` or ``"range"``.
+            ``"non-finite"``, ``"rate"``, ``"channels"`` or ``"too-long"``; of what a
+            worker decodes also ``"crashed"``, ``"too-slow"`` or ``"too-large"``; of a
+            mel ``"bands"``, ``"order"``, ``"length"`` or ``"range"``.
+        path: of the file.
+        problem: what is wrong with it.
     """
 
     def __init__(self, kind: str, path: str | os.PathLike[str], problem: str):
-        self.kind = kind
+        self.kind, self.path, self.problem = kind, path, problem
         super().__init__(f"{quoted(path)}: {problem}")
 
 

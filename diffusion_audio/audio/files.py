@@ -93,6 +93,28 @@ def read(
     return wave
 
 
+def excerpt(
+    path: str | os.PathLike[str], sample_rate: int, samples: int, position: float
+) -> np.ndarray:
+    """A part of a file, of which no more than that is decoded.
+
+    Args:
+        path: as `read`.
+        sample_rate: of the result, Hz.
+        samples: length N of the part.
+        position: where it begins among all places it may have, 0 <= position < 1.
+
+    Returns:
+        [N] float32 or, where the file is shorter, all of it.
+
+    Raises:
+        AudioFileError: as `read`.
+    """
+    seconds = samples / sample_rate
+    spare = max(0.0, probe(path).seconds - seconds)
+    return read(path, sample_rate, offset=position * spare, max_seconds=seconds)
+
+
 def decode(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """A whole file as it is: its channels apart, at its own rate.
 

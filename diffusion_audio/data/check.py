@@ -1,16 +1,15 @@
 """Checks of a whole set before a run starts: every bad clip is named, with a reason."""
 
-import hashlib
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from diffusion_audio.audio import files
-from diffusion_audio.audio.files import AudioFileError
+from diffusion_audio.audio.decoders import Decode, decoding
+from diffusion_audio.audio.file_error import AudioFileError
+from diffusion_audio.audio.hearing import Heard, hear, hear_file
 from diffusion_audio.data.listing import Entry, list_folder
 from diffusion_audio.data.names import Fault
 from diffusion_audio.data.open import open_source, parse, split_names
@@ -19,8 +18,6 @@ from diffusion_audio.data.splits import in_order
 from diffusion_audio.errors import shortened
 
 SILENT = 1e-4  # peak, full scale 1: 80 dB below
-FULL_SCALE = 0.999
-CLIPPED_RUN = 4  # samples at full scale in a row: no recorded wave stays there
 
 
 class Finding(NamedTuple):
@@ -29,7 +26,8 @@ class Finding(NamedTuple):
     Attributes:
         file: its name, below the folder or within the set.
         kind: ``"missing"``, ``"unreadable"``, ``"truncated"``, ``"empty"``,
-            ``"non-finite"``, ``"rate"``, ``"channels"``, ``"silent"``, ``"clipped"``,
+            ``"non-finite"``, ``"rate"``, ``"channels"``, ``"crashed"`` (its decoder),
+            ``"too-slow"``, ``"too-large"``, ``"silent"``, ``"clipped"``,
             ``"duplicate"`` (the same audio in another split) or ``"metadata"`` (of a
             line of it).
         detail: what is wrong, in words.
@@ -67,13 +65,8 @@ class _Clip(NamedTuple):
     name: str
     split: str
     captions: int
-    pieces: Callable[[], Iterable[np.ndarray]]
+    hear: Callable[[], Heard]
     fault: Fault | None = None
-
-
-class _Heard(NamedTuple):
-    digest: str
-    problem: tuple[str, str] | None
 
 
 def check(
@@ -81,6 +74,7 @@ def check(
     *,
     data_dir: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> Report:
     """Decode every clip of every split and name the bad ones.
 
@@ -88,6 +82,8 @@ def check(
         spec: as for ``open_source``.
         data_dir: as for ``open_source``.
         progress: called with (clips done, clips in all) after each clip.
+        workers: processes that files are decoded in, 0 for this one; one for each core
+            if None.
 
     Raises:
         UserError: if the source cannot be listed at all (no folder, a mistake in its
@@ -96,21 +92,24 @@ def check(
     findings: list[Finding] = []
     notes: tuple[str, ...] = ()
     kind, place = parse(spec)
-    if kind == "folder":
-        listing = list_folder(place)
-        clips = [*map(_clip_of_entry, listing.entries)]
+    listing = list_folder(place) if kind == "folder" else None
+    if listing is not None:
         findings += [Finding(name, *fault) for name, fault in listing.faults.items()]
         notes = (*listing.taken, *(f"not used: {line}" for line in listing.unused))
-    else:
-        clips = [*_clips_of_set(spec, data_dir)]
     first: dict[str, _Clip] = {}
-    with ThreadPoolExecutor() as pool:
-        for done, (clip, decoded) in enumerate(
+    count = (os.cpu_count() or 1) if workers is None else workers
+    # Decoding ends first: nothing that waits for it keeps a stopped check from ending.
+    with ThreadPoolExecutor() as pool, decoding(count) as decode:
+        if listing is not None:
+            clips = [_clip_of_entry(entry, decode) for entry in listing.entries]
+        else:
+            clips = [*_clips_of_set(spec, data_dir)]
+        for done, (clip, (digest, problem)) in enumerate(
             zip(clips, pool.map(_listen, clips), strict=True), start=1
         ):
-            if decoded.problem:
-                findings.append(Finding(clip.name, *decoded.problem))
-            elif (other := first.setdefault(decoded.digest, clip)).split != clip.split:
+            if problem:
+                findings.append(Finding(clip.name, *problem))
+            elif (other := first.setdefault(digest, clip)).split != clip.split:
                 detail = f"{clip.split} has the audio of {other.name} in {other.split}"
                 findings.append(Finding(clip.name, "duplicate", detail))
             if progress:
@@ -129,12 +128,12 @@ def check(
     )
 
 
-def _clip_of_entry(entry: Entry) -> _Clip:
-    def pieces() -> Iterator[np.ndarray]:
-        yield from files.blocks(entry.path, files.probe(entry.path).sample_rate)
+def _clip_of_entry(entry: Entry, decode: Decode) -> _Clip:
+    def listen() -> Heard:
+        return decode(hear_file, entry.path)
 
     captions = sum(map(bool, entry.captions))
-    return _Clip(shortened(entry.name), entry.split, captions, pieces, entry.fault)
+    return _Clip(shortened(entry.name), entry.split, captions, listen, entry.fault)
 
 
 def _clips_of_set(spec: str, data_dir: str | Path | None) -> Iterator[_Clip]:
@@ -143,40 +142,24 @@ def _clips_of_set(spec: str, data_dir: str | Path | None) -> Iterator[_Clip]:
         for index in range(len(source)):
             clip = source.describe(index)
             captions = int(bool(clip["caption"]))
-            yield _Clip(clip["id"], split, captions, _row_pieces(source, index))
+            yield _Clip(clip["id"], split, captions, _hearing(source, index))
 
 
-def _row_pieces(source: Source, index: int) -> Callable[[], list[np.ndarray]]:
-    return lambda: [source[index]["audio"]]
+def _hearing(source: Source, index: int) -> Callable[[], Heard]:
+    return lambda: hear([source[index]["audio"]])
 
 
-def _listen(clip: _Clip) -> _Heard:
-    """Decode a clip; what it sounds like, as a hash, and what is wrong with it."""
+def _listen(clip: _Clip) -> tuple[str, tuple[str, str] | None]:
+    """A clip's hash, and what is wrong with it."""
     if clip.fault:
-        return _Heard("", clip.fault)
-    hashed = hashlib.sha256()
-    peak, clipped = 0.0, 0
+        return "", clip.fault
     try:
-        for wave in clip.pieces():
-            # 16 bits, so that a WAV and the FLAC made from it are the same.
-            hashed.update(np.round(wave * 32767).astype("<i4").tobytes())
-            peak = max(peak, float(np.abs(wave).max(initial=0.0)))
-            clipped += _clipped(wave)
+        heard = clip.hear()
     except AudioFileError as error:
-        return _Heard("", (error.kind, str(error)))
+        return "", (error.kind, str(error))
     problem = None
-    if peak < SILENT:
-        problem = ("silent", f"its peak is {peak:.1g} of full scale")
-    elif clipped:
-        problem = ("clipped", f"{clipped} samples in runs at full scale")
-    return _Heard(hashed.hexdigest(), problem)
-
-
-def _clipped(wave: np.ndarray) -> int:
-    """Samples in runs of ``CLIPPED_RUN`` or more at full scale, of one sign."""
-    total = 0
-    for loud in (wave >= FULL_SCALE, wave <= -FULL_SCALE):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]])))
-        runs = edges[1::2] - edges[::2]
-        total += int(runs[runs >= CLIPPED_RUN].sum())
-    return total
+    if heard.peak < SILENT:
+        problem = ("silent", f"its peak is {heard.peak:.1g} of full scale")
+    elif heard.clipped:
+        problem = ("clipped", f"{heard.clipped} samples in runs at full scale")
+    return heard.digest, problem

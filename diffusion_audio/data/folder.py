@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from diffusion_audio.audio import files
+from diffusion_audio.audio.decoders import Decode, here
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.data.inventory import clip_hash, inventory_hash
 from diffusion_audio.data.listing import Entry, Listing, list_folder
@@ -32,10 +33,12 @@ class FolderSource:
         entries: list[Entry],
         attributes: dict[str, tuple[str, ...]],
         sample_rate: int,
+        decode: Decode = here,
     ):
         self.name = name
         self.entries = entries
         self.attributes = attributes
+        self.decode = decode
         self._sample_rate = sample_rate
 
     def __len__(self) -> int:
@@ -43,7 +46,7 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Clip:
         path = _usable(self.entries[index])
-        audio = files.read(path, self._sample_rate)
+        audio = self.decode(files.read, path, self._sample_rate)
         return {"audio": audio, **self.describe(index)}
 
     def draw(self, index: int, samples: int, rng: np.random.Generator) -> Clip:
@@ -52,11 +55,7 @@ class FolderSource:
         position = rng.random()
         clip = self.describe(index, rng)
         path = _usable(self.entries[index])
-        seconds = samples / self._sample_rate
-        spare = max(0.0, files.probe(path).seconds - seconds)
-        audio = files.read(
-            path, self._sample_rate, offset=position * spare, max_seconds=seconds
-        )
+        audio = self.decode(files.excerpt, path, self._sample_rate, samples, position)
         return {"audio": crop_or_pad(audio, samples, 0.0), **clip}
 
     def describe(self, index: int, rng: np.random.Generator | None = None) -> Clip:
@@ -90,7 +89,9 @@ class FolderSource:
             return dict(zip(names, hashes, strict=True))
 
 
-def open_folder(place: str | Path, split: str, sample_rate: int) -> FolderSource:
+def open_folder(
+    place: str | Path, split: str, sample_rate: int, decode: Decode = here
+) -> FolderSource:
     """A split of the folder at ``place``, or of the metadata file at ``place``.
 
     What is not used of it is logged as a warning, once; what cannot be used is named
@@ -109,7 +110,7 @@ def open_folder(place: str | Path, split: str, sample_rate: int) -> FolderSource
         for attribute, value in entry.attributes.items():
             values.setdefault(attribute, set()).add(value)
     attributes = {key: tuple(sorted(found)) for key, found in values.items()}
-    return FolderSource(f"{name}/{split}", chosen, attributes, sample_rate)
+    return FolderSource(f"{name}/{split}", chosen, attributes, sample_rate, decode)
 
 
 def choose(entries: list[Entry], name: str, split: str) -> list[Entry]:

@@ -1,41 +1,39 @@
 """A cache of latents: what a frozen VAE makes of each clip, computed once.
 
-A directory of ``moments.npy``, float32 [M, H, W, 2C] (mean, then log-variance), and
-``meta.json``, which says what they were made from. Captions stay with the source.
+Each clip is checked when it is read; one that is damaged is encoded again. Captions
+stay with the source.
 """
 
-import glob
 import json
-import os
-import shutil
-import socket
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
-from diffusion_audio.audio.files import AudioFileError
-from diffusion_audio.data.source import Clip, Source
+from diffusion_audio.audio.file_error import AudioFileError
+from diffusion_audio.data import latent_files
+from diffusion_audio.data.encoding import Encoding
+from diffusion_audio.data.source import Clip
 from diffusion_audio.errors import UserError
-
-_MOMENTS, _META = "moments.npy", "meta.json"
 
 
 class LatentSource:
-    """A source with ``moments`` [H, W, 2C] in place of its audio."""
+    """A source with ``moments`` [H, W, 2C] in place of its audio; see `open`."""
 
-    def __init__(
-        self, source: Source, moments: np.ndarray, bad: dict[int, tuple[str, str]]
-    ):
+    def __init__(self, encoding: Encoding, stored: latent_files.Stored):
+        source = encoding.source
         self.name = source.name
         self.attributes = source.attributes
-        self.moments = moments
         self._source = source
-        self._bad = bad
+        self._encoding = encoding
+        self._stored = stored
+        self._mending = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self.moments)
+        return self._stored.shape[0]
 
     def __getitem__(self, index: int) -> Clip:
         return self._clip(index, self._source.describe(index))
@@ -62,87 +60,42 @@ class LatentSource:
         return self._source.inventory()
 
     def _clip(self, index: int, described: Clip) -> Clip:
-        if index in self._bad:
-            kind, problem = self._bad[index]
+        if index in self._stored.bad:
+            kind, problem = self._stored.bad[index]
             raise AudioFileError(kind, described["id"], problem)
-        return {"moments": np.array(self.moments[index]), **described}
+        moments = self._stored.read(index)
+        if moments is None:
+            moments = self._mended(index, described["id"])
+        return {"moments": moments, **described}
 
+    def _mended(self, index: int, name: str) -> np.ndarray:
+        """Moments whose copy on the disk is damaged, encoded again.
 
-def write(
-    directory: str | Path,
-    source: Source,
-    encode: Callable[[np.ndarray], np.ndarray],
-    meta: Mapping[str, Any],
-    *,
-    samples: int,
-    batch_size: int = 32,
-) -> None:
-    """Encode every clip of a source; the directory appears complete or not at all.
-
-    A clip longer than ``samples`` is represented by one crop, chosen by its number.
-    A bad clip is remembered as such, and skipped by the pipeline as it would have
-    been without a cache.
-
-    Args:
-        directory: where to; nothing is done if another process was first.
-        source: of clips with audio.
-        encode: [batch_size, samples] to moments [batch_size, H, W, 2C], float32.
-        meta: what the moments depend on (audio spec, VAE, source ...); JSON values.
-        samples: length N of each clip.
-        batch_size: clips encoded at a time.
-
-    Raises:
-        UserError: if no clip is good, or the cache cannot be written.
-    """
-    directory = Path(directory)
-    mine = f".{directory.name}.{socket.gethostname()}."
-    temporary = directory.with_name(f"{mine}{os.getpid()}.tmp")
-    bad: dict[int, tuple[str, str]] = {}
-    try:
-        for left in directory.parent.glob(f"{glob.escape(mine)}*.tmp"):
-            if _ended(left.name.removeprefix(mine).removesuffix(".tmp")):
-                shutil.rmtree(left, ignore_errors=True)  # its process was killed
-        temporary.mkdir(parents=True)
-        # Plain writes: a full disk is an error here, but kills a process that writes
-        # through a memory map.
-        with (temporary / _MOMENTS).open("wb") as file:
-            for start in range(0, len(source), batch_size):
-                numbers = range(start, min(start + batch_size, len(source)))
-                audio = np.zeros((batch_size, samples), np.float32)
-                for row, number in enumerate(numbers):
-                    rng = np.random.default_rng(number)
-                    try:
-                        audio[row] = source.draw(number, samples, rng)["audio"]
-                    except AudioFileError as error:
-                        bad[number] = (error.kind, str(error))
-                moments = np.asarray(encode(audio), np.float32)[: len(numbers)]
-                if start == 0:
-                    _write_header(file, (len(source), *moments.shape[1:]))
-                file.write(moments.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        if len(bad) == len(source):
-            raise UserError(f"{source.name} has no good clip: {bad[0][1]}")
-        record = {"made_from": dict(meta), "bad": bad}
-        (temporary / _META).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        if not directory.exists():
-            temporary.rename(directory)
-    except OSError as error:
-        raise UserError(
-            f"cannot write the latents to {str(directory)!r}: {error.strerror}"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        Raises:
+            UserError: that gives others than were stored.
+        """
+        where = f"the latent of clip {name} in {str(self._stored.directory)!r}"
+        with self._mending:
+            logging.warning("%s is damaged (SHA-256 differs): encoding it again", where)
+            start = index - index % self._encoding.batch_size
+            moments = self._encoding.batch(start)[0][index - start]
+        if not self._stored.mend(index, moments):
+            raise UserError(
+                f"{where} is damaged, and encoding it here gives another one: delete "
+                f"that directory, all of them will be computed again"
+            )
+        return moments
 
 
 def open(
-    directory: str | Path, source: Source, meta: Mapping[str, Any]
+    directory: str | Path, encoding: Encoding, meta: Mapping[str, Any]
 ) -> LatentSource:
-    """The cache in a directory, memory-mapped.
+    """The cache in a directory; its moments are read and checked clip by clip.
 
     Args:
-        directory: that ``write`` made.
-        source: the source it was made from, which has the captions.
+        directory: that ``latent_files.write`` made.
+        encoding: that it was made with; its source has the captions, and it is called
+            only for a clip that is damaged.
         meta: what the moments must have been made from.
 
     Raises:
@@ -150,20 +103,16 @@ def open(
     """
     directory = Path(directory)
     try:
-        record = json.loads((directory / _META).read_text(encoding="utf-8"))
-        made_from = record["made_from"]
-        bad = {int(number): tuple(why) for number, why in record["bad"].items()}
-        # Refuses pickled objects, as allow_pickle=False does, and archives too.
-        moments = np.lib.format.open_memmap(directory / _MOMENTS, mode="r")
+        stored, made_from = latent_files.read(directory)
     except FileNotFoundError as error:
         raise UserError(f"no latents in {str(directory)!r}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"the latents in {str(directory)!r} are damaged ({error}): delete them, "
-            f"they will be computed again"
+            f"the latents in {str(directory)!r} are damaged, or of an earlier version "
+            f"({error}): delete them, they will be computed again"
         ) from error
-    wanted = json.loads(json.dumps(dict(meta))) | {"clips": len(source)}
-    found = made_from | {"clips": len(moments)}
+    wanted = json.loads(json.dumps(dict(meta))) | {"clips": len(encoding.source)}
+    found = made_from | {"clips": stored.shape[0]}
     differing = [
         f"{field}: {found.get(field)!r} != {wanted.get(field)!r}"
         for field in sorted(found.keys() | wanted.keys())
@@ -174,22 +123,4 @@ def open(
             f"the latents in {str(directory)!r} were made from something else "
             f"({'; '.join(differing)}): delete them, or choose another directory"
         )
-    return LatentSource(source, moments, bad)
-
-
-def _ended(process: str) -> bool:
-    """Whether no other process of this machine has that number."""
-    if not process.isdecimal() or int(process) == os.getpid():
-        return process.isdecimal()
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # of another user
-        return False
-    return False
-
-
-def _write_header(file: Any, shape: tuple[int, ...]) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+    return LatentSource(encoding, stored)

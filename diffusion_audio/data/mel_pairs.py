@@ -18,6 +18,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.folder import FolderSource
 from diffusion_audio.data.listing import Entry
 from diffusion_audio.data.mels import MelSource, Pair
+from diffusion_audio.data.skipped import allowed
 from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 
@@ -43,8 +44,8 @@ def pair(
         directory: of the mels.
         spec: what the mels mean.
         axes: their order, ``"ft"`` or ``"tf"``; found from their shapes if not given.
-        skip_budget: share of bad pairs of a split beyond which it is refused (one
-            always may be bad); those within are skipped by the pipeline.
+        skip_budget: share of bad pairs of a split beyond which it is refused, see
+            `skipped.allowed`; those within are skipped by the pipeline.
 
     Raises:
         UserError: no folder, no mel of any clip of a split, two clips of one mel, two
@@ -169,12 +170,12 @@ def _checked(
 ) -> list[Pair]:
     """The pairs of a split; refused if too many are bad."""
     pairs = [
-        _check(source.entries[place], place, mel, spec, axes) for place, mel in found
+        _check(source, source.entries[place], place, mel, spec, axes)
+        for place, mel in found
     ]
     bad = [pair for pair in pairs if pair.problem is not None]
     problems = [pair.problem for pair in bad if pair.problem is not None]
-    allowed = max(1, int(skip_budget * len(pairs)))
-    if len(bad) == len(pairs) or len(bad) > allowed:
+    if len(bad) == len(pairs) or len(bad) > allowed(len(pairs), skip_budget):
         counts = Counter(problem.kind for problem in problems)
         hops = [pair.hop for pair in bad if pair.hop]
         middle = median(hops) if hops else 0.0
@@ -201,13 +202,20 @@ def _checked(
     return pairs
 
 
-def _check(entry: Entry, place: int, path: Path, spec: AudioSpec, axes: str) -> Pair:
+def _check(
+    source: FolderSource,
+    entry: Entry,
+    place: int,
+    path: Path,
+    spec: AudioSpec,
+    axes: str,
+) -> Pair:
     """What the headers of a recording and its mel say of each other."""
     try:
         if entry.fault:
             raise AudioFileError(entry.fault.kind, entry.name, entry.fault.detail)
         mel = open_mel(path, spec.n_mels, axes)
-        info = files.probe(entry.path)
+        info = source.decode(files.probe, entry.path)
     except AudioFileError as error:
         return Pair(place, path, problem=error.with_traceback(None))
     samples = info.frames * spec.sample_rate // info.sample_rate

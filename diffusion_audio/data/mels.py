@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffusion_audio.audio import files
+from diffusion_audio.audio.decoders import Decode, here
 from diffusion_audio.audio.files import AudioFileError
 from diffusion_audio.audio.mel import mel_filterbank
 from diffusion_audio.audio.mel_files import finite, open_mel
@@ -127,6 +128,7 @@ class MelSource:
             self._spec.sample_rate,
             start * hop,
             there * hop,
+            self._source.decode,
         )
         quiet = np.broadcast_to(_silence(self._spec), (frames, self._spec.n_mels))
         return {
@@ -136,7 +138,12 @@ class MelSource:
 
 
 def excerpt(
-    path: Path, file_rate: int, rate: int, start: int, samples: int
+    path: Path,
+    file_rate: int,
+    rate: int,
+    start: int,
+    samples: int,
+    decode: Decode = here,
 ) -> np.ndarray:
     """A part of a recording, to the sample as if all of it had been resampled.
 
@@ -146,6 +153,7 @@ def excerpt(
         rate: of the result, Hz.
         start: first sample, at ``rate``.
         samples: N, at ``rate``.
+        decode: how the file is decoded.
 
     Returns:
         [N] float32; zeros past the end of the file.
@@ -155,7 +163,8 @@ def excerpt(
         margin = math.ceil(FILTER * max(1, rate / file_rate))
         step = rate // math.gcd(rate, file_rate)  # where both rates have a sample
     begin = max(0, (start - margin) // step * step)
-    wave = files.read(
+    wave = decode(
+        files.read,
         path,
         rate,
         offset=begin / rate,

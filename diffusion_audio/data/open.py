@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from diffusion_audio.audio.decoders import Decode, here
 from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError, unknown
 
@@ -14,6 +15,7 @@ def open_source(
     sample_rate: int = 16_000,
     *,
     data_dir: str | Path | None = None,
+    decode: Decode = here,
 ) -> Source:
     """Open a source by name.
 
@@ -22,6 +24,7 @@ def open_source(
         split: ``"train"``, ``"validation"``, or another that the source has.
         sample_rate: the rate its audio is given at, Hz.
         data_dir: where TFDS keeps prepared sets; its own default if None.
+        decode: how files are decoded; a source without files has no use for it.
     """
     kind, rest = parse(spec)
     # Each kind imports its own library only when it is asked for.
@@ -32,7 +35,7 @@ def open_source(
     if kind == "folder":
         from diffusion_audio.data import folder
 
-        return folder.open_folder(rest, split, sample_rate)
+        return folder.open_folder(rest, split, sample_rate, decode)
     from diffusion_audio.data import public
 
     return public.open_public(rest, split, sample_rate, data_dir=data_dir)

@@ -4,10 +4,7 @@ Random choices are made before the slicing, so that one, two or four processes s
 the same examples with the same crops; a batch of the run is the union of theirs.
 """
 
-import logging
 import os
-import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,63 +12,11 @@ import grain
 import numpy as np
 
 from diffusion_audio.audio.file_error import AudioFileError
+from diffusion_audio.data.skipped import Skipped
 from diffusion_audio.data.source import Clip, Source
 from diffusion_audio.errors import UserError
 
-_log = logging.getLogger(__name__)
-
 _TEXTS = ("caption", "attributes", "id")
-
-
-class Skipped:
-    """Bad clips met so far: each counted once, reported once, within a budget."""
-
-    def __init__(self, name: str, clips: int, budget: float):
-        self._name = name
-        self._clips = clips
-        self._allowed = max(1, int(budget * clips))
-        self._kinds: dict[int, str] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many clips were skipped, by kind of damage."""
-        return dict(Counter(self._kinds.values()))
-
-    def get_state(self) -> dict[str, str]:
-        """The kind of damage of each, by number, as JSON has it."""
-        with self._lock:
-            return {str(index): kind for index, kind in self._kinds.items()}
-
-    def set_state(self, state: Mapping[str, str]) -> None:
-        """Knows those of ``get_state`` too."""
-        with self._lock:
-            self._kinds |= {int(index): kind for index, kind in state.items()}
-
-    def remove(self, index: int) -> None:
-        """A clip is good: it always was, or has been mended since."""
-        with self._lock:
-            self._kinds.pop(index, None)
-
-    def add(self, index: int, error: AudioFileError) -> None:
-        """Count a bad clip.
-
-        Raises:
-            UserError: if there are more than the budget allows, or no good one.
-        """
-        with self._lock:
-            if index in self._kinds:
-                return
-            self._kinds[index] = error.kind
-            _log.warning("skipping a bad clip of %s: %s", self._name, error)
-            if len(self._kinds) == self._clips:
-                raise UserError(f"every clip of {self._name} is bad; the last: {error}")
-            if len(self._kinds) > self._allowed:
-                raise UserError(
-                    f"{len(self._kinds)} of the {self._clips} clips of {self._name} "
-                    f"are bad ({self.counts}), more than the {self._allowed} allowed; "
-                    f"the last: {error}; `data check` names them all"
-                )
 
 
 class Batches:
@@ -139,7 +84,7 @@ def batches(
         repeat: never end, else one epoch.
         process_index: which process this is.
         process_count: how many there are.
-        skip_budget: share of the clips that may be bad (one always may).
+        skip_budget: share of the clips that may be bad; see `skipped.allowed`.
 
     Raises:
         UserError: for an empty source, sizes that do not fit, and, while iterating,

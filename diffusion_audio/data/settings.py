@@ -4,6 +4,8 @@ import dataclasses
 
 from diffusion_audio.errors import UserError
 
+MOST_WORKERS = 256
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -17,7 +19,10 @@ class DataConfig:
         batch_size: examples of a batch, over all devices and processes.
         labels: attributes whose values a classifier learns; their values are kept
             in its run.
-        skip_budget: share of bad files beyond which a run stops.
+        skip_budget: share of bad files beyond which a run stops; of a small set a
+            tenth may be bad, up to 20 (`data.skipped.allowed`).
+        decode_workers: processes that decode audio files; 0 decodes in the training
+            process, which a decoder that crashes then ends.
         cache_latents: encode the set once and train on that; every clip is then one
             latent, of one crop of ``seconds``.
         mels: folder of saved mels that a vocoder is trained on, one for each recording
@@ -32,6 +37,7 @@ class DataConfig:
     batch_size: int = 32
     labels: tuple[str, ...] = ()
     skip_budget: float = 0.001
+    decode_workers: int = 2
     cache_latents: bool = False
     mels: str = ""
     mel_axes: str = ""
@@ -49,4 +55,9 @@ class DataConfig:
             raise UserError(
                 f"config.data.skip_budget is a share from 0 to 1, not "
                 f"{self.skip_budget}"
+            )
+        if not 0 <= self.decode_workers <= MOST_WORKERS:
+            raise UserError(
+                f"config.data.decode_workers is a number of processes from 0 to "
+                f"{MOST_WORKERS}, not {self.decode_workers}"
             )

@@ -6,7 +6,8 @@ from typing import Any
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import record
-from diffusion_audio.runs.workdir import read_json, write_json
+from diffusion_audio.runs.workdir import read_json, to_json
+from diffusion_audio.storage import write_whole
 
 INDEX = "index.json"
 
@@ -51,8 +52,10 @@ def write_index(
             kept.append({k: v for k, v in call.items() if k != "earlier"})
             kept[-1]["files"] = left
     index = {**made_by, "files": list(files), "complete": complete}
-    write_json(directory / INDEX, index | ({"earlier": kept} if kept else {}))
-    record(directory / INDEX, "generate")
+    text = to_json(index | ({"earlier": kept} if kept else {})).encode()
+    # Noted first: a disk that fills up between leaves nothing that nobody made.
+    record(directory / INDEX, "generate", text)
+    write_whole(directory / INDEX, text)
 
 
 def _is_ours(call: Any) -> bool:

@@ -23,11 +23,13 @@ from jax.experimental import multihost_utils
 from diffusion_audio.aliases import State
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs import composite, manifest, values
+from diffusion_audio.runs.retention import Retention
 from diffusion_audio.runs.saved import Saved
 from diffusion_audio.runs.values import Damage
 
 _Found = TypeVar("_Found")
 
+NEWEST = Retention()
 _DROPPED = ".dropped"  # a step that is being removed
 
 
@@ -36,7 +38,7 @@ class Checkpoints:
 
     Args:
         directory: where they are; made by `prepare` or the first save.
-        keep: how many of the newest stay.
+        retention: which steps stay.
         sealed: called with each step that is saved, once it is on the disk.
 
     Attributes:
@@ -47,7 +49,7 @@ class Checkpoints:
     def __init__(
         self,
         directory: str | Path,
-        keep: int = 2,
+        retention: Retention = NEWEST,
         sealed: Callable[[int], None] = lambda step: None,
     ) -> None:
         self.directory = Path(directory).absolute()
@@ -55,7 +57,7 @@ class Checkpoints:
         self._steps = self.directory / "steps"
         self._manifests = self.directory / "manifests"
         self._saving = self.directory / "saving"
-        self._keep, self._sealed = keep, sealed
+        self._retention, self._sealed = retention, sealed
         self._checkpointer = composite.checkpointer()
         self._unfinished: int | None = None
         self._last_sealed = 0
@@ -282,8 +284,8 @@ class Checkpoints:
         manifest.sync(self._steps)
 
     def _prune(self) -> None:
-        """Removes all but the newest, each at once or not at all."""
-        for step in self._known()[: -self._keep]:
+        """Removes those that need not stay, each at once or not at all."""
+        for step in self._retention.dropped(self._known()):
             dropped = self._saving / f"{step}{_DROPPED}"
             with contextlib.suppress(FileNotFoundError):
                 (self._steps / str(step)).rename(dropped)

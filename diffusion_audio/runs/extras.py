@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.storage import write_whole
+from diffusion_audio.runs import side_files
 
 EXTRAS = "extras"
 
@@ -26,9 +26,10 @@ class Extras(Mapping[str, str]):
         """A file's text.
 
         Raises:
-            UserError: it is not there, or no text.
+            UserError: it is not there, or damaged.
         """
         path = self._workdir / EXTRAS / name
+        side_files.require(self._workdir, f"{EXTRAS}/{name}")
         try:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
@@ -42,18 +43,12 @@ class Extras(Mapping[str, str]):
             ) from error
 
     def __iter__(self) -> Iterator[str]:
-        root = self._workdir / EXTRAS
-        for path in sorted(root.rglob("*")):
-            if path.is_file():
-                yield path.relative_to(root).as_posix()
+        yield from side_files.names(self._workdir, EXTRAS)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
-def write(workdir: Path, files: Mapping[str, str]) -> None:
-    """Keeps files in a run, text by path."""
-    for name, text in files.items():
-        path = workdir / EXTRAS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
+def in_run(files: Mapping[str, str]) -> dict[str, str]:
+    """Text files by their paths in a run, for `side_files.write`."""
+    return {f"{EXTRAS}/{name}": text for name, text in files.items()}

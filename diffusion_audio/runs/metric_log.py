@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from absl import logging
 from diffusion_audio.storage import write_whole
 
 METRICS = "metrics.jsonl"
+CRC = "crc32"
 PEAK = 1.0  # TensorBoard plays float audio of this full scale
 
 
@@ -35,8 +37,8 @@ class MetricLog:
     """Writes scalars, spectrograms and audio of one run.
 
     Each row of ``metrics.jsonl`` is ``{"step": int, "split": "train" | "eval",
-    name: value, ...}``. What cannot be written, as on a full disk, is said once and
-    left out: no run ends because of it.
+    name: value, ..., "crc32": ...}``, the last being of all before it. What cannot be
+    written, as on a full disk, is said once and left out: no run ends because of it.
 
     Args:
         workdir: the run's directory.
@@ -57,6 +59,13 @@ class MetricLog:
         _warn(self._path, lines)
         kept = [line for line in lines.rows if line.row["step"] <= step]
         rows = [line.row for line in kept]
+        if step and not any(row["step"] == step for row in rows):
+            logging.warning(
+                "%s lacks step %d, which is saved: it was cut off, or could not be "
+                "written then; training goes on, and its rows are lost",
+                self._path,
+                step,
+            )
         self.evaluated = {row["step"] for row in rows if row["split"] == "eval"}
         if damaged := b"".join(text + b"\n" for _, text in lines.damaged):
             with self._path.with_suffix(".jsonl.damaged").open("ab") as file:
@@ -70,7 +79,7 @@ class MetricLog:
     def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Writes one row."""
         row = {"step": step, "split": split} | {k: float(v) for k, v in values.items()}
-        self._try(METRICS, self._append, f"{json.dumps(row)}\n".encode())
+        self._try(METRICS, self._append, _line(row))
         for name, value in values.items():
             if math.isfinite(value):  # TensorBoard would warn of each other one
                 self._show(self._events.scalar, f"{split}/{name}", float(value), step)
@@ -162,14 +171,30 @@ def _read(path: Path) -> _Lines:
     return _Lines(rows, damaged, bool(last))
 
 
+def _line(row: dict[str, Any]) -> bytes:
+    """A row as it stands in the file; rows of earlier versions lack the sum."""
+    values = json.dumps(row).encode().removesuffix(b"}")
+    return values + _sum_of(values) + b"\n"
+
+
+def _sum_of(values: bytes) -> bytes:
+    return f', "{CRC}": "{zlib.crc32(values):08x}"}}'.encode()
+
+
 def _row(text: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is no row, or not the one that was written."""
     try:
         row = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or not isinstance(row.get("split"), str):
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
         return None
-    return row if type(row.get("step")) is int else None
+    if row.pop(CRC, None) is not None:
+        values = text[: text.rfind(b', "')]
+        if text != values + _sum_of(values):
+            return None
+    texts = {name for name, value in row.items() if isinstance(value, str)}
+    return row if texts == {"split"} else None
 
 
 def _warn(path: Path, lines: _Lines) -> None:

@@ -17,23 +17,27 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import run_around
 from diffusion_audio.pretrained import folder
 from diffusion_audio.pretrained.read_system import is_system, read_system
-from diffusion_audio.runs import checkpoint
+from diffusion_audio.runs import checkpoint, side_files
 from diffusion_audio.runs.extras import EXTRAS
 from diffusion_audio.runs.metric_log import METRICS, read_metrics
 from diffusion_audio.runs.session import PROVENANCE, sessions
+from diffusion_audio.runs.side_files import FILES
 from diffusion_audio.runs.workdir import (
     CONFIG,
     differences,
     read_config,
     read_json,
-    write_json,
 )
 
 INVENTORY = "data.json"
-PLACES = ("source", "mels")  # of a config's group data
+# Of groups of a config: where things lie, who reads them, and which of them are kept.
+NOT_CONTENT = {
+    "data": ("source", "mels", "decode_workers"),
+    "train": ("keep_every", "keep_best", "best"),
+}
 # What a run writes, beside its config.
 WRITTEN = (
-    *(INVENTORY, EXTRAS, METRICS, PROVENANCE),
+    *(INVENTORY, EXTRAS, FILES, METRICS, PROVENANCE),
     *("checkpoints", "latents", "tensorboard"),
 )
 SHOWN = 3  # names of each kind in an error
@@ -45,6 +49,10 @@ FREE_TO_CHANGE = (
     "train.evaluate_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.keep_every",
+    "train.keep_best",
+    "train.best",
+    "data.decode_workers",
     "parallel.",
 )
 
@@ -63,13 +71,14 @@ def begun(workdir: Path) -> bool:
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config without what only says where things lie.
+    """A resolved config without what only says where things lie and what is kept.
 
     A component is known by the hash of its weights: how it was trained is in them.
     """
     kept = json.loads(json.dumps(config))
-    for key in PLACES:
-        kept.get("data", {}).pop(key, None)
+    for group, keys in NOT_CONTENT.items():
+        for key in keys:
+            kept.get(group, {}).pop(key, None)
     parts = kept.get("components", {})
     for name, part in parts.items():
         parts[name] = {"hash": part["hash"]} if "hash" in part else content(part)
@@ -188,10 +197,9 @@ class Data(NamedTuple):
         kept = {"source": self.source, "fingerprint": self.fingerprint}
         return kept | ({"changes": self.changes} if self.changes else {})
 
-    def write(self, workdir: Path) -> None:
-        """Keeps the inventory in the run, to be compared when it goes on."""
-        kept = {"fingerprint": self.fingerprint, "clips": self.clips}
-        write_json(workdir / INVENTORY, kept)
+    def kept(self) -> dict[str, Any]:
+        """The part of it that the run keeps, to be compared when it goes on."""
+        return {"fingerprint": self.fingerprint, "clips": self.clips}
 
 
 def require_same_data(
@@ -243,6 +251,7 @@ def _recorded(workdir: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]
     """
     kept: dict[str, dict[str, Any]] = {"fingerprint": {}, "clips": {}}
     try:
+        side_files.require(workdir, INVENTORY)
         found = read_json(workdir / INVENTORY)
         kept |= {name: dict(found[name]) for name in kept}
     except (OSError, UserError, KeyError, TypeError, ValueError) as error:

@@ -12,6 +12,7 @@ from absl import logging
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs.workdir import provenance, read_json, write_json
+from diffusion_audio.storage import sealed, unsealed
 
 PROVENANCE = "provenance.json"
 
@@ -83,7 +84,7 @@ class Session:
         if "last_step" in self._record:
             now = self._record | self.about | {"seconds": self.clock.seconds}
             try:
-                write_json(self._path, {"sessions": [*self._earlier, now]})
+                write_json(self._path, sealed({"sessions": [*self._earlier, now]}))
             except OSError as error:
                 if not self._failed:
                     logging.warning(
@@ -105,8 +106,12 @@ def sessions(workdir: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(workdir) / PROVENANCE
     try:
-        found = read_json(path).get("sessions")
-    except UserError:
+        record = read_json(path)
+        # Those of earlier versions have no sum of themselves.
+        found = (record if set(record) == {"sessions"} else unsealed(record))[
+            "sessions"
+        ]
+    except (ValueError, KeyError):
         found = None
     if not isinstance(found, list) or not all(map(_whole, found)):
         raise UserError(

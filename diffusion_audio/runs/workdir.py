@@ -20,6 +20,7 @@ import jax
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import config_file, published
+from diffusion_audio.runs import side_files
 from diffusion_audio.storage import write_whole
 from diffusion_audio.systems import outside
 
@@ -28,12 +29,16 @@ PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 CONFIG = "config.json"
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all; each array of numbers on a line of its own."""
+def to_json(value: Any) -> str:
+    """JSON to be read by people: each array of numbers on a line of its own."""
     text = json.dumps(value, indent=2, sort_keys=True)
     # No string has a line break in JSON, so what spans lines is layout.
-    text = re.sub(r"\[\n[^\"\[\]{}]*\n *\]", _on_one_line, text)
-    write_whole(path, text + "\n")
+    return re.sub(r"\[\n[^\"\[\]{}]*\n *\]", _on_one_line, text) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    write_whole(path, to_json(value))
 
 
 def _on_one_line(array: re.Match[str]) -> str:
@@ -64,12 +69,14 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
     """The resolved config of a run, or of a folder of converted weights.
 
     Raises:
-        UserError: the directory is neither; what `convert` can make one is said.
+        UserError: the directory is neither; what `convert` can make one is said. Or
+            the config is damaged.
     """
     workdir = Path(workdir)
     path = workdir / CONFIG
     if not path.exists():
         raise published.refusal(workdir, None)
+    side_files.require(workdir, CONFIG)
     config = config_file.read(path)
     # Ours spells out an AudioSpec, whatever its task is: one may be of one's own.
     audio = config.get("audio")

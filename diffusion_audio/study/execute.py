@@ -19,8 +19,8 @@ from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import ProgressView
 from diffusion_audio.runs.lock import locked
-from diffusion_audio.runs.session import PROVENANCE, Stopwatch
-from diffusion_audio.runs.workdir import provenance, read_json, write_json
+from diffusion_audio.runs.session import Stopwatch, sessions
+from diffusion_audio.runs.workdir import provenance, write_json
 from diffusion_audio.storage import written_whole
 from diffusion_audio.study import identity
 from diffusion_audio.study.fingerprint import Fingerprint, environment
@@ -179,9 +179,9 @@ def _train(training: Training, runs: Path, part: ProgressPart) -> None:
                 for name, component in training.parts.items()
             }
         run.train(config, directory, lambda name, total, done: part)
-        record = read_json(directory / PROVENANCE)
+        record = {"sessions": sessions(directory), "id": training.id}
         shutil.rmtree(directory / "latents", ignore_errors=True)  # only a cache
-        write_json(directory / FINISHED, record | {"id": training.id})
+        write_json(directory / FINISHED, record)
         jax.clear_caches()
 
 

@@ -1,5 +1,6 @@
 """The latents of a set, encoded once a run by its frozen VAE."""
 
+import functools
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,13 +35,14 @@ def latent_cache(
             is damaged or of something else.
         source: of clips with audio.
         samples: length N of each clip.
-        frozen: loads what encodes; not called where the cache is there.
+        frozen: loads what encodes; not called where the cache is there and whole.
 
     Raises:
         UserError: no clip is good, the cache cannot be written, or a link is in its
             place and leads to something else.
     """
-    from diffusion_audio.data import latents
+    from diffusion_audio.data import latent_files, latents
+    from diffusion_audio.data.encoding import Encoding
 
     assert task.encode is not None
     spec = AudioSpec.from_config(config["audio"])
@@ -52,23 +54,23 @@ def latent_cache(
         "source": source.fingerprint(),
         "samples": samples,
     }
+    encode = jax.jit(task.encode)
+
+    def encoding() -> Encoding:
+        """Loads what encodes when it is needed, and lets go of it with itself."""
+        params = functools.cache(frozen)
+        return Encoding(
+            source, lambda audio: np.asarray(encode(params(), audio)), samples
+        )
+
     if directory.exists():
         try:
-            return latents.open(directory, source, meta)
+            return latents.open(directory, encoding(), meta)
         except UserError as error:
             if directory.is_symlink():  # where it leads is not ours
                 raise
             logging.warning("%s; they are computed again now", error)
             shutil.rmtree(directory)
-    params = frozen()
-
-    encode = jax.jit(task.encode)
     logging.info("encoding %d clips, once a run, into %s", len(source), directory)
-    latents.write(
-        directory,
-        source,
-        lambda audio: np.asarray(encode(params, audio)),
-        meta,
-        samples=samples,
-    )
-    return latents.open(directory, source, meta)
+    latent_files.write(directory, encoding(), meta)
+    return latents.open(directory, encoding(), meta)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 from absl import logging
 
 from diffusion_audio.aliases import Key, Metrics, Params, State
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.progress import MakeView, ProgressView, View
 from diffusion_audio.runs.checkpoint import Checkpoints
-from diffusion_audio.runs.metric_log import MetricLog
+from diffusion_audio.runs.metric_log import MetricLog, read_metrics
+from diffusion_audio.runs.retention import BETTER, Retention, best_step
 from diffusion_audio.runs.session import Session
 from diffusion_audio.training import resume
 from diffusion_audio.training.interruption import Interrupted as Interrupted
@@ -40,6 +41,10 @@ class TrainConfig:
         checkpoint_every: steps between two checkpoints; the last step is always
             saved.
         keep: number of newest checkpoints that stay.
+        keep_every: those of steps that are multiples of it stay too; 0 for none.
+        keep_best: name of an evaluated metric; of the checkpoints whose step was
+            evaluated, the best one by it stays too.
+        best: which values of it are better, ``lower`` or ``higher`` ones.
         accumulate: parts that a batch is computed in, one after the other.
     """
 
@@ -48,6 +53,9 @@ class TrainConfig:
     evaluate_every: int = 0
     checkpoint_every: int = 1000
     keep: int = 2
+    keep_every: int = 0
+    keep_best: str = ""
+    best: str = "lower"
     accumulate: int = 1
 
     def evaluates(self, step: int) -> bool:
@@ -61,11 +69,28 @@ class TrainConfig:
                 raise UserError(
                     f"config.train.{name} must be 1 or more, not {getattr(self, name)}"
                 )
-        if self.evaluate_every < 0:
+        for name in ("evaluate_every", "keep_every"):
+            if getattr(self, name) < 0:
+                raise UserError(
+                    f"config.train.{name} must be 0 or more, not {getattr(self, name)}"
+                )
+        if self.best not in BETTER:
+            raise unknown("value of config.train.best", self.best, BETTER)
+        if self.keep_best and not self.evaluate_every:
             raise UserError(
-                "config.train.evaluate_every must be 0 or more, not "
-                f"{self.evaluate_every}"
+                "config.train.keep_best needs evaluations to choose by: set "
+                "config.train.evaluate_every, best to checkpoint_every"
             )
+
+    def retention(self, workdir: Path) -> Retention:
+        """Which checkpoints of a run stay."""
+        if not self.keep_best:
+            return Retention(self.keep, self.keep_every)
+
+        def best(steps: Collection[int]) -> int | None:
+            return best_step(read_metrics(workdir), steps, self.keep_best, self.best)
+
+        return Retention(self.keep, self.keep_every, best)
 
 
 class NotFinite(UserError):
@@ -118,7 +143,8 @@ def train(
     clock = session.clock
     mesh = make_mesh(parallel)
     step_fn = compile_step(task.step, mesh, parallel.mode)
-    checkpoints = Checkpoints(workdir / "checkpoints", cfg.keep, session.saved)
+    retention = cfg.retention(workdir)
+    checkpoints = Checkpoints(workdir / "checkpoints", retention, session.saved)
     with contextlib.closing(checkpoints):
         found = resume.find(workdir, checkpoints, session, allow_fresh)
         state = resume.start(task, key, mesh, checkpoints, found, frozen, batches)
@@ -155,7 +181,12 @@ def train(
                     for batch in _until(stop, evaluation_batches())
                 )
                 with contextlib.suppress(_Stopped):
-                    log.evaluation(done, task.evaluate(state, held, key))
+                    found = task.evaluate(state, held, key)
+                    log.evaluation(done, found)
+                    if cfg.keep_best and cfg.keep_best not in found.metrics:
+                        raise unknown(
+                            "config.train.keep_best", cfg.keep_best, found.metrics
+                        )
                 clock.lap("evaluate")
 
             try:

@@ -15,12 +15,12 @@ from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import MakeView, ProgressView
-from diffusion_audio.runs import extras, same_run
+from diffusion_audio.runs import extras, same_run, side_files
 from diffusion_audio.runs.components import component_extras, load_components
 from diffusion_audio.runs.lock import alone
 from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.runs.session import Session
-from diffusion_audio.runs.workdir import CONFIG, write_json
+from diffusion_audio.runs.workdir import CONFIG, to_json
 from diffusion_audio.settings import settings
 from diffusion_audio.training import loop, tasks
 from diffusion_audio.training.latent_cache import latent_cache
@@ -61,12 +61,36 @@ def train(
         UserError: anything a user can mend, in one line.
         Interrupted: a signal came; the state is saved.
     """
-    from diffusion_audio.data.pipeline import batches
+    from diffusion_audio.audio.decoders import decoding
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
-    spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
+    with decoding(data.decode_workers) as decode:
+        return _train(
+            resolved,
+            workdir,
+            data,
+            decode,
+            progress,
+            accept_changed_data=accept_changed_data,
+            allow_fresh=allow_fresh,
+        )
+
+
+def _train(
+    resolved: dict[str, Any],
+    workdir: Path,
+    data: DataConfig,
+    decode: Any,
+    progress: MakeView,
+    *,
+    accept_changed_data: bool,
+    allow_fresh: bool,
+) -> State:
+    from diffusion_audio.data.pipeline import batches
+
+    spec = AudioSpec.from_config(resolved["audio"])
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
@@ -81,7 +105,7 @@ def train(
 
     recipe = tasks.TABLE[resolved["task"]]
     configured = recipe.configure(resolved)
-    source, held = open_splits(data, spec, workdir)
+    source, held = open_splits(data, spec, workdir, decode)
     kept = extras.Extras(workdir) if goes_on else component_extras(resolved)
     task = recipe.make(configured, Data(source, held, kept))
     require_used(data, task, resolved["task"])
@@ -110,9 +134,14 @@ def train(
                 f"another process has saved a step in {workdir} just now; run the "
                 "same command again"
             )
-        write_json(workdir / CONFIG, resolved)
-        record.write(workdir)
-        extras.write(workdir, task.extras)
+        side_files.write(
+            workdir,
+            {
+                CONFIG: to_json(resolved),
+                same_run.INVENTORY: to_json(record.kept()),
+                **extras.in_run(task.extras),
+            },
+        )
         session.clock.lap("data")
         if data.cache_latents:
             source = latent_cache(
@@ -156,7 +185,7 @@ def require_used(data: DataConfig, task: Task, name: str) -> None:
 
 
 def open_splits(
-    data: DataConfig, spec: AudioSpec, workdir: Path
+    data: DataConfig, spec: AudioSpec, workdir: Path, decode: Any
 ) -> tuple[Source, Source]:
     """The clips to train and to evaluate on."""
     from diffusion_audio.data.open import open_source, parse
@@ -168,8 +197,11 @@ def open_splits(
             f"{workdir} is the folder of the clips, which a run would write among; "
             "give another --workdir"
         )
-    source = open_source(data.source, data.train_split, spec.sample_rate)
-    return source, open_source(data.source, data.evaluation_split, spec.sample_rate)
+
+    def split(name: str) -> Source:
+        return open_source(data.source, name, spec.sample_rate, decode=decode)
+
+    return split(data.train_split), split(data.evaluation_split)
 
 
 def with_mels(

@@ -106,11 +106,12 @@ def open_data(trial: Trial, workdir: Path) -> Opened:
     Raises:
         UserError: the data is not there, or the task cannot learn from it.
     """
+    from diffusion_audio.audio.decoders import here
     from diffusion_audio.data.pipeline import batches
 
     config, data = trial.config, trial.data
     spec = AudioSpec.from_config(config["audio"])
-    train, held = open_splits(data, spec, workdir)
+    train, held = open_splits(data, spec, workdir, here)
     kept = component_extras(config)
     make = tasks.TABLE[config["task"]].make
     task = make(trial.configured, Data(train, held, kept))

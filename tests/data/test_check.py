@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from diffusion_audio.audio import files
+from diffusion_audio.audio.hearing import hear
 from diffusion_audio.data import check, pipeline, tones
 from diffusion_audio.data.listing import list_folder
 from diffusion_audio.data.names import Fault
@@ -135,8 +136,8 @@ def test_a_long_file_is_heard_to_its_end_in_pieces(tmp_path: Path, monkeypatch) 
 
 def test_a_peak_at_full_scale_is_not_clipping() -> None:
     wave = np.sin(2 * np.pi * 440 * np.arange(8000) / RATE)
-    assert check._clipped(wave / np.abs(wave).max()) == 0
-    assert check._clipped(np.clip(1.5 * wave, -1, 1)) > 100
+    assert hear([wave / np.abs(wave).max()]).clipped == 0
+    assert hear([np.clip(1.5 * wave, -1, 1)]).clipped > 100
 
 
 def test_tones_are_all_good(tmp_path: Path, monkeypatch) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusion_audio.data import latents, pipeline
+from diffusion_audio.data import latent_files, latents, pipeline
+from diffusion_audio.data.encoding import Encoding
 from diffusion_audio.data.folder import FolderSource
 from diffusion_audio.data.listing import list_folder
 from diffusion_audio.errors import UserError
@@ -36,15 +37,22 @@ def encode(audio: np.ndarray) -> np.ndarray:
     return np.stack([mean, -mean], axis=-1)[:, None, None, :] * np.ones((1, 2, 3, 1))
 
 
+def encoding(source: FolderSource, encode=encode) -> Encoding:
+    return Encoding(source, encode, samples=64, batch_size=4)
+
+
 def make(directory: Path, source: FolderSource) -> None:
-    latents.write(directory, source, encode, META, samples=64, batch_size=4)
+    latent_files.write(directory, encoding(source), META)
+
+
+def opened(directory: Path, source: FolderSource, encode=encode, meta=META):
+    return latents.open(directory, encoding(source, encode), meta)
 
 
 def test_round_trip_through_the_pipeline(tmp_path: Path, source: FolderSource) -> None:
     make(tmp_path / "cache", source)
-    cached = latents.open(tmp_path / "cache", source, META)
+    cached = opened(tmp_path / "cache", source)
     assert len(cached) == 7
-    assert isinstance(cached.moments, np.memmap)
     assert cached.captions() == source.captions()
     assert cached.fingerprint() == source.fingerprint()
     assert cached.inventory() == source.inventory()
@@ -68,7 +76,7 @@ def test_order_and_captions_are_those_of_the_audio(
     tmp_path: Path, source: FolderSource
 ) -> None:
     make(tmp_path / "cache", source)
-    cached = latents.open(tmp_path / "cache", source, META)
+    cached = opened(tmp_path / "cache", source)
     settings = {"batch_size": 7, "samples": 64, "seed": 5}
     audio = next(pipeline.batches(source, **settings))["audio"][:, 0]
     moments = next(pipeline.batches(cached, **settings))["moments"][:, 0, 0, 0]
@@ -78,7 +86,7 @@ def test_order_and_captions_are_those_of_the_audio(
 def test_bad_clips_stay_bad(tmp_path: Path, source: FolderSource) -> None:
     source.entries[2].path.write_bytes(b"<html>")
     make(tmp_path / "cache", source)
-    cached = latents.open(tmp_path / "cache", source, META)
+    cached = opened(tmp_path / "cache", source)
     stream = pipeline.batches(
         cached, batch_size=1, samples=64, seed=0, shuffle=False, repeat=False
     )
@@ -97,27 +105,31 @@ def test_differing_fields_are_listed(tmp_path: Path, source: FolderSource) -> No
     with pytest.raises(
         UserError, match="else \\(samples: 64 != 128; vae: '123' != '12"
     ):
-        latents.open(tmp_path / "cache", source, other)
+        opened(tmp_path / "cache", source, meta=other)
     source.entries.pop()
     with pytest.raises(UserError, match="clips: 7 != 6"):
-        latents.open(tmp_path / "cache", source, META)
+        opened(tmp_path / "cache", source)
 
 
 def test_damage_is_noticed(tmp_path: Path, source: FolderSource) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(UserError, match="no latents in"):
-        latents.open(cache, source, META)
+        opened(cache, source)
     make(cache, source)
     whole = (cache / "moments.npy").read_bytes()
     for damaged in (whole[:-4], whole[:50], b"", b"PK" + whole[2:]):
         (cache / "moments.npy").write_bytes(damaged)
-        with pytest.raises(UserError, match=r"are damaged .*: delete them"):
-            latents.open(cache, source, META)
+        with pytest.raises(UserError, match=r"are damaged, or .*: delete them"):
+            opened(cache, source)
+    (cache / "moments.npy").write_bytes(whole)
+    (cache / "moments.npy").write_bytes(whole.replace(b"(7, 2, 3, 2)", b"(7, 3, 2, 2)"))
+    with pytest.raises(UserError, match=r"the header of .* is not what was"):
+        opened(cache, source)
     (cache / "moments.npy").write_bytes(whole)
     for text in ("", "[]", '{"bad": {}}', '{"made_from": {}, "bad": []}'):
         (cache / "meta.json").write_text(text)
         with pytest.raises(UserError, match="are damaged"):
-            latents.open(cache, source, META)
+            opened(cache, source)
 
 
 def test_no_pickle_is_loaded(tmp_path: Path, source: FolderSource) -> None:
@@ -127,7 +139,7 @@ def test_no_pickle_is_loaded(tmp_path: Path, source: FolderSource) -> None:
         tmp_path / "cache" / "moments.npy", objects, allow_pickle=True
     )  # the attack
     with pytest.raises(UserError, match="are damaged"):
-        latents.open(tmp_path / "cache", source, META)
+        opened(tmp_path / "cache", source)
 
 
 def test_an_interrupted_write_leaves_nothing(
@@ -142,9 +154,7 @@ def test_an_interrupted_write_leaves_nothing(
         return encode(audio)
 
     with pytest.raises(KeyboardInterrupt):
-        latents.write(
-            tmp_path / "cache", source, failing, META, samples=64, batch_size=4
-        )
+        latent_files.write(tmp_path / "cache", encoding(source, failing), META)
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -177,3 +187,90 @@ def test_who_comes_second_changes_nothing(tmp_path: Path, source: FolderSource) 
     make(tmp_path / "cache", source)
     assert (tmp_path / "cache" / "moments.npy").stat().st_mtime_ns == before
     assert not list(tmp_path.glob(".*"))
+
+
+def clips_of(cached) -> list[bytes]:
+    return [cached[i]["moments"].tobytes() for i in range(len(cached))]
+
+
+def never(audio: np.ndarray) -> np.ndarray:
+    raise AssertionError("encoded though all is well")
+
+
+def test_a_flipped_bit_is_found_where_it_is_read_and_mended(
+    tmp_path: Path, source: FolderSource, caplog
+) -> None:
+    cache = tmp_path / "cache"
+    make(cache, source)
+    whole = (cache / "moments.npy").read_bytes()
+    good = clips_of(opened(cache, source, never))
+    data = bytearray(whole)
+    data[-1] ^= 64  # of the last clip, the second batch
+    (cache / "moments.npy").write_bytes(data)
+    cached = opened(cache, source)
+    assert clips_of(cached) == good
+    assert caplog.text.count("the latent of clip 6.wav in") == 1  # stored again
+    assert (cache / "moments.npy").read_bytes() == whole
+    assert clips_of(opened(cache, source, never)) == good
+
+
+def test_a_clip_that_cannot_be_made_again_stops_the_run(
+    tmp_path: Path, source: FolderSource
+) -> None:
+    cache = tmp_path / "cache"
+    make(cache, source)
+    data = bytearray((cache / "moments.npy").read_bytes())
+    data[-1] ^= 64
+    (cache / "moments.npy").write_bytes(data)
+    cached = opened(cache, source, lambda audio: 2 * encode(audio))
+    assert cached[0]["moments"].shape == (2, 3, 2)
+    with pytest.raises(UserError, match=r"clip 6.wav .* gives another one: delete"):
+        cached[6]
+    assert (cache / "moments.npy").read_bytes() == data
+
+
+def test_what_is_cut_off_while_it_is_read_is_mended_too(
+    tmp_path: Path, source: FolderSource
+) -> None:
+    make(tmp_path / "cache", source)
+    cached = opened(tmp_path / "cache", source)
+    good = clips_of(cached)
+    with (tmp_path / "cache" / "moments.npy").open("r+b") as file:
+        file.truncate(200)
+    assert clips_of(cached) == good
+
+
+@pytest.mark.parametrize("name", ["meta.json", "sums.bin"])
+def test_each_bit_of_what_vouches_counts(
+    tmp_path: Path, source: FolderSource, name: str
+) -> None:
+    cache = tmp_path / "cache"
+    source.entries[2].path.write_bytes(b"<html>")
+    make(cache, source)
+    whole = (cache / name).read_bytes()
+    for place in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        (cache / name).write_bytes(data)
+        try:
+            cached = opened(cache, source)
+        except UserError:
+            continue
+        assert json.loads(data) == json.loads(whole)  # white space
+        assert cached[0]["moments"].shape == (2, 3, 2)
+
+
+def test_moments_that_are_not_finite_are_never_stored(
+    tmp_path: Path, source: FolderSource
+) -> None:
+    def broken(audio: np.ndarray) -> np.ndarray:
+        moments = encode(audio)
+        moments[1, 0, 0] = np.nan
+        return moments
+
+    with pytest.raises(UserError, match=r"gives NaN or infinity for clip 1\.wav"):
+        latent_files.write(tmp_path / "cache", encoding(source, broken), META)
+    assert not (tmp_path / "cache").exists()
+    source.entries[1].path.write_bytes(b"<html>")  # bad ones are never read
+    source.entries[5].path.write_bytes(b"<html>")
+    latent_files.write(tmp_path / "cache", encoding(source, broken), META)

@@ -34,10 +34,9 @@ class Silent:
         pass
 
 
-@pytest.fixture
-def model(tmp_path, monkeypatch):
+def stand_in(place, patch):
     """A run, whose sounds are their position as a constant."""
-    path = tmp_path / "model"
+    path = place / "model"
     path.mkdir()
     config = {"task": "diffusion", "audio": {"sample_rate": 8000}}
     config["components"] = {"vocoder": {"run": "v"}}
@@ -64,8 +63,13 @@ def model(tmp_path, monkeypatch):
         candidates=1,
         ranking=None,
     )
-    monkeypatch.setattr(files, "load", lambda *arguments, **options: pipeline)
+    patch.setattr(files, "load", lambda *arguments, **options: pipeline)
     return path
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    return stand_in(tmp_path, monkeypatch)
 
 
 def make(model, prompts, out, **options):

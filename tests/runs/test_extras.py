@@ -3,7 +3,7 @@
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.runs import extras
+from diffusion_audio.runs import extras, side_files
 from diffusion_audio.systems import classifier
 from diffusion_audio.systems.conditioning import build_conditioning
 
@@ -30,8 +30,13 @@ def run_with(tmp_path, name, data):
 
 def test_what_is_written_is_read(tmp_path):
     files = {"a/b.json": "1\n", "c.json": "2\n"}
-    extras.write(tmp_path, files)
+    side_files.write(tmp_path, extras.in_run(files))
     assert dict(extras.Extras(tmp_path)) == files
+    (tmp_path / "extras/c.json").unlink()
+    kept = extras.Extras(tmp_path)
+    assert list(kept) == ["a/b.json", "c.json"]  # that it was there is known
+    with pytest.raises(UserError, match=r"lacks extras/c\.json"):
+        kept["c.json"]
 
 
 @pytest.mark.parametrize("data", [*DAMAGED, b"{}", b'{"version": "1.0"}'])

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -16,7 +17,14 @@ def row(step, split="train", **values):
 
 
 def line(step, split="train"):
+    """A row as earlier versions wrote it."""
     return json.dumps(row(step, split)).encode() + b"\n"
+
+
+def summed(step):
+    """A row as it is written now."""
+    text = json.dumps(row(step))[:-1]
+    return f'{text}, "crc32": "{zlib.crc32(text.encode()):08x}"}}\n'.encode()
 
 
 @pytest.mark.parametrize(
@@ -41,20 +49,37 @@ def test_a_damaged_line_is_named_and_kept_apart(tmp_path, caplog, damaged):
     log = MetricLog(tmp_path, 16_000, 3)
     log.scalars(5, "train", {"loss": 0.5})
     log.close()
-    assert path.read_bytes() == line(1) + line(3) + line(5)
+    assert path.read_bytes() == line(1) + line(3) + summed(5)
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == damaged
+
+
+@pytest.mark.parametrize("place", range(0, len(summed(2)) - 1))
+def test_each_bit_of_a_row_counts(tmp_path, place):
+    data = bytearray(summed(2))
+    data[place] ^= 1 << place % 7
+    (tmp_path / "metrics.jsonl").write_bytes(summed(1) + data + summed(3))
+    rows = read_metrics(tmp_path)
+    assert rows[0] == row(1)
+    assert rows[-1] == row(3)
+    assert len(rows) == 2 or rows[1] == row(2)
 
 
 def test_a_torn_last_line_is_left_out_and_a_whole_one_is_ended(tmp_path, caplog):
     path = tmp_path / "metrics.jsonl"
     for last, rows in ((line(2)[:-9], [1, 5]), (line(2)[:-1], [1, 2, 5])):
         path.write_bytes(line(1) + last)
-        log = MetricLog(tmp_path, 16_000, 4)
+        log = MetricLog(tmp_path, 16_000, rows[-2])
         log.scalars(5, "train", {"loss": 0.5})
         log.close()
         assert read_metrics(tmp_path) == [row(step) for step in rows]
     assert not caplog.text
     assert not (tmp_path / "metrics.jsonl.damaged").exists()
+
+
+def test_rows_that_are_gone_are_said_where_a_run_goes_on(tmp_path, caplog):
+    (tmp_path / "metrics.jsonl").write_bytes(summed(1) + summed(4)[:9])
+    MetricLog(tmp_path, 16_000, 4).close()
+    assert "metrics.jsonl lacks step 4, which is saved" in caplog.text
 
 
 def test_numbers_are_written_again_as_they_stood(tmp_path):
@@ -101,7 +126,7 @@ def test_a_full_disk_costs_rows_and_is_said_once(tmp_path, caplog):
     log._file.full = False
     log.scalars(4, "train", {"loss": 0.5})
     log.close()
-    assert (tmp_path / "metrics.jsonl").read_bytes() == line(1) + line(4)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == summed(1) + summed(4)
 
 
 def test_tensorboard_on_a_full_disk_is_survived(tmp_path, caplog, monkeypatch):

@@ -66,7 +66,7 @@ def trained_on(workdir, **splits):
         {name: split.fingerprint() for name, split in splits.items()},
         {split.fingerprint(): split.inventory() for split in splits.values()},
     )
-    data.write(workdir)
+    write_json(workdir / "data.json", data.kept())
     session = saved(1, 5, data=data.about())
     write_json(workdir / "provenance.json", {"sessions": [session]})
 
@@ -159,7 +159,7 @@ def test_what_was_accepted_is_what_counts_from_then_on(run):
     sessions = json.loads((run / "provenance.json").read_text())["sessions"]
     sessions.append(saved(6, 9, data=data.about()))
     write_json(run / "provenance.json", {"sessions": sessions})
-    data.write(run)
+    write_json(run / "data.json", data.kept())
     assert compared(run, train=Clips(a="1")).changes == ()
     with pytest.raises(UserError, match=r"1 new \(b\)"):
         compared(run, train=Clips(a="1", b="2"))
@@ -168,7 +168,8 @@ def test_what_was_accepted_is_what_counts_from_then_on(run):
 def test_what_was_accepted_and_never_saved_does_not_count(run):
     """The session was stopped before its first checkpoint, its inventory written."""
     trained_on(run, train=Clips(a="1", b="2"))
-    compared(run, accept_changes=True, train=Clips(a="1")).write(run)
+    data = compared(run, accept_changes=True, train=Clips(a="1"))
+    write_json(run / "data.json", data.kept())
     assert compared(run, train=Clips(a="1", b="2")).changes == ()
     with pytest.raises(UserError, match=r"train: 1 gone \(b\)"):
         compared(run, train=Clips(a="1"))

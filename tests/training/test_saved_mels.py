@@ -89,6 +89,7 @@ def test_the_run_stands_without_its_mels(root, tmp_path):
     moved = config.replace(str(root / "mels"), str(tmp_path / "gone"))
     assert moved != config
     (tmp_path / "run/config.json").write_text(moved, encoding="utf-8")
+    (tmp_path / "run/files.json").unlink()  # on purpose
     options = {"split": "train", "captions": 1, "examples": 1}
     evaluate(tmp_path / "run", tmp_path / "out", **options)
     results = json.loads((tmp_path / "out/results.json").read_text(encoding="utf-8"))

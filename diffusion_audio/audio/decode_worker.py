@@ -1,0 +1,99 @@
+"""A process that decodes audio files for another one, within limits; see `decoders`.
+
+Requests come on its standard input, a line of JSON each; each answer is a line of JSON
+on the standard output, with the bytes of an array after it where there is one. So
+nothing that comes out of a decoder can be taken for code. It imports what decoding
+needs and no more, and ends when its input does.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffusion_audio.audio import files, hearing
+from diffusion_audio.audio.file_error import AudioFileError
+from diffusion_audio.errors import UserError
+
+# What may be asked for, by name, and what a list of values is to become again.
+TASKS: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None]] = {
+    "excerpt": (files.excerpt, None),
+    "read": (files.read, None),
+    "probe": (files.probe, files.AudioInfo),
+    "hear_file": (hearing.hear_file, hearing.Heard),
+}
+DTYPE = np.dtype("<f4")
+
+
+def main(words: list[str]) -> int:
+    """Answers requests until there are none.
+
+    Args:
+        words: the bytes of memory that decoding may take.
+    """
+    memory = int(words[0])
+    # Signals are for the process that asks; this one ends with it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # What a library prints is no answer.
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        _limit(memory)
+        for line in sys.stdin.buffer:
+            seconds, *request = json.loads(line)
+            # Nobody handles SIGALRM: it ends the process, whatever it is stuck in.
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            head, body = _answer(request, memory)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            try:
+                answers.write(json.dumps(head).encode() + b"\n" + body)
+                answers.flush()
+            except BrokenPipeError:
+                os._exit(0)  # who asked is gone
+    return 0
+
+
+def _answer(request: list[Any], memory: int) -> tuple[dict[str, Any], bytes]:
+    """A line that says what came, and the bytes of an array."""
+    name, args, options = request
+    try:
+        result = TASKS[name][0](*args, **options)
+        if isinstance(result, np.ndarray):
+            return {"shape": result.shape}, result.astype(DTYPE, copy=False).tobytes()
+        return {"values": _values(result)}, b""
+    except AudioFileError as error:
+        return {"bad": (error.kind, os.fspath(error.path), error.problem)}, b""
+    except MemoryError:
+        problem = f"decoding takes more than the {memory >> 20} MB that it may"
+        return {"bad": ("too-large", args[0], problem)}, b""
+    except UserError as error:
+        return {"refused": str(error)}, b""
+    except Exception:
+        return {"failed": traceback.format_exc()}, b""
+
+
+def _values(result: Any) -> list[Any]:
+    """The fields of a dataclass or a named tuple."""
+    return [*vars(result).values()] if dataclasses.is_dataclass(result) else [*result]
+
+
+def _limit(memory: int) -> None:
+    """Bounds what this process may take from here on."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):  # of Linux only
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

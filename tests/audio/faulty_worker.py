@@ -1,0 +1,44 @@
+"""The worker that decodes, with the faults of a decoder: the name of a file has it."""
+
+import os
+import signal
+import sys
+import time
+
+from diffusion_audio.audio import decode_worker
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang() -> None:
+    time.sleep(1000)
+
+
+def bomb() -> None:
+    bytearray(1 << 40)
+
+
+def mistake() -> None:
+    raise KeyError("no such column")
+
+
+FAULTS = {fault.__name__: fault for fault in (crash, hang, bomb, mistake)}
+
+
+def faulty(task):
+    def call(path, *args, **options):
+        for name, fault in FAULTS.items():
+            if name in os.path.basename(path):
+                fault()
+        return task(path, *args, **options)
+
+    return call
+
+
+if __name__ == "__main__":
+    decode_worker.TASKS = {
+        name: (faulty(task), made) for name, (task, made) in decode_worker.TASKS.items()
+    }
+    sys.exit(decode_worker.main(sys.argv[1:]))
