@@ -8,7 +8,7 @@ keeps the whole state.
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -18,13 +18,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from diffusion_audio.aliases import Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.systems.devices import everywhere
-from diffusion_audio.training.task import Mean
 
 MODES = ("jit", "pmap")
 SMALLEST_SPLIT = 2**14  # elements; smaller arrays are cheaper whole
 
-Step = Callable[[State, Batch, Key, Mean], tuple[State, Metrics]]
-CompiledStep = Callable[[State, Batch, Key], tuple[State, Metrics]]
+Step = Callable[[State, Batch, Key], tuple[State, Metrics]]
+
+# The axis that a step is traced for under pmap; None where the compiler splits it.
+_AXIS: ContextVar[str | None] = ContextVar("axis", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,11 +139,22 @@ def place_batch(batch: dict[str, Any], mesh: Mesh) -> Batch:
     )
 
 
-def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
+def mean_over_devices(tree: Any) -> Any:
+    """The mean over all devices of what a step computes of its part of the batch.
+
+    Gradients and metrics go through it before they are used. Under pmap each device
+    has computed its own; under jit a step is of the whole batch, and this does nothing.
+    """
+    axis = _AXIS.get()
+    return tree if axis is None else jax.lax.pmean(tree, axis)
+
+
+def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> Step:
     """A step as one compiled program on all devices of the mesh; donates the state.
 
     Args:
-        step: ``step(state, batch, key, mean)``, written as for one device.
+        step: ``step(state, batch, key)``, written as for one device, that takes
+            gradients and metrics through `mean_over_devices`.
         mesh: the devices.
         mode: ``jit`` or ``pmap``; both give the same numbers, where a loss is a
             mean over examples.
@@ -155,14 +167,18 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
 
         def single(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
             shardings = state_shardings(state, mesh)
-            state, metrics = step(state, batch, key, lambda tree: tree)
+            state, metrics = step(state, batch, key)
             # The new state stays where the old one was: the same program again.
             return jax.lax.with_sharding_constraint(state, shardings), metrics
 
         return jax.jit(single, donate_argnums=0)
 
     def shard(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        return step(state, batch, key, partial(jax.lax.pmean, axis_name="data"))
+        token = _AXIS.set("data")
+        try:
+            return step(state, batch, key)
+        finally:
+            _AXIS.reset(token)
 
     mapped = jax.pmap(
         shard,
