@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from diffusion_audio.aliases import Batch, Key, Metrics, State
+from diffusion_audio.aliases import Array, Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.systems.devices import everywhere
 
@@ -63,6 +64,8 @@ def make_mesh(cfg: ParallelConfig) -> Mesh:
     devices = jax.device_count()
     data = devices // max(1, cfg.fsdp) if cfg.data == -1 else cfg.data
     whole = cfg.data != -1 or devices % max(1, cfg.fsdp) == 0
+    if jax.process_count() > 1:  # each has its part of the data, for its own devices
+        whole = whole and data * cfg.fsdp == devices
     if min(data, cfg.fsdp) < 1 or data * cfg.fsdp > devices or not whole:
         raise UserError(
             f"a mesh of data={cfg.data} by fsdp={cfg.fsdp} does not fit {devices} "
@@ -93,8 +96,20 @@ def state_shardings(state: State, mesh: Mesh) -> Any:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Arrays from anywhere, whole on every device of the mesh."""
+    """Arrays of this process, whole on every device of the mesh."""
+    if jax.process_count() > 1:  # devices of others take what their own process has
+        tree = jax.tree.map(np.asarray, tree)
     return jax.device_put(tree, everywhere(mesh))
+
+
+def whole(array: Array) -> np.ndarray:
+    """An array from the devices of all processes, in the memory of this one.
+
+    To be called by all of them.
+    """
+    if jax.process_count() == 1 or array.is_fully_replicated:
+        return np.asarray(array)
+    return multihost_utils.process_allgather(array, tiled=True)
 
 
 def require_divisible(batch_size: int, mesh: Mesh, parts: int = 1) -> None:

@@ -26,7 +26,7 @@ from diffusion_audio.settings import settings
 from diffusion_audio.systems import autoencoders
 from diffusion_audio.systems.table import build
 from diffusion_audio.training import ema
-from diffusion_audio.training.parallel import mean_over_devices
+from diffusion_audio.training.parallel import mean_over_devices, whole
 from diffusion_audio.training.task import Data, Task
 from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
@@ -149,7 +149,7 @@ def evaluate(task: VAE, state: State, batches: Iterator[Batch], key: Key) -> Eva
         errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
         if not spectrograms:
             for i in range(min(4, len(mel))):
-                pair = np.concatenate([mel[i], rebuilt[i]], axis=0)
+                pair = np.concatenate([whole(mel[i]), whole(rebuilt[i])])
                 spectrograms[f"real_and_rebuilt/{i}"] = pair
     return Evaluation({"mel_l1": float(np.mean(errors))}, {}, spectrograms)
 

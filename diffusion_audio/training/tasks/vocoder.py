@@ -35,7 +35,7 @@ from diffusion_audio.training.gan_losses import (
     feature_loss,
 )
 from diffusion_audio.training.loop import TrainConfig
-from diffusion_audio.training.parallel import mean_over_devices
+from diffusion_audio.training.parallel import mean_over_devices, whole
 from diffusion_audio.training.task import Data, Task, new_state
 from diffusion_audio.training.update import UpdateRule, apply_gradients, update_rule
 from diffusion_audio.training.vocoder_checks import (
@@ -284,9 +284,9 @@ def evaluate(
         errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
         if not audio:
             for i in range(min(4, len(mel))):
-                audio[f"real/{i}"] = np.asarray(batch["audio"][i])
-                audio[f"vocoded/{i}"] = np.asarray(fake[i])
-                pair = np.concatenate([mel[i], fake_mel[i]], axis=0)
+                audio[f"real/{i}"] = whole(batch["audio"][i])
+                audio[f"vocoded/{i}"] = whole(fake[i])
+                pair = np.concatenate([whole(mel[i]), whole(fake_mel[i])])
                 spectrograms[f"real_and_vocoded/{i}"] = pair
     return Evaluation({"mel_l1": float(np.mean(errors))}, audio, spectrograms)
 
