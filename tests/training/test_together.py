@@ -1,5 +1,6 @@
 """Several processes are one run: the same numbers, one stop, one end."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -117,18 +118,42 @@ def config(tmp_path_factory):
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("localhost", 0))
-        return server.getsockname()[1]
+def free_port(least: int = 0) -> int:
+    """One to listen at, from ``least`` on."""
+    for port in range(least, least + 4096) if least else (0,):
+        with socket.socket() as server, contextlib.suppress(OSError):
+            server.bind(("localhost", port))
+            return server.getsockname()[1]
+    raise OSError("all ports are in use")
 
 
-def launch(config: Path, workdir: Path, processes: int, *flags, signals=None):
+def by_flags(process: int, port: int) -> tuple[list[str], dict[str, str]]:
+    """Flags and variables that say which of two processes one is."""
+    address = [f"--coordinator=localhost:{port}", "--num_processes=2"]
+    return [*address, f"--process_id={process}"], {}
+
+
+def by_torchrun(process: int, port: int) -> tuple[list[str], dict[str, str]]:
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    return [], place | {"WORLD_SIZE": "2", "RANK": str(process)}
+
+
+def by_slurm(process: int, port: int) -> tuple[list[str], dict[str, str]]:
+    # From the number of the job jax makes a port: the last 4096 are for this.
+    job = {"SLURM_JOB_ID": str(port), "SLURM_STEP_NODELIST": "localhost"}
+    step = {"SLURM_NTASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}
+    task = {"SLURM_PROCID": str(process), "SLURM_LOCALID": str(process)}
+    return [], job | step | task
+
+
+def launch(
+    config: Path, workdir: Path, processes: int, *flags, signals=None, by=by_flags
+):
     """Exit code, stdout and stderr of each process; two devices in all.
 
     ``signals`` says for a process a call of `place_batch` and the signals it gets then.
     """
-    address = f"localhost:{free_port()}"
+    port = free_port(61440 if by is by_slurm else 0)
     devices = f"--xla_force_host_platform_device_count={2 // processes}"
     running = []
     for i in range(processes):
@@ -136,16 +161,14 @@ def launch(config: Path, workdir: Path, processes: int, *flags, signals=None):
             *(sys.executable, "-c", PROGRAM, (signals or {}).get(i, "0"), "train"),
             *(f"--config={config}", f"--workdir={workdir}", *flags),
         ]
-        if processes > 1:
-            words += [f"--coordinator={address}", f"--num_processes={processes}"]
-            words += [f"--process_id={i}"]
+        more, place = by(i, port) if processes > 1 else ([], {})
         running.append(
             subprocess.Popen(
-                words,
+                words + more,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env=os.environ | {"XLA_FLAGS": f"{QUICK} {devices}"},
+                env=os.environ | place | {"XLA_FLAGS": f"{QUICK} {devices}"},
             )
         )
     ended = []
@@ -226,7 +249,8 @@ def test_one_alone_stops_and_two_go_on(config, whole, tmp_path):
     signals = {0: f"7,{signal.SIGINT:d}"}
     ((code, _, err),) = launch(config, tmp_path / "run", 1, signals=signals)
     assert code == 130, err
-    assert [code for code, _, _ in launch(config, tmp_path / "run", 2)] == [0, 0]
+    ended = launch(config, tmp_path / "run", 2, by=by_slurm)
+    assert [code for code, _, _ in ended] == [0, 0], ended
     require_same(tmp_path / "run", whole)
 
 
@@ -251,7 +275,7 @@ def test_a_killed_one_ends_the_other_and_both_go_on(config, whole, tmp_path, kil
 @pytest.mark.slow
 def test_a_second_signal_ends_both_at_once(config, tmp_path):
     twice = f"9,{signal.SIGTERM:d},{signal.SIGTERM:d}"
-    ended = launch(config, tmp_path / "run", 2, signals={1: twice})
+    ended = launch(config, tmp_path / "run", 2, signals={1: twice}, by=by_torchrun)
     assert [code for code, _, _ in ended] == [143, 143], ended
     assert "stopped at once by a second signal, SIGTERM" in ended[1][2]
     assert "process 1 has ended: stopped at once by a second signal" in ended[0][2]
