@@ -5,6 +5,7 @@ SIGABRT before they can say why. So here it outlives it, until the others have g
 """
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -44,6 +45,8 @@ class Store:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            # The processes say themselves what becomes of them.
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != READY:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 
 import jax
@@ -13,7 +14,7 @@ from diffusion_audio.systems import processes
 from diffusion_audio.training import coordination, interruption
 from diffusion_audio.training.address import Address
 from diffusion_audio.training.agreement import FAILED, AgreedStop, Together
-from diffusion_audio.training.interruption import Interrupted, Stop
+from diffusion_audio.training.interruption import Interrupted, Stop, say
 
 JOINING = 300  # seconds that processes wait for each other at the start
 
@@ -60,6 +61,10 @@ def _initialized(address: Address) -> bool:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # It would take SIGTERM for itself, and knows of no other signal.
     jax.config.update("jax_enable_preemption_service", False)
+    # Before jax's own end of patience, at which it aborts the process.
+    timer = threading.Timer(JOINING, _end_alone, [address])
+    timer.daemon = True
+    timer.start()
     try:
         with coordination.apart():
             jax.distributed.initialize(
@@ -68,18 +73,24 @@ def _initialized(address: Address) -> bool:
                 address.process_id,
                 address.devices,
                 address.method,
-                initialization_timeout=JOINING,
+                initialization_timeout=2 * JOINING,
             )
     except ValueError as error:
         if address.method is None and not isinstance(error, UserError):
             return False  # TPUs of no pod
         raise
-    except RuntimeError as error:
-        raise UserError(
-            f"the processes of this run did not come together within {JOINING} s at "
-            f"{address.coordinator or 'the address of its cluster'}: {error}"
-        ) from error
+    finally:
+        timer.cancel()
     return jax.process_count() > 1
+
+
+def _end_alone(address: Address) -> None:
+    where = address.coordinator or "the address that its cluster says"
+    say(
+        f"the processes of this run have not come together within {JOINING} s at "
+        f"{where}: start all of them, and see that they can reach it"
+    )
+    os._exit(FAILED)
 
 
 @contextlib.contextmanager

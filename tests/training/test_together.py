@@ -77,6 +77,41 @@ def test_without_a_signal_nobody_stops(quick):
     alone.close()
 
 
+@pytest.fixture
+def ended(quick, monkeypatch):
+    """Two processes, and how either is ended because of the other."""
+    said: list[tuple[int, str, int]] = []
+
+    def end(self, why: str, code: int) -> None:
+        said.append((self._index, why, code))
+        self._closed.set()
+
+    monkeypatch.setattr(Together, "_end", end)
+    monkeypatch.setattr(agreement, "SILENCE", 0.5)
+    monkeypatch.setattr(agreement, "GRACE", 0.05)
+    store = Store()
+    group = [Together(store, i, 2) for i in range(2)]
+    yield group, said
+    for one in group:
+        one.close()
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_who_is_not_heard_any_more_ends_the_others(ended, silent):
+    group, said = ended
+    group[silent].close()
+    group[1 - silent]._closed.wait(10)
+    why = f"process {silent} has ended: nothing was heard of it for 0 s"
+    assert said == [(1 - silent, why, agreement.FAILED)]
+
+
+def test_who_leaves_says_why_and_with_which_code(ended):
+    group, said = ended
+    group[1].leave("the disk\nis full", 143)
+    group[0]._closed.wait(10)
+    assert said == [(0, "process 1 has ended: the disk is full", 143)]
+
+
 PROGRAM = """
 import os, sys, time
 from diffusion_audio.cli import main as program
