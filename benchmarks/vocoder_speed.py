@@ -135,19 +135,14 @@ def prepare_ours(case, seconds):
     task = vocoder.make(vocoder.configure(config), Data((), ()))
     key = jax.random.key(0)
     state = jax.jit(task.init)(key, {"audio": wave})
-    step = jax.jit(task.step, static_argnums=3, donate_argnums=0)
+    step = jax.jit(task.step, donate_argnums=0)
 
     def run():
         nonlocal state
-        state, metrics = step(state, {"audio": wave}, key, same)
+        state, metrics = step(state, {"audio": wave}, key)
         return float(metrics["loss"])
 
     return run, BATCH * SEGMENT / spec.sample_rate
-
-
-def same(tree):
-    """One device: nothing to average."""
-    return tree
 
 
 def prepare_torch(case, seconds):

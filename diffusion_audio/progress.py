@@ -33,6 +33,25 @@ class View(Protocol):
 MakeView = Callable[[str, int, int], View]
 
 
+class NoView:
+    """The view of a process whose work another one shows.
+
+    Args:
+        name: what is being done.
+        total: number of steps in all.
+        done: number of steps done before.
+    """
+
+    def __init__(self, name: str, total: int, done: int = 0) -> None:
+        del name, total, done
+
+    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Ends nothing."""
+
+
 class ProgressView:
     """How far a piece of work is, its speed, its numbers and the time left.
 

@@ -59,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _say("interrupted by SIGINT", 130)
     if argv is None:
         interruption.end_silently()
+        if interruption.ends_abruptly:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
     return code
 
 

@@ -1,7 +1,9 @@
 """From a source to batches: shuffle, repeat, crop, slice by process, stack (Grain).
 
-Random choices are made before the slicing, so that one, two or four processes see
-the same examples with the same crops; a batch of the run is the union of theirs.
+Random choices are made before the slicing, and a place in the stream has its clip
+whatever becomes of the others. So one, two or four processes see the same batches, of
+which each has a run of rows, and a place that one has saved is good for another number
+of them.
 """
 
 import os
@@ -17,18 +19,31 @@ from diffusion_audio.data.source import Clip, Source
 from diffusion_audio.errors import UserError
 
 _TEXTS = ("caption", "attributes", "id")
+_TRIES = 100  # of other clips in place of a bad one; the budget ends it before
+_NEXT = "next_index"  # of Grain's own state
 
 
 class Batches:
     """An endless or finite iterator of batches whose place can be saved.
 
+    Args:
+        iterator: over the batches of this process.
+        skipped: those it met.
+        process_count: how many share a batch.
+
     Attributes:
         skipped: bad clips that this process met, by kind.
     """
 
-    def __init__(self, iterator: grain.DatasetIterator, skipped: Skipped):
+    def __init__(
+        self,
+        iterator: grain.DatasetIterator,
+        skipped: Skipped,
+        process_count: int = 1,
+    ):
         self._iterator = iterator
         self._skipped = skipped
+        self._processes = process_count
 
     def __iter__(self) -> "Batches":
         return self
@@ -42,15 +57,20 @@ class Batches:
         return self._skipped.counts
 
     def get_state(self) -> dict[str, Any]:
-        """Where the iterator stands, and what it skipped: values that JSON can hold."""
+        """Where the iterator stands, and what it skipped: values that JSON can hold.
+
+        The place is counted in examples of all processes, as one alone counts it.
+        """
+        own = self._iterator.get_state()
         return {
-            "place": self._iterator.get_state(),
+            "place": own | {_NEXT: own[_NEXT] * self._processes},
             "skipped": self._skipped.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where ``get_state`` was asked."""
-        self._iterator.set_state(state["place"])
+        place = state["place"]
+        self._iterator.set_state(place | {_NEXT: place[_NEXT] // self._processes})
         self._skipped.set_state(state["skipped"])
 
 
@@ -98,16 +118,22 @@ def batches(
         )
     if not 0 <= seed < 2**32:
         raise UserError(f"a data seed lies within 0 .. 2**32 - 1; got {seed}")
+    local = batch_size // process_count
+    first_row = process_index * local
     skipped = Skipped(source.name, len(source), skip_budget)
 
     def draw(index: int, rng: np.random.Generator) -> Clip | None:
-        try:
-            clip = source.draw(int(index), samples, rng)
-        except AudioFileError as error:
-            skipped.add(int(index), error)
-            return None  # Grain leaves it out; no other clip's choices change
-        skipped.remove(int(index))
-        return clip
+        for _ in range(_TRIES if repeat else 1):
+            try:
+                clip = source.draw(int(index), samples, rng)
+            except AudioFileError as error:
+                skipped.add(int(index), error)
+                # Another in its place: no other clip moves, in any process.
+                index = int(rng.integers(len(source)))
+            else:
+                skipped.remove(int(index))
+                return clip
+        return None  # Grain leaves it out
 
     def collate(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         batch = {
@@ -115,8 +141,7 @@ def batches(
             for name in clips[0]
             if name not in _TEXTS
         }
-        order = np.arange(len(clips), dtype=np.int32)
-        batch["index"] = order * np.int32(process_count) + np.int32(process_index)
+        batch["index"] = np.int32(first_row) + np.arange(len(clips), dtype=np.int32)
         return batch | dict(inputs(clips))
 
     order = grain.MapDataset.range(len(source)).seed(seed)
@@ -124,11 +149,26 @@ def batches(
         order = order.shuffle()
     if repeat:
         order = order.repeat()
-    drawn = order.random_map(draw)[process_index::process_count]
-    local = batch_size // process_count
+    drawn = order.random_map(draw)
+    if process_count > 1:
+        drawn = _rows(drawn, batch_size, first_row, local)
     threads = min(16, os.cpu_count() or 1)
     reading = grain.ReadOptions(
         num_threads=threads, prefetch_buffer_size=max(2 * local, threads)
     )
     stacked = drawn.to_iter_dataset(reading).batch(local, batch_fn=collate)
-    return Batches(iter(stacked), skipped)
+    return Batches(iter(stacked), skipped, process_count)
+
+
+def _rows(
+    drawn: grain.MapDataset, batch_size: int, first: int, count: int
+) -> grain.MapDataset:
+    """Some rows of each batch of a stream, one after the other."""
+    whole, rest = divmod(len(drawn), batch_size)
+    length = whole * count + min(max(rest - first, 0), count)
+
+    def pick(index: int) -> Clip | None:
+        batch, row = divmod(index, count)
+        return drawn[batch * batch_size + first + row]
+
+    return grain.MapDataset.range(length).map(pick)

@@ -13,12 +13,12 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 from absl import logging
-from jax.experimental import multihost_utils
 
 from diffusion_audio.aliases import State
 from diffusion_audio.errors import UserError
@@ -26,6 +26,7 @@ from diffusion_audio.runs import composite, manifest, values
 from diffusion_audio.runs.retention import Retention
 from diffusion_audio.runs.saved import Saved
 from diffusion_audio.runs.values import Damage
+from diffusion_audio.systems import processes
 
 _Found = TypeVar("_Found")
 
@@ -76,10 +77,7 @@ class Checkpoints:
 
         Only for the process that trains: others may read meanwhile.
         """
-        if jax.process_index() == 0:
-            self._tidy()
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("checkpoints")
+        processes.from_first(self._tidy)
 
     def save(self, step: int, state: State, data: dict[str, Any]) -> bool:
         """Starts to save a step in the background.
@@ -95,22 +93,17 @@ class Checkpoints:
             checkpoints are kept. So does a save that fails later, in `finish`.
         """
         self.finish()
-        needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        if problem := processes.from_first(partial(self._no_room, state)):
+            self._failed(step, problem)
+            return False
         try:
-            self._make()
-            free = shutil.disk_usage(self.directory).free
-            if free < needed:
-                raise OSError(
-                    f"no space: it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB "
-                    "are free"
-                )
             self._checkpointer.save(
                 self._saving / str(step),
                 args=composite.save_args(state, data),
                 force=True,
             )
         except Exception as error:  # of orbax and TensorStore, of any kind
-            self._failed(step, error)
+            self._failed(step, _said(error))
             return False
         self._unfinished = step
         return True
@@ -124,22 +117,22 @@ class Checkpoints:
         if self._unfinished is None:
             return
         step = self._unfinished
-        try:
-            if not wait:
-                self._checkpointer.check_for_errors()
-                if not (self._saving / str(step)).exists():
-                    return
-            self._checkpointer.wait_until_finished()
-            self._unfinished = None
-            if jax.process_index() == 0:
-                self._seal(step)
-        except Exception as error:
-            self._unfinished = None
-            self._failed(step, error)
+        problem = ""
+        if not wait:
+            problem = _tried(self._checkpointer.check_for_errors)
+            saved = self._saving / str(step)
+            if not processes.from_first(lambda: bool(problem) or saved.exists()):
+                return
+        problem = problem or _tried(self._checkpointer.wait_until_finished)
+        self._unfinished = None
+        if problem := next(filter(None, processes.of_all(problem)), "") or (
+            processes.from_first(lambda: _tried(partial(self._seal, step)))
+        ):
+            self._failed(step, problem)
             return
         self.problem, self.full, self._last_sealed = "", False, step
         self._sealed(step)
-        if jax.process_index() == 0:
+        if processes.is_first():
             with contextlib.suppress(OSError):  # a thing of tidiness; comes again
                 self._prune()
 
@@ -205,11 +198,19 @@ class Checkpoints:
 
     def set_aside(self, after: int) -> None:
         """Moves what lies beyond a step, which is damaged, out of the way."""
-        if jax.process_index():
+        if not processes.is_first():
             return
         for step in self._known():
             if step > after:
                 self._move_aside(step)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        # With several processes, a save waits for one that may have failed.
+        if kind is None or processes.alone():
+            self.close()
 
     def close(self) -> None:
         """Waits for the last save and lets go of the directory."""
@@ -303,8 +304,22 @@ class Checkpoints:
                 path.rename(place / path.name)
         logging.warning("what is left of step %d is kept in %s", step, place)
 
-    def _failed(self, step: int, error: Exception) -> None:
-        problem = " ".join((str(error) or type(error).__name__).split())
+    def _no_room(self, state: State) -> str:
+        """Why a state cannot be saved; empty where it can."""
+        needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        try:
+            self._make()
+            free = shutil.disk_usage(self.directory).free
+        except OSError as error:
+            return _said(error)
+        if free < needed:
+            return (
+                f"no space: it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are "
+                "free"
+            )
+        return ""
+
+    def _failed(self, step: int, problem: str) -> None:
         signs = ("space", "quota")  # TensorStore says it as text only, after long paths
         self.full = any(sign in problem for sign in signs)
         self.problem = problem[:300]
@@ -320,7 +335,7 @@ class Checkpoints:
         self._checkpointer = (
             composite.checkpointer()
         )  # the old one may raise it once more
-        if jax.process_index() == 0:
+        if processes.is_first():
             for left in self._saving.glob(f"{step}*"):
                 shutil.rmtree(left, ignore_errors=True)
             if not (self._steps / str(step)).exists():
@@ -337,6 +352,19 @@ class Checkpoints:
                 f"{damage}; restore it from a copy, or move steps/{step} away to use "
                 "the one before"
             ) from damage
+
+
+def _said(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())
+
+
+def _tried(do: Callable[[], None]) -> str:
+    """What went wrong; empty where nothing did."""
+    try:
+        do()
+    except Exception as error:  # of orbax and TensorStore, of any kind
+        return _said(error)
+    return ""
 
 
 def content_hash(directory: Path) -> str:

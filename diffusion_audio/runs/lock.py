@@ -8,10 +8,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 from absl import logging
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.systems import processes
 
 
 @contextlib.contextmanager
@@ -21,7 +21,7 @@ def alone(workdir: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains there.
     """
-    if jax.process_index():  # the first process holds it for all of a run
+    if not processes.is_first():  # that one holds it for all of a run
         yield
         return
     workdir.mkdir(parents=True, exist_ok=True)

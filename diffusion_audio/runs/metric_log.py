@@ -7,12 +7,13 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from absl import logging
 
 from diffusion_audio.storage import write_whole
+from diffusion_audio.systems import processes
 
 METRICS = "metrics.jsonl"
 CRC = "crc32"
@@ -31,6 +32,56 @@ class Evaluation(NamedTuple):
     metrics: dict[str, float]
     audio: dict[str, np.ndarray]
     spectrograms: dict[str, np.ndarray]
+
+
+class Log(Protocol):
+    """Where a run's numbers go.
+
+    Attributes:
+        evaluated: steps of which it has an evaluation.
+    """
+
+    evaluated: set[int]
+
+    def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Writes one row."""
+        ...
+
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Writes an evaluation."""
+        ...
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        ...
+
+
+def open_log(workdir: Path, sample_rate: int, step: int = 0) -> Log:
+    """The log of a run in its first process; in others, of which none is needed, none.
+
+    Args:
+        workdir: the run's directory.
+        sample_rate: of the audio, in Hz.
+        step: see `MetricLog`.
+    """
+    first = processes.is_first()
+    return MetricLog(workdir, sample_rate, step) if first else _Nowhere()
+
+
+class _Nowhere:
+    """A log that another process writes."""
+
+    def __init__(self) -> None:
+        self.evaluated: set[int] = set()
+
+    def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        del step, split, values
+
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        del step, evaluation
+
+    def close(self) -> None:
+        pass
 
 
 class MetricLog:

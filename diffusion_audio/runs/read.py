@@ -95,7 +95,7 @@ def _learned(saved: Saved) -> str:
 def _read(
     workdir: str | Path, wanted: Callable[[Saved], State], place: Sharding | None
 ) -> tuple[int, State]:
-    place = place or SingleDeviceSharding(jax.devices()[0])
+    place = place or SingleDeviceSharding(jax.local_devices()[0])
 
     def placed(saved: Saved) -> State:
         return jax.tree.map(

@@ -13,6 +13,7 @@ from absl import logging
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs.workdir import provenance, read_json, write_json
 from diffusion_audio.storage import sealed, unsealed
+from diffusion_audio.systems import processes
 
 PROVENANCE = "provenance.json"
 
@@ -81,7 +82,7 @@ class Session:
 
     def write(self) -> None:
         """Puts on record how long it took until now."""
-        if "last_step" in self._record:
+        if "last_step" in self._record and processes.is_first():
             now = self._record | self.about | {"seconds": self.clock.seconds}
             try:
                 write_json(self._path, sealed({"sessions": [*self._earlier, now]}))

@@ -52,6 +52,6 @@ def placed(
             continue
         if dtype is not None:
             leaf = leaf.astype(jnp.dtype(dtype if leaf.ndim > 1 else "float32"))
-        done[name] = jax.device_put(leaf, place or jax.devices()[0])
+        done[name] = jax.device_put(leaf, place or jax.local_devices()[0])
         jax.block_until_ready(done[name])
     return done

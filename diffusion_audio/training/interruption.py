@@ -27,6 +27,11 @@ GRACE = 10.0  # seconds until a process that has nothing to save is ended
 ONE_SIGNAL = 0.2  # seconds
 
 
+# Whether the process ends without what libraries do at exit: jax would wait there for
+# other processes of the run.
+ends_abruptly = False
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal ended the work.
 
@@ -52,6 +57,13 @@ class Stop:
         self.number: int | None = None
         self.doing = "this step"
 
+    def ask(self, number: int) -> None:
+        """A signal came; may be called more than once for it, from any thread."""
+        self.number = self.number or number
+
+    def leave(self, number: int) -> None:
+        """A second signal, which ends this process at once."""
+
     def __bool__(self) -> bool:
         return self.number is not None
 
@@ -62,24 +74,30 @@ class Stop:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Stop]:
+def stop_signals(stop: Stop | None = None) -> Iterator[Stop]:
     """Remembers a signal, so that what is computed can be saved first.
 
     A second one, of whatever kind, ends the process at once.
+
+    Args:
+        stop: what is told of it; a new one where None.
     """
-    stop = Stop()
+    stop = Stop() if stop is None else stop
     handled, watched = _Seen(), _Seen()
 
     def handle(number: int, _: FrameType | None) -> None:
         if handled.before(number):
+            stop.leave(number)
             _end_at_once(number)
-        stop.number = stop.number or number
+        stop.ask(number)
 
     def watch(number: int | None) -> None:
         if number is None:
             return
         if watched.before(number):
+            stop.leave(number)
             _end_at_once(number)
+        stop.ask(number)
         say(
             f"{_name(number)}: stopping once {stop.doing} is done and saved; a second "
             "signal stops at once and saves nothing"

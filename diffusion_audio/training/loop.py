@@ -14,9 +14,10 @@ from diffusion_audio.aliases import Key, Metrics, Params, State
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.progress import MakeView, ProgressView, View
 from diffusion_audio.runs.checkpoint import Checkpoints
-from diffusion_audio.runs.metric_log import MetricLog, read_metrics
+from diffusion_audio.runs.metric_log import Log, open_log, read_metrics
 from diffusion_audio.runs.retention import BETTER, Retention, best_step
 from diffusion_audio.runs.session import Session
+from diffusion_audio.systems import processes
 from diffusion_audio.training import resume
 from diffusion_audio.training.interruption import Interrupted as Interrupted
 from diffusion_audio.training.interruption import Stop, stop_signals
@@ -112,6 +113,7 @@ def train(
     name: str = "train",
     progress: MakeView = ProgressView,
     allow_fresh: bool = False,
+    stop: Stop | None = None,
 ) -> State:
     """Trains a task to its last step, going on from the newest good checkpoint.
 
@@ -131,6 +133,7 @@ def train(
         progress: makes that view.
         allow_fresh: start over where the checkpoints of a run are lost or damaged; its
             metrics are kept aside.
+        stop: asks to end early; of signals to this process alone where None.
 
     Returns:
         The last state.
@@ -145,16 +148,17 @@ def train(
     step_fn = compile_step(task.step, mesh, parallel.mode)
     retention = cfg.retention(workdir)
     checkpoints = Checkpoints(workdir / "checkpoints", retention, session.saved)
-    with contextlib.closing(checkpoints):
+    with checkpoints:
         found = resume.find(workdir, checkpoints, session, allow_fresh)
         state = resume.start(task, key, mesh, checkpoints, found, frozen, batches)
         resume.clear(workdir, checkpoints, found)
         start = found or 0
-        log = MetricLog(workdir, sample_rate, start)
+        log = open_log(workdir, sample_rate, start)
+        evaluated = processes.from_first(lambda: sorted(log.evaluated))
         session.begin(start)
         clock.lap("setup")
         # Opened last: until here a signal ends the process, since nothing is lost.
-        with stop_signals() as stop, contextlib.closing(log):
+        with stop_signals(stop) as stop, contextlib.closing(log):
             view = progress(name, cfg.steps, start)
             rows = _Rows(log, view, start)
             done = start
@@ -190,7 +194,7 @@ def train(
                 clock.lap("evaluate")
 
             try:
-                if start and cfg.evaluates(start) and start not in log.evaluated:
+                if start and cfg.evaluates(start) and start not in evaluated:
                     evaluate()  # that was stopped, or its process killed
                 while done < cfg.steps and not stop:
                     stop.doing = f"step {done + 1}"
@@ -221,7 +225,8 @@ def train(
                     f"{error}; {_advice(max(start, session.last_step), workdir)}"
                 ) from None
             except Exception:  # what is computed is not lost with what failed
-                if _usable(state, metrics):
+                # With several processes, the others may not have come as far.
+                if processes.alone() and _usable(state, metrics):
                     finish_step()
                 raise
             finally:
@@ -255,7 +260,7 @@ class _Rows:
         pending: a step and its metrics, not written yet.
     """
 
-    def __init__(self, log: MetricLog, view: View, start: int) -> None:
+    def __init__(self, log: Log, view: View, start: int) -> None:
         self.pending: tuple[int, Metrics] | None = None
         self._log, self._view, self._written = log, view, start
 

@@ -8,24 +8,26 @@ keeps the whole state.
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from diffusion_audio.aliases import Batch, Key, Metrics, State
+from diffusion_audio.aliases import Array, Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.rows import split_over, whole
 from diffusion_audio.systems.devices import everywhere
-from diffusion_audio.training.task import Mean
 
 MODES = ("jit", "pmap")
 SMALLEST_SPLIT = 2**14  # elements; smaller arrays are cheaper whole
 
-Step = Callable[[State, Batch, Key, Mean], tuple[State, Metrics]]
-CompiledStep = Callable[[State, Batch, Key], tuple[State, Metrics]]
+Step = Callable[[State, Batch, Key], tuple[State, Metrics]]
+
+# The axis that a step is traced for under pmap; None where the compiler splits it.
+_AXIS: ContextVar[str | None] = ContextVar("axis", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +65,8 @@ def make_mesh(cfg: ParallelConfig) -> Mesh:
     devices = jax.device_count()
     data = devices // max(1, cfg.fsdp) if cfg.data == -1 else cfg.data
     whole = cfg.data != -1 or devices % max(1, cfg.fsdp) == 0
+    if jax.process_count() > 1:  # each has its part of the data, for its own devices
+        whole = whole and data * cfg.fsdp == devices
     if min(data, cfg.fsdp) < 1 or data * cfg.fsdp > devices or not whole:
         raise UserError(
             f"a mesh of data={cfg.data} by fsdp={cfg.fsdp} does not fit {devices} "
@@ -93,8 +97,20 @@ def state_shardings(state: State, mesh: Mesh) -> Any:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Arrays from anywhere, whole on every device of the mesh."""
+    """Arrays of this process, whole on every device of the mesh."""
+    if jax.process_count() > 1:  # devices of others take what their own process has
+        tree = jax.tree.map(np.asarray, tree)
     return jax.device_put(tree, everywhere(mesh))
+
+
+def whole(array: Array) -> np.ndarray:
+    """An array from the devices of all processes, in the memory of this one.
+
+    To be called by all of them.
+    """
+    if jax.process_count() == 1 or array.is_fully_replicated:
+        return np.asarray(array)
+    return multihost_utils.process_allgather(array, tiled=True)
 
 
 def require_divisible(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
@@ -139,11 +155,22 @@ def place_batch(batch: dict[str, Any], mesh: Mesh) -> Batch:
     )
 
 
-def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
+def mean_over_devices(tree: Any) -> Any:
+    """The mean over all devices of what a step computes of its part of the batch.
+
+    Gradients and metrics go through it before they are used. Under pmap each device
+    has computed its own; under jit a step is of the whole batch, and this does nothing.
+    """
+    axis = _AXIS.get()
+    return tree if axis is None else jax.lax.pmean(tree, axis)
+
+
+def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> Step:
     """A step as one compiled program on all devices of the mesh; donates the state.
 
     Args:
-        step: ``step(state, batch, key, mean)``, written as for one device.
+        step: ``step(state, batch, key)``, written as for one device, that takes
+            gradients and metrics through `mean_over_devices`.
         mesh: the devices.
         mode: ``jit`` or ``pmap``; both give the same numbers, where a loss is a
             mean over examples.
@@ -159,14 +186,18 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> CompiledStep:
             with split_over(mesh):
                 # What networks compute with; averages and moments stay split.
                 used = whole({name: state[name] for name in ("params", "frozen")})
-                state, metrics = step(state | used, batch, key, lambda tree: tree)
+                state, metrics = step(state | used, batch, key)
             # The new state stays where the old one was: the same program again.
             return jax.lax.with_sharding_constraint(state, shardings), metrics
 
         return jax.jit(single, donate_argnums=0)
 
     def shard(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        return step(state, batch, key, partial(jax.lax.pmean, axis_name="data"))
+        token = _AXIS.set("data")
+        try:
+            return step(state, batch, key)
+        finally:
+            _AXIS.reset(token)
 
     mapped = jax.pmap(
         shard,

@@ -17,6 +17,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.runs.checkpoint import Checkpoints
 from diffusion_audio.runs.metric_log import METRICS, read_metrics
 from diffusion_audio.runs.session import PROVENANCE, Session
+from diffusion_audio.systems import processes
 from diffusion_audio.training.parallel import place_batch, replicate, state_shardings
 from diffusion_audio.training.task import Task
 
@@ -56,12 +57,16 @@ def find(
     if not checkpoints.exist() and not allow_fresh:
         _require_new(workdir, checkpoints, session)  # before anything is made
     checkpoints.prepare()
-    try:
-        step = checkpoints.newest_good()
-    except UserError:
-        if not allow_fresh:
-            raise
-        step = None
+
+    def newest_good() -> int | None:
+        try:
+            return checkpoints.newest_good()
+        except UserError:
+            if not allow_fresh:
+                raise
+            return None
+
+    step = processes.from_first(newest_good)
     if step is None and session.last_step and not allow_fresh:
         _require_new(workdir, checkpoints, session)
     return step
@@ -73,7 +78,7 @@ def clear(workdir: Path, checkpoints: Checkpoints, step: int | None) -> None:
     To be called once there is a state to go on with: a start that fails moves nothing.
     """
     checkpoints.set_aside(after=step or 0)
-    if step is None and jax.process_index() == 0:
+    if step is None and processes.is_first():
         for name in (METRICS, PROVENANCE):
             _keep_aside(workdir / name)
 

@@ -14,7 +14,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
-from diffusion_audio.progress import MakeView, ProgressView
+from diffusion_audio.progress import MakeView, NoView, ProgressView
 from diffusion_audio.runs import extras, same_run, side_files
 from diffusion_audio.runs.components import component_extras, load_components
 from diffusion_audio.runs.lock import alone
@@ -22,7 +22,9 @@ from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.runs.session import Session
 from diffusion_audio.runs.workdir import CONFIG, to_json
 from diffusion_audio.settings import settings
+from diffusion_audio.systems import processes
 from diffusion_audio.training import loop, tasks
+from diffusion_audio.training.interruption import Stop
 from diffusion_audio.training.latent_cache import latent_cache
 from diffusion_audio.training.parallel import (
     ParallelConfig,
@@ -47,6 +49,7 @@ def train(
     *,
     accept_changed_data: bool = False,
     allow_fresh: bool = False,
+    stop: Stop | None = None,
 ) -> State:
     """Trains what a config says in a work directory, or goes on there.
 
@@ -56,6 +59,7 @@ def train(
         progress: makes the view of how far it is; see `loop.train`.
         accept_changed_data: go on though the clips are not those the run began with.
         allow_fresh: start over where the checkpoints of a run are lost.
+        stop: asks to end early; see `loop.train`.
 
     Raises:
         UserError: anything a user can mend, in one line.
@@ -75,6 +79,7 @@ def train(
             progress,
             accept_changed_data=accept_changed_data,
             allow_fresh=allow_fresh,
+            stop=stop,
         )
 
 
@@ -87,6 +92,7 @@ def _train(
     *,
     accept_changed_data: bool,
     allow_fresh: bool,
+    stop: Stop | None,
 ) -> State:
     from diffusion_audio.data.pipeline import batches
 
@@ -111,6 +117,7 @@ def _train(
     require_used(data, task, resolved["task"])
     if data.mels:
         source, held = with_mels(data, spec, source, held)
+    clips = source
     splits = {data.train_split: source, data.evaluation_split: held}
     record = same_run.require_same_data(
         workdir, data.source, splits, accept_changes=accept_changed_data
@@ -134,23 +141,24 @@ def _train(
                 f"another process has saved a step in {workdir} just now; run the "
                 "same command again"
             )
-        side_files.write(
-            workdir,
-            {
-                CONFIG: to_json(resolved),
-                same_run.INVENTORY: to_json(record.kept()),
-                **extras.in_run(task.extras),
-            },
-        )
+        processes.of_all(None)  # all have read what is there; now it changes
+        kept_beside = {
+            CONFIG: to_json(resolved),
+            same_run.INVENTORY: to_json(record.kept()),
+            **extras.in_run(task.extras),
+        }
+        processes.from_first(lambda: side_files.write(workdir, kept_beside))
         session.clock.lap("data")
         if data.cache_latents:
-            source = latent_cache(
-                task,
-                resolved,
-                workdir / "latents",
-                source,
-                samples=options["samples"],
-                frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
+            source = processes.after_first(
+                lambda: latent_cache(
+                    task,
+                    resolved,
+                    workdir / "latents",
+                    clips,
+                    samples=options["samples"],
+                    frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
+                )
             )
             session.clock.lap("encode")
 
@@ -169,8 +177,9 @@ def _train(
             sample_rate=spec.sample_rate,
             session=session,
             name=resolved["task"],
-            progress=progress,
+            progress=progress if processes.is_first() else NoView,
             allow_fresh=allow_fresh,
+            stop=stop,
         )
 
 

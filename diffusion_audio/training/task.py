@@ -21,9 +21,6 @@ from diffusion_audio.aliases import Array, Batch, Key, Metrics, Params, State
 from diffusion_audio.data.source import Clip, Source
 from diffusion_audio.runs.metric_log import Evaluation
 
-Mean = Callable[[Any], Any]
-"""Averages a tree over devices; the identity where the compiler does it."""
-
 
 class Data(NamedTuple):
     """What a task is made for, beside its settings.
@@ -53,10 +50,10 @@ class Task(NamedTuple):
             what is measured from data (the latent scale); ``frozen`` holds the
             trained parts by name. Without it they are initialised at random, which is
             for shapes only (`jax.eval_shape`).
-        step: ``step(state, batch, key, mean) -> (state, metrics)``, pure. The
-            key is the root key: a step derives its randomness from it, from the
-            step number and from ``batch["index"]`` (see `diffusion.noise`).
-            Gradients and metrics go through ``mean``.
+        step: ``step(state, batch, key) -> (state, metrics)``, pure. The key is the
+            root key: a step derives its randomness from it, from the step number and
+            from ``batch["index"]`` (see `diffusion.noise`).
+            Gradients and metrics go through `parallel.mean_over_devices`.
         evaluate: ``evaluate(state, batches, key) -> Evaluation``; draws what it
             needs from a finite iterator of batches.
         inputs: what a batch holds of its clips beside their audio, [B, ...] by name.
@@ -69,7 +66,7 @@ class Task(NamedTuple):
     """
 
     init: Callable[..., State]
-    step: Callable[[State, Batch, Key, Mean], tuple[State, Metrics]]
+    step: Callable[[State, Batch, Key], tuple[State, Metrics]]
     evaluate: Callable[[State, Iterator[Batch], Key], Evaluation]
     inputs: Callable[[Sequence[Clip]], dict[str, Any]] = no_inputs
     extras: Mapping[str, str] = {}

@@ -3,7 +3,7 @@
 A task with one loss is trained by
 
     gradient = accumulated(jax.grad(loss, has_aux=True), rule.parts)
-    grads, metrics = mean(gradient(state["params"], state, batch, key))
+    grads, metrics = mean_over_devices(gradient(state["params"], state, batch, key))
     state = rule.update(state, grads)
 """
 

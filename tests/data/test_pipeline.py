@@ -127,18 +127,53 @@ def test_restored_at_every_step_the_rest_is_the_same() -> None:
         same(take(other, 8 - step), batches[step:])
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_the_stream_does_not_depend_on_the_number_of_processes(processes: int) -> None:
-    whole = take(make(batch_size=8), 5)
+class Together:
+    """The streams of so many processes, as one."""
+
+    def __init__(self, processes: int, **changes: object) -> None:
+        self.parts = [
+            make(batch_size=8, process_index=i, process_count=processes, **changes)
+            for i in range(processes)
+        ]
+
+    def take(self, count: int) -> list[dict[str, np.ndarray]]:
+        rows = zip(*(take(part, count) for part in self.parts), strict=True)
+        return [
+            {name: np.concatenate([row[name] for row in step]) for name in step[0]}
+            for step in rows
+        ]
+
+    def get_state(self) -> str:
+        return json.dumps(self.parts[0].get_state())
+
+    def set_state(self, state: str) -> None:
+        for part in self.parts:
+            part.set_state(json.loads(state))
+
+
+BAD = {"source": Numbers(10, {2: "missing", 7: "empty"}), "skip_budget": 0.3}
+
+
+@pytest.mark.parametrize("changes", [{}, BAD], ids=["good", "bad"])
+def test_the_stream_does_not_depend_on_the_number_of_processes(changes) -> None:
+    whole = Together(1, **changes).take(8)
+    place = Together(1, **changes).get_state()
+    for step, processes in enumerate([2, 1, 4, 8, 1, 2, 8, 4]):
+        streams = Together(processes, **changes)
+        same(streams.take(8), whole)
+        streams.set_state(place)  # that another number of them has saved
+        same(streams.take(1), whole[step : step + 1])
+        place = streams.get_state()
+
+
+def test_one_epoch_is_shared_to_its_last_clip() -> None:
     parts = [
-        take(make(batch_size=8, process_index=i, process_count=processes), 5)
-        for i in range(processes)
+        list(make(batch_size=4, process_index=i, process_count=2, repeat=False))
+        for i in range(2)
     ]
-    for step, batch in enumerate(whole):
-        index = np.concatenate([part[step]["index"] for part in parts])
-        audio = np.concatenate([part[step]["audio"] for part in parts])
-        assert sorted(index) == list(range(8))
-        np.testing.assert_array_equal(audio[np.argsort(index)], batch["audio"])
+    alone = list(make(repeat=False))
+    assert sorted(clips_of(parts[0] + parts[1])) == sorted(clips_of(alone))
+    assert clips_of(parts[0])[:2] + clips_of(parts[1])[:2] == clips_of(alone)[:4]
 
 
 def test_bad_clips_are_counted_skipped_and_change_no_other(caplog) -> None:
@@ -147,7 +182,9 @@ def test_bad_clips_are_counted_skipped_and_change_no_other(caplog) -> None:
     with caplog.at_level(logging.WARNING):
         iterator = make(Numbers(10, bad), skip_budget=0.3)
         left = clips_with_starts(iterator, 3)
-    assert left == [c for c in good if int(c) not in bad][:12]
+    kept = [was for was in good[:12] if int(was) not in bad]
+    assert [left[good.index(was)] for was in kept] == kept  # where they were
+    assert not {int(c) for c in left} & bad.keys()
     assert iterator.skipped == {"unreadable": 2, "non-finite": 1}
     assert sum("skipping a bad clip" in r.message for r in caplog.records) == 3
     again = make(Numbers(10, bad), skip_budget=0.3)

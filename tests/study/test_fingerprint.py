@@ -12,6 +12,7 @@ from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.study import fingerprint
 from diffusion_audio.study.fingerprint import Fingerprint, change
 from diffusion_audio.training import ema, optimizer
+from diffusion_audio.training.parallel import mean_over_devices
 from diffusion_audio.training.task import Task
 from diffusion_audio.training.update import UpdateRule, accumulated
 
@@ -41,9 +42,9 @@ def line(config):
         mean = jnp.mean(jnp.square(error))
         return mean, {"loss": mean}
 
-    def step(state, batch, key, mean):
+    def step(state, batch, key):
         gradient = accumulated(jax.grad(loss, has_aux=True), 1)
-        grads, metrics = mean(gradient(state["params"], state, batch, key))
+        grads, metrics = mean_over_devices(gradient(state["params"], state, batch, key))
         norm = optax.tree.norm(grads)
         return rule.update(state, grads), metrics | {"grad_norm": norm}
 

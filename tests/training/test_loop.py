@@ -17,7 +17,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.runs import checkpoint
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.session import Session, sessions
-from diffusion_audio.training import loop
+from diffusion_audio.training import loop, parallel
 from diffusion_audio.training.parallel import ParallelConfig
 from tests.training import toy
 
@@ -95,6 +95,24 @@ def test_parts_restored_on_one_device_join_a_run_on_all(tmp_path):
         tmp_path, 2, frozen=lambda: {"part": part}, parallel=ParallelConfig()
     )
     assert len(state["frozen"]["part"].devices()) == jax.device_count() > 1
+
+
+def test_a_run_goes_on_on_any_number_of_devices(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "SMALLEST_SPLIT", 1)
+    layouts = [
+        ONE,
+        ParallelConfig(data=4),
+        ParallelConfig(data=2, fsdp=2),
+        ParallelConfig(mode="pmap", data=2),
+    ]
+    for i, layout in enumerate(layouts, 1):
+        state, stream = run(tmp_path / "run", 3 * i, parallel=layout)
+    assert stream.position == whole[1].position
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6),
+        state,
+        whole[0],
+    )
 
 
 @pytest.mark.parametrize("stop", [5, 8])

@@ -27,9 +27,9 @@ def train(cfg: ParallelConfig, steps: int = 5):
     state = jax.jit(task.init, out_shardings=shardings)(key, first)
     traces = []
 
-    def step(state, batch, key, mean):
+    def step(state, batch, key):
         traces.append(1)
-        return task.step(state, batch, key, mean)
+        return task.step(state, batch, key)
 
     compiled = parallel.compile_step(step, mesh, cfg.mode)
     for _ in range(steps):

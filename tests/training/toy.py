@@ -8,6 +8,7 @@ import optax
 from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.training import ema
+from diffusion_audio.training.parallel import mean_over_devices
 from diffusion_audio.training.task import Task
 from diffusion_audio.training.update import UpdateRule, accumulated
 
@@ -36,9 +37,9 @@ def task(parts: int = 1) -> Task:
         error = jnp.mean(jnp.square(x @ state["ema"]["w"] - x.sum(axis=1)))
         return Evaluation({"error": float(error)}, {}, {})
 
-    def step(state, batch, key, mean):
+    def step(state, batch, key):
         gradient = accumulated(jax.grad(loss, has_aux=True), parts)
-        grads, metrics = mean(gradient(state["params"], state, batch, key))
+        grads, metrics = mean_over_devices(gradient(state["params"], state, batch, key))
         norm = optax.tree.norm(grads)
         return rule.update(state, grads), metrics | {"grad_norm": norm}
 

@@ -34,7 +34,8 @@ from diffusion_audio.systems.classifier import (
     write_labels,
 )
 from diffusion_audio.training import ema
-from diffusion_audio.training.task import Data, Mean, Task
+from diffusion_audio.training.parallel import mean_over_devices
+from diffusion_audio.training.task import Data, Task
 from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
 
@@ -88,11 +89,11 @@ def init(
 
 
 def step(
-    task: Classification, state: State, batch: Batch, key: Key, mean: Mean
+    task: Classification, state: State, batch: Batch, key: Key
 ) -> tuple[State, Metrics]:
     """One update; see `training.task.Task`."""
     gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
-    grads, metrics = mean(gradient(state["params"], state, batch, key))
+    grads, metrics = mean_over_devices(gradient(state["params"], state, batch, key))
     return task.rule.update(state, grads), metrics | {
         "grad_norm": optax.tree.norm(grads)
     }

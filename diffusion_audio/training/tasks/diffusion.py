@@ -21,8 +21,9 @@ from diffusion_audio.diffusion.timestep_samplers import Memory
 from diffusion_audio.training.diffusion_evaluation import evaluate
 from diffusion_audio.training.diffusion_settings import Diffusion
 from diffusion_audio.training.diffusion_settings import configure as configure
+from diffusion_audio.training.parallel import mean_over_devices
 from diffusion_audio.training.prompts import load_or_create
-from diffusion_audio.training.task import Data, Mean, Task
+from diffusion_audio.training.task import Data, Task
 from diffusion_audio.training.update import accumulated
 
 Loss = Callable[
@@ -64,7 +65,6 @@ def step(
     state: State,
     batch: Batch,
     key: Key,
-    mean: Mean,
 ) -> tuple[State, Metrics]:
     """One update; see `training.task.Task`."""
     # Before a batch is cut into parts: draws may depend on all of it.
@@ -72,7 +72,9 @@ def step(
     share, weight = task.timestep_sampler.draw(state["times"], address, batch["index"])
     batch = batch | {"share": share, "weight": weight}
     gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
-    grads, (metrics, seen) = mean(gradient(state["params"], state, batch, key))
+    grads, (metrics, seen) = mean_over_devices(
+        gradient(state["params"], state, batch, key)
+    )
     after = task.rule.update(state, grads)
     after["times"] = task.timestep_sampler.update(state["times"], seen)
     return after, metrics | {"grad_norm": optax.tree.norm(grads)}

@@ -26,7 +26,8 @@ from diffusion_audio.settings import settings
 from diffusion_audio.systems import autoencoders
 from diffusion_audio.systems.table import build
 from diffusion_audio.training import ema
-from diffusion_audio.training.task import Data, Mean, Task
+from diffusion_audio.training.parallel import mean_over_devices, whole
+from diffusion_audio.training.task import Data, Task
 from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
 DISTANCES = ("l1", "l2")
@@ -91,12 +92,10 @@ def init(task: VAE, key: Key, batch: Batch, frozen: Params | None = None) -> Sta
     return task.rule.start({"autoencoder": task.network.init(key)})
 
 
-def step(
-    task: VAE, state: State, batch: Batch, key: Key, mean: Mean
-) -> tuple[State, Metrics]:
+def step(task: VAE, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
     """One update; see `training.task.Task`."""
     gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
-    grads, metrics = mean(gradient(state["params"], state, batch, key))
+    grads, metrics = mean_over_devices(gradient(state["params"], state, batch, key))
     return task.rule.update(state, grads), metrics | {
         "grad_norm": optax.tree.norm(grads)
     }
@@ -150,7 +149,7 @@ def evaluate(task: VAE, state: State, batches: Iterator[Batch], key: Key) -> Eva
         errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
         if not spectrograms:
             for i in range(min(4, len(mel))):
-                pair = np.concatenate([mel[i], rebuilt[i]], axis=0)
+                pair = np.concatenate([whole(mel[i]), whole(rebuilt[i])])
                 spectrograms[f"real_and_rebuilt/{i}"] = pair
     return Evaluation({"mel_l1": float(np.mean(errors))}, {}, spectrograms)
 

@@ -36,7 +36,8 @@ from diffusion_audio.training.gan_losses import (
     feature_loss,
 )
 from diffusion_audio.training.loop import TrainConfig
-from diffusion_audio.training.task import Data, Mean, Task, new_state
+from diffusion_audio.training.parallel import mean_over_devices, whole
+from diffusion_audio.training.task import Data, Task, new_state
 from diffusion_audio.training.update import UpdateRule, apply_gradients, update_rule
 from diffusion_audio.training.vocoder_checks import (
     adopted,
@@ -171,9 +172,7 @@ def input_mels(task: Vocoding, frozen: Params, batch: Batch) -> Array:
     return denormalize(task.spec, rebuilt[..., 0])
 
 
-def step(
-    task: Vocoding, state: State, batch: Batch, key: Key, mean: Mean
-) -> tuple[State, Metrics]:
+def step(task: Vocoding, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
     """One update of both; see `training.task.Task`."""
     del key
     wave, params, opt = batch["audio"], state["params"], state["opt"]
@@ -181,14 +180,14 @@ def step(
     fake, vjp = jax.vjp(
         lambda params: task.vocoder.network.apply(params, mel), params["vocoder"]
     )
-    update = discriminator_update(task, state, wave, fake, mean)
+    update = discriminator_update(task, state, wave, fake)
     fake_gradient, metrics = update.fake_gradient, update.metrics
     for name, distance in task.distances.items():
         metrics[name], own = jax.value_and_grad(distance, argnums=1)(wave, fake)
         fake_gradient = fake_gradient + getattr(task.weights, name) * own
     (grads,) = vjp(fake_gradient)
     metrics["loss"] = weighted(task.weights, metrics)
-    grads, metrics = mean((grads, metrics))
+    grads, metrics = mean_over_devices((grads, metrics))
     metrics["grad_norm"] = optax.tree.norm(grads)
     trained, trained_opt = apply_gradients(
         task.rule.optimizer, grads, opt["vocoder"], params["vocoder"]
@@ -205,22 +204,21 @@ def step(
 
 
 def discriminator_update(
-    task: Vocoding, state: State, wave: Array, fake: Array, mean: Mean
+    task: Vocoding, state: State, wave: Array, fake: Array
 ) -> DiscriminatorUpdate:
     """The discriminators' update, once they have started; before that, none."""
     params = state["params"]["discriminators"]
     opt = state["opt"]["discriminators"]
     if not task.weights.uses_discriminators:
         return DiscriminatorUpdate(params, opt, jnp.zeros_like(fake), {})
-    update = partial(update_discriminators, task, mean=mean)
+    update = partial(update_discriminators, task)
     if not task.weights.discriminator_start:
         return update(params, opt, wave, fake)
 
     def not_yet(
         params: Params, opt: Any, wave: Array, fake: Array
     ) -> DiscriminatorUpdate:
-        alone = partial(update_discriminators, task, mean=lambda tree: tree)
-        shapes = jax.eval_shape(alone, params, opt, wave, fake).metrics
+        shapes = jax.eval_shape(update, params, opt, wave, fake).metrics
         nothing = {name: jnp.zeros(()) for name in shapes}
         return DiscriminatorUpdate(params, opt, jnp.zeros_like(fake), nothing)
 
@@ -229,7 +227,7 @@ def discriminator_update(
 
 
 def update_discriminators(
-    task: Vocoding, params: Params, opt: Any, wave: Array, fake: Array, mean: Mean
+    task: Vocoding, params: Params, opt: Any, wave: Array, fake: Array
 ) -> DiscriminatorUpdate:
     """Updates the discriminators; then the gradient of their losses at the fake."""
     params, apply = refresh_spectral(params), task.discriminators.apply
@@ -245,7 +243,7 @@ def update_discriminators(
         )
         return discriminator_loss(real, fakes)
 
-    value, grads = mean(jax.value_and_grad(loss)(params))
+    value, grads = mean_over_devices(jax.value_and_grad(loss)(params))
     params, opt = apply_gradients(task.rule.optimizer, grads, opt, params)
 
     updated = whole(params)
@@ -289,9 +287,9 @@ def evaluate(
         errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
         if not audio:
             for i in range(min(4, len(mel))):
-                audio[f"real/{i}"] = np.asarray(batch["audio"][i])
-                audio[f"vocoded/{i}"] = np.asarray(fake[i])
-                pair = np.concatenate([mel[i], fake_mel[i]], axis=0)
+                audio[f"real/{i}"] = whole(batch["audio"][i])
+                audio[f"vocoded/{i}"] = whole(fake[i])
+                pair = np.concatenate([whole(mel[i]), whole(fake_mel[i])])
                 spectrograms[f"real_and_vocoded/{i}"] = pair
     return Evaluation({"mel_l1": float(np.mean(errors))}, audio, spectrograms)
 

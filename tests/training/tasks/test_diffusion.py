@@ -88,7 +88,7 @@ def test_every_preset_makes_a_step(preset, stubs):
     state = jax.eval_shape(made.init, key, batch(), {"autoencoder": {}})
 
     def step(state, batch, key):
-        return made.step(state, batch, key, lambda tree: tree)
+        return made.step(state, batch, key)
 
     after, metrics = jax.eval_shape(step, state, batch(), key)
     assert jax.tree.map(lambda a: a.shape, after) == jax.tree.map(

@@ -137,9 +137,7 @@ def test_a_step_follows_the_gradient_and_averages_what_it_made():
     task = toy_task()
     given = batch()
     state = state_of(task)
-    after, metrics = diffusion.step(
-        task, diffusion.loss, state, given, KEY, lambda tree: tree
-    )
+    after, metrics = diffusion.step(task, diffusion.loss, state, given, KEY)
     address = step_key(KEY, "timestep", 0)
     share, weight = task.timestep_sampler.draw({}, address, given["index"])
     timed = given | {"share": share, "weight": weight}
@@ -160,9 +158,7 @@ def test_times_are_drawn_by_the_sampler_of_the_config_and_it_learns():
     task = dataclasses.replace(toy_task(), timestep_sampler=times)
     state, seen = state_of(task), []
     for _ in range(3):
-        state, _ = diffusion.step(
-            task, diffusion.loss, state, batch(), KEY, lambda tree: tree
-        )
+        state, _ = diffusion.step(task, diffusion.loss, state, batch(), KEY)
         seen.append(float(state["times"]["seen"].sum()))
     assert seen[0] == 4
     assert seen[2] > 0
@@ -170,12 +166,10 @@ def test_times_are_drawn_by_the_sampler_of_the_config_and_it_learns():
 
 def test_parts_of_a_batch_make_the_same_step():
     whole, _ = diffusion.step(
-        toy_task(), diffusion.loss, state_of(toy_task()), batch(), KEY, lambda x: x
+        toy_task(), diffusion.loss, state_of(toy_task()), batch(), KEY
     )
     task = toy_task(parts=2)
-    parts, _ = diffusion.step(
-        task, diffusion.loss, state_of(task), batch(), KEY, lambda x: x
-    )
+    parts, _ = diffusion.step(task, diffusion.loss, state_of(task), batch(), KEY)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
         whole["params"],

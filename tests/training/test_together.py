@@ -1,0 +1,324 @@
+"""Several processes are one run: the same numbers, one stop, one end."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from diffusion_audio.runs.checkpoint import Checkpoints
+from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.session import sessions
+from diffusion_audio.training import agreement
+from diffusion_audio.training.agreement import AgreedStop, Together
+from tests.recipes import folder_of_audio
+
+
+class Store:
+    """A key-value store as jax has it."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    def key_value_set(self, name, value, allow_overwrite=False):
+        with self.lock:
+            if name in self.values and not allow_overwrite:
+                raise jax.errors.JaxRuntimeError("ALREADY_EXISTS")
+            self.values[name] = value
+
+    def key_value_dir_get(self, name):
+        with self.lock:
+            return [item for item in self.values.items() if item[0].startswith(name)]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(agreement, "BEAT", 0.005)
+
+
+def test_all_stop_at_the_same_point_wherever_they_are(quick):
+    store = Store()
+    group = [Together(store, i, 3) for i in range(3)]
+    stops, points = [AgreedStop(one) for one in group], [0, 0, 0]
+
+    def work(i: int) -> None:
+        while not stops[i]:
+            points[i] += 1
+            time.sleep(0.001 * (1 + i))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    stops[1].ask(signal.SIGTERM)
+    stops[2].ask(signal.SIGINT)
+    for thread in threads:
+        thread.join()
+    assert len(set(points)) == 1
+    assert len({stop.number for stop in stops}) == 1
+    assert all(stops)  # once reached it stays
+    for one in group:
+        one.close()
+
+
+def test_without_a_signal_nobody_stops(quick):
+    alone = Together(Store(), 0, 1)
+    stop = AgreedStop(alone)
+    assert not any(bool(stop) for _ in range(100))
+    alone.close()
+
+
+@pytest.fixture
+def ended(quick, monkeypatch):
+    """Two processes, and how either is ended because of the other."""
+    said: list[tuple[int, str, int]] = []
+
+    def end(self, why: str, code: int) -> None:
+        said.append((self._index, why, code))
+        self._closed.set()
+
+    monkeypatch.setattr(Together, "_end", end)
+    monkeypatch.setattr(agreement, "SILENCE", 0.5)
+    monkeypatch.setattr(agreement, "GRACE", 0.05)
+    store = Store()
+    group = [Together(store, i, 2) for i in range(2)]
+    yield group, said
+    for one in group:
+        one.close()
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_who_is_not_heard_any_more_ends_the_others(ended, silent):
+    group, said = ended
+    group[silent].close()
+    group[1 - silent]._closed.wait(10)
+    why = f"process {silent} has ended: nothing was heard of it for 0 s"
+    assert said == [(1 - silent, why, agreement.FAILED)]
+
+
+def test_who_leaves_says_why_and_with_which_code(ended):
+    group, said = ended
+    group[1].leave("the disk\nis full", 143)
+    group[0]._closed.wait(10)
+    assert said == [(0, "process 1 has ended: the disk is full", 143)]
+
+
+PROGRAM = """
+import os, sys, time
+from diffusion_audio.cli import main as program
+program._log_to_stderr()  # before what logs at once
+from diffusion_audio.training import loop, parallel
+at, *numbers = map(int, sys.argv[1].split(","))
+place, calls = loop.place_batch, 0
+def counted(batch, mesh):
+    global calls
+    calls += 1
+    if calls == at:
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)
+    return place(batch, mesh)
+loop.place_batch, parallel.SMALLEST_SPLIT = counted, 64
+sys.argv[1:] = sys.argv[2:]
+sys.exit(program.main())
+"""
+CONFIG = """
+from tests.recipes import tiny
+def get_config():
+    config = tiny("vae", {source!r}, steps=20)
+    config.parallel.data = -1
+    config.train.update(evaluate_every=8, checkpoint_every=3)
+    return config
+"""
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    place = tmp_path_factory.mktemp("set")
+    path = place / "config.py"
+    path.write_text(CONFIG.format(source=folder_of_audio(place / "audio")))
+    return path
+
+
+def free_port(least: int = 0) -> int:
+    """One to listen at, from ``least`` on."""
+    for port in range(least, least + 4096) if least else (0,):
+        with socket.socket() as server, contextlib.suppress(OSError):
+            server.bind(("localhost", port))
+            return server.getsockname()[1]
+    raise OSError("all ports are in use")
+
+
+def by_flags(process: int, port: int) -> tuple[list[str], dict[str, str]]:
+    """Flags and variables that say which of two processes one is."""
+    address = [f"--coordinator=localhost:{port}", "--num_processes=2"]
+    return [*address, f"--process_id={process}"], {}
+
+
+def by_torchrun(process: int, port: int) -> tuple[list[str], dict[str, str]]:
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    return [], place | {"WORLD_SIZE": "2", "RANK": str(process)}
+
+
+def by_slurm(process: int, port: int) -> tuple[list[str], dict[str, str]]:
+    # From the number of the job jax makes a port: the last 4096 are for this.
+    job = {"SLURM_JOB_ID": str(port), "SLURM_STEP_NODELIST": "localhost"}
+    step = {"SLURM_NTASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2"}
+    task = {"SLURM_PROCID": str(process), "SLURM_LOCALID": str(process)}
+    return [], job | step | task
+
+
+def launch(
+    config: Path, workdir: Path, processes: int, *flags, signals=None, by=by_flags
+):
+    """Exit code, stdout and stderr of each process; two devices in all.
+
+    ``signals`` says for a process a call of `place_batch` and the signals it gets then.
+    """
+    port = free_port(61440 if by is by_slurm else 0)
+    devices = f"--xla_force_host_platform_device_count={2 // processes}"
+    running = []
+    for i in range(processes):
+        words = [
+            *(sys.executable, "-c", PROGRAM, (signals or {}).get(i, "0"), "train"),
+            *(f"--config={config}", f"--workdir={workdir}", *flags),
+        ]
+        more, place = by(i, port) if processes > 1 else ([], {})
+        running.append(
+            subprocess.Popen(
+                words + more,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | place | {"XLA_FLAGS": f"{QUICK} {devices}"},
+            )
+        )
+    ended = []
+    for process in running:
+        out, err = process.communicate(timeout=200)
+        assert "Traceback" not in err, err
+        ended.append((process.returncode, out, err))
+    return ended
+
+
+def last(workdir: Path) -> tuple[int, dict]:
+    """The newest step and its state."""
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def everything(saved):
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+            {key: saved[key] for key in ("step", "params", "opt", "ema")},
+        )
+
+    try:
+        return checkpoints.read(everything)
+    finally:
+        checkpoints.close()
+
+
+def require_same(workdir: Path, other: Path) -> None:
+    """The same state and metrics, to the last step."""
+    (step, state), (_, expected) = last(workdir), last(other)
+    assert step == 20
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+        state,
+        expected,
+    )
+    for row, wanted in zip(read_metrics(workdir), read_metrics(other), strict=True):
+        assert row.pop("split") == wanted.pop("split")
+        assert row == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """A run of one process with two devices."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    ((code, out, err),) = launch(config, workdir, 1)
+    assert (code, out) == (0, f"{workdir}\n"), err
+    return workdir
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_two_devices(config, whole, tmp_path):
+    first, second = launch(config, tmp_path / "run", 2)
+    assert first[:2] == (0, f"{tmp_path / 'run'}\n"), first[2]
+    assert second[:2] == (0, "")
+    assert "ETA" in first[2]
+    assert "ETA" not in second[2]
+    require_same(tmp_path / "run", whole)
+    (session,) = sessions(tmp_path / "run")
+    assert len(session["devices"]) == 2
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_stops_both_and_one_alone_goes_on(config, whole, tmp_path):
+    ended = launch(config, tmp_path / "run", 2, signals={1: f"7,{signal.SIGTERM:d}"})
+    assert [code for code, _, _ in ended] == [143, 143], ended
+    step, _ = last(tmp_path / "run")
+    assert 5 < step < 20
+    for _, _, err in ended:
+        assert f"stopped by SIGTERM at step {step} of 20; step {step} is saved" in err
+    ((code, _, err),) = launch(config, tmp_path / "run", 1)
+    assert code == 0, err
+    require_same(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_one_alone_stops_and_two_go_on(config, whole, tmp_path):
+    signals = {0: f"7,{signal.SIGINT:d}"}
+    ((code, _, err),) = launch(config, tmp_path / "run", 1, signals=signals)
+    assert code == 130, err
+    ended = launch(config, tmp_path / "run", 2, by=by_slurm)
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    require_same(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_one_ends_the_other_and_both_go_on(config, whole, tmp_path, killed):
+    split = ("--config.parallel.data=1", "--config.parallel.fsdp=2")
+    signals = {killed: f"9,{signal.SIGKILL:d}"}
+    began = time.monotonic()
+    ended = launch(config, tmp_path / "run", 2, *split, signals=signals)
+    assert time.monotonic() - began < 60
+    assert ended[killed][0] == -signal.SIGKILL
+    code, _, err = ended[1 - killed]
+    assert code == agreement.FAILED, err
+    assert f"diffusion-audio: process {killed} " in err
+    assert last(tmp_path / "run")[0] in (3, 6)  # the last of which is being saved
+    ended = launch(config, tmp_path / "run", 2, *split)
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    require_same(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_both_at_once(config, tmp_path):
+    twice = f"9,{signal.SIGTERM:d},{signal.SIGTERM:d}"
+    ended = launch(config, tmp_path / "run", 2, signals={1: twice}, by=by_torchrun)
+    assert [code for code, _, _ in ended] == [143, 143], ended
+    assert "stopped at once by a second signal, SIGTERM" in ended[1][2]
+    assert "process 1 has ended: stopped at once by a second signal" in ended[0][2]
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_both(config, tmp_path):
+    ended = launch(config, tmp_path / "run", 2, "--config.train.steps=0")
+    assert [code for code, _, _ in ended] == [2, 2], ended
+    assert "train.steps must be 1 or more" in ended[0][2]
+    assert not (tmp_path / "run").exists()
