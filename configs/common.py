@@ -66,6 +66,10 @@ def base(task: str, audio: str) -> ConfigDict:
                 "checkpoint_every": 500,
                 "keep": 2,
                 "accumulate": 1,
+                "non_finite": "halt",
+                "max_skipped": 10,
+                "watchdog": 1800.0,
+                "expected": {"recipe": "", "loss": ()},
             },
             "parallel": {"mode": "jit", "data": -1, "fsdp": 1},
         }

@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     required = ("config", "workdir")
     options.parse(values, rest, usage=USAGE, about=__doc__, required=required)
 
+    from diffusion_audio.runs.session import process_started
     from diffusion_audio.training import run
 
     run.train(
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> int:
         values.workdir,
         accept_changed_data=values.accept_changed_data,
         allow_fresh=values.allow_fresh,
+        started=process_started(),
     )
     print(values.workdir)
     return 0

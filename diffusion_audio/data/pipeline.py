@@ -78,10 +78,12 @@ class Batches:
     """An endless or finite iterator of batches whose place can be saved.
 
     Attributes:
+        ids: clips of the last batch, of this process.
         skipped: bad clips that this process met, by kind.
     """
 
     def __init__(self, iterator: grain.DatasetIterator, skipped: Skipped):
+        self.ids: tuple[str, ...] = ()
         self._iterator = iterator
         self._skipped = skipped
 
@@ -89,7 +91,8 @@ class Batches:
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
-        return next(self._iterator)
+        self.ids, batch = next(self._iterator)
+        return batch
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -164,7 +167,9 @@ def batches(
         skipped.remove(int(index))
         return clip
 
-    def collate(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    def collate(
+        clips: Sequence[Clip],
+    ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         batch = {
             name: np.stack([clip[name] for clip in clips])
             for name in clips[0]
@@ -172,7 +177,7 @@ def batches(
         }
         order = np.arange(len(clips), dtype=np.int32)
         batch["index"] = order * np.int32(process_count) + np.int32(process_index)
-        return batch | dict(inputs(clips))
+        return tuple(clip["id"] for clip in clips), batch | dict(inputs(clips))
 
     order = grain.MapDataset.range(len(source)).seed(seed)
     if shuffle:

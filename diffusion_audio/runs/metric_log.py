@@ -44,6 +44,10 @@ class MetricLog:
         step: the step a run goes on from; rows beyond it, of work that was lost
             with a crash, are taken out so that no step appears twice. Lines that are
             no rows go to ``metrics.jsonl.damaged``.
+
+    Attributes:
+        furthest: the last step that a row was written of, those taken out included.
+        evaluated: the steps that were evaluated.
     """
 
     def __init__(self, workdir: Path, sample_rate: int, step: int = 0) -> None:
@@ -57,6 +61,7 @@ class MetricLog:
         _warn(self._path, lines)
         kept = [line for line in lines.rows if line.row["step"] <= step]
         rows = [line.row for line in kept]
+        self.furthest = max((line.row["step"] for line in lines.rows), default=0)
         self.evaluated = {row["step"] for row in rows if row["split"] == "eval"}
         if damaged := b"".join(text + b"\n" for _, text in lines.damaged):
             with self._path.with_suffix(".jsonl.damaged").open("ab") as file:

@@ -34,7 +34,7 @@ PLACES = ("source", "mels")  # of a config's group data
 # What a run writes, beside its config.
 WRITTEN = (
     *(INVENTORY, EXTRAS, METRICS, PROVENANCE),
-    *("checkpoints", "latents", "tensorboard"),
+    *("checkpoints", "latents", "tensorboard", "non_finite", "profile"),
 )
 SHOWN = 3  # names of each kind in an error
 
@@ -45,6 +45,10 @@ FREE_TO_CHANGE = (
     "train.evaluate_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.non_finite",  # of numbers that are finite it changes none
+    "train.max_skipped",
+    "train.watchdog",
+    "train.expected",
     "parallel.",
 )
 

@@ -46,11 +46,14 @@ class Stop:
     Attributes:
         number: of the first signal; None until it came.
         doing: what is done now and is waited for, as the user is told.
+        at_once: whether a signal ends the process at once: there is nothing to save
+            yet, and what is done takes long.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.doing = "this step"
+        self.at_once = False
 
     def __bool__(self) -> bool:
         return self.number is not None
@@ -80,6 +83,8 @@ def stop_signals() -> Iterator[Stop]:
             return
         if watched.before(number):
             _end_at_once(number)
+        if stop.at_once:
+            _end(f"stopped by {_name(number)} in {stop.doing}: nothing is lost", number)
         say(
             f"{_name(number)}: stopping once {stop.doing} is done and saved; a second "
             "signal stops at once and saves nothing"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from diffusion_audio.runs.session import Session
 from diffusion_audio.runs.workdir import CONFIG, write_json
 from diffusion_audio.settings import settings
 from diffusion_audio.training import loop, tasks
+from diffusion_audio.training.expected import Band
 from diffusion_audio.training.latent_cache import latent_cache
 from diffusion_audio.training.parallel import (
     ParallelConfig,
@@ -46,6 +47,7 @@ def train(
     *,
     accept_changed_data: bool = False,
     allow_fresh: bool = False,
+    started: float | None = None,
 ) -> State:
     """Trains what a config says in a work directory, or goes on there.
 
@@ -55,6 +57,8 @@ def train(
         progress: makes the view of how far it is; see `loop.train`.
         accept_changed_data: go on though the clips are not those the run began with.
         allow_fresh: start over where the checkpoints of a run are lost.
+        started: since when the session's time counts (`runs.session.process_started`);
+            now if None.
 
     Raises:
         UserError: anything a user can mend, in one line.
@@ -64,7 +68,6 @@ def train(
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
-    spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
@@ -76,29 +79,13 @@ def train(
             "restore it from a copy, or use another --workdir"
         )
     same_run.require_same(workdir, resolved)
-    session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
+    band = Band(loop_config.expected, resolved)
+    about = {"config_hash": same_run.content_hash(resolved)}
+    session = Session(workdir, about, started)
 
-    recipe = tasks.TABLE[resolved["task"]]
-    configured = recipe.configure(resolved)
-    source, held = _open(data, spec, workdir)
     kept = extras.Extras(workdir) if goes_on else component_extras(resolved)
-    task = recipe.make(configured, Data(source, held, kept))
-    _require_used(data, task, resolved["task"])
-    if data.mels:
-        source, held = _with_mels(data, spec, source, held)
-    splits = {data.train_split: source, data.evaluation_split: held}
-    record = same_run.require_same_data(
-        workdir, data.source, splits, accept_changes=accept_changed_data
-    )
-    session.about["data"] = record.about()
-    options: dict[str, Any] = {
-        "batch_size": data.batch_size,
-        "samples": round(data.seconds * spec.sample_rate),
-        "inputs": task.inputs,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-        "skip_budget": data.skip_budget,
-    }
+    made = assemble(resolved, workdir, kept, accept_changed_data)
+    session.about["data"] = made.record.about()
     # What could be refused has been: a mistake takes no directory.
     with alone(workdir):
         if (same_run.begun(workdir), same_run.weights_hash(workdir)) != (
@@ -110,38 +97,115 @@ def train(
                 "same command again"
             )
         write_json(workdir / CONFIG, resolved)
-        record.write(workdir)
-        extras.write(workdir, task.extras)
-        session.clock.lap("data")
+        made.record.write(workdir)
+        extras.write(workdir, made.task.extras)
+        session.clock.lap("init")
+        training = training_batches(made, resolved, workdir)
         if data.cache_latents:
-            source = latent_cache(
-                task,
-                resolved,
-                workdir / "latents",
-                source,
-                samples=options["samples"],
-                frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
-            )
             session.clock.lap("encode")
 
         def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
-            return batches(held, seed=0, **options)
+            return batches(made.held, seed=0, **made.options)
 
-        return loop.train(
-            task,
-            loop_config,
-            parallel,
-            key=jax.random.key(resolved["seed"]),
-            workdir=workdir,
-            frozen=task.components or (lambda: load_components(resolved)),
-            batches=batches(source, seed=resolved["seed"], **options),
-            evaluation_batches=evaluation_batches,
-            sample_rate=spec.sample_rate,
-            session=session,
-            name=resolved["task"],
-            progress=progress,
-            allow_fresh=allow_fresh,
+        try:
+            return loop.train(
+                made.task,
+                loop_config,
+                parallel,
+                key=jax.random.key(resolved["seed"]),
+                workdir=workdir,
+                frozen=made.task.components or (lambda: load_components(resolved)),
+                batches=training,
+                evaluation_batches=evaluation_batches,
+                sample_rate=made.spec.sample_rate,
+                session=session,
+                band=band,
+                name=resolved["task"],
+                progress=progress,
+                allow_fresh=allow_fresh,
+            )
+        finally:
+            session.end()
+
+
+class Assembled(NamedTuple):
+    """What a resolved config makes; nothing is written yet.
+
+    Attributes:
+        task: what is trained.
+        spec: the mel contract.
+        source: the clips to learn from.
+        held: the clips to evaluate on.
+        record: what the clips are, for the run's own record.
+        options: of `data.pipeline.batches`, but for the seed.
+    """
+
+    task: Task
+    spec: AudioSpec
+    source: Any
+    held: Any
+    record: same_run.Data
+    options: dict[str, Any]
+
+
+def assemble(
+    resolved: Mapping[str, Any],
+    workdir: Path,
+    kept: Mapping[str, str] | None,
+    accept_changed_data: bool = False,
+) -> Assembled:
+    """Puts task and data together, the same for a run and for what looks back at it.
+
+    Args:
+        resolved: the config.
+        workdir: of the run.
+        kept: the extras of a run that goes on; of the components for a new one.
+        accept_changed_data: take other clips than the run began with.
+
+    Raises:
+        UserError: the config asks for what cannot be, or clips have changed.
+    """
+    spec = AudioSpec.from_config(resolved["audio"])
+    data = settings(DataConfig, resolved, "data")
+    recipe = tasks.TABLE[resolved["task"]]
+    configured = recipe.configure(resolved)
+    source, held = _open(data, spec, workdir)
+    task = recipe.make(configured, Data(source, held, kept))
+    _require_used(data, task, resolved["task"])
+    if data.mels:
+        source, held = _with_mels(data, spec, source, held)
+    splits = {data.train_split: source, data.evaluation_split: held}
+    record = same_run.require_same_data(
+        workdir, data.source, splits, accept_changes=accept_changed_data
+    )
+    options: dict[str, Any] = {
+        "batch_size": data.batch_size,
+        "samples": round(data.seconds * spec.sample_rate),
+        "inputs": task.inputs,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "skip_budget": data.skip_budget,
+    }
+    return Assembled(task, spec, source, held, record, options)
+
+
+def training_batches(
+    made: Assembled, resolved: Mapping[str, Any], workdir: Path
+) -> loop.BatchStream:
+    """What is learned from, as latents that the run keeps where the config says so."""
+    from diffusion_audio.data.pipeline import batches
+
+    source = made.source
+    if resolved["data"]["cache_latents"]:
+        source = latent_cache(
+            made.task,
+            resolved,
+            workdir / "latents",
+            source,
+            samples=made.options["samples"],
+            frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
         )
+    return batches(source, seed=resolved["seed"], **made.options)
 
 
 def _require_used(data: DataConfig, task: Task, name: str) -> None:
