@@ -70,6 +70,10 @@ def base(task: str, audio: str) -> ConfigDict:
                 "keep_best": "",
                 "best": "lower",
                 "accumulate": 1,
+                "non_finite": "halt",
+                "max_skipped": 10,
+                "watchdog": 1800.0,
+                "expected": {"recipe": "", "loss": ()},
             },
             "parallel": {"mode": "jit", "data": -1, "fsdp": 1},
         }

@@ -16,9 +16,9 @@ def recipe(task: str, preset: str = "tones") -> ConfigDict:
     return load(f"{CONFIGS / task}.py:{preset}")
 
 
-def tiny(task: str, source: str, steps: int = 3) -> ConfigDict:
+def tiny(task: str, source: str, steps: int = 3, preset: str = "tones") -> ConfigDict:
     """A recipe with tiny networks and few steps, on short clips of a source."""
-    config = recipe(task)
+    config = recipe(task, preset)
     config.data.source = source
     config.data.seconds = 0.512
     config.data.batch_size = 4
@@ -57,3 +57,12 @@ def folder_of_audio(root: Path, rate: int = 44_100, channels: int = 2) -> str:
         lines.append(f"clip{i}.wav,a tone number {i}")
     (root / "metadata.csv").write_text("\n".join(lines) + "\n")
     return f"folder:{root}"
+
+
+def label(root: Path, config: ConfigDict) -> None:
+    """Gives the clips of `folder_of_audio` pitches, for a classifier to learn."""
+    path = root / "metadata.csv"
+    head, *rows = path.read_text().splitlines()
+    rows = [f"{row},{('low', 'high')[i % 2]}" for i, row in enumerate(rows)]
+    path.write_text("\n".join([f"{head},pitch", *rows]) + "\n")
+    config.data.labels, config.classifier.classes = ("pitch",), (2,)

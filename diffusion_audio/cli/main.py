@@ -18,6 +18,7 @@ from diffusion_audio.training import interruption
 PROGRAM = "diffusion-audio"
 VERBS = {
     "train": "train one network from a config",
+    "replay": "compute a past step of a run again, and show what it was made of",
     "generate": "make audio files from prompts",
     "page": "a page to listen to of what generate wrote",
     "vocode": "audio to mels and back through a vocoder",

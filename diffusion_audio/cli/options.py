@@ -20,6 +20,7 @@ PATHS = (
     "reference",
     "captions",
     "cache",
+    "dump",
 )
 """Flags that are paths: ``~`` in them is the home, which a shell leaves after ``=``."""
 

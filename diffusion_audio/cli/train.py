@@ -49,6 +49,7 @@ def main(argv: list[str]) -> int:
         os.environ, values.coordinator, values.num_processes, values.process_id
     )
 
+    from diffusion_audio.runs.session import process_started
     from diffusion_audio.systems import processes
     from diffusion_audio.training import run
     from diffusion_audio.training.together import joined
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> int:
             values.workdir,
             accept_changed_data=values.accept_changed_data,
             allow_fresh=values.allow_fresh,
+            started=process_started(),
             stop=stop,
         )
     if processes.is_first():

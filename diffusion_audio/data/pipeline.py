@@ -32,6 +32,7 @@ class Batches:
         process_count: how many share a batch.
 
     Attributes:
+        ids: clips of the last batch, of this process.
         skipped: bad clips that this process met, by kind.
     """
 
@@ -41,6 +42,7 @@ class Batches:
         skipped: Skipped,
         process_count: int = 1,
     ):
+        self.ids: tuple[str, ...] = ()
         self._iterator = iterator
         self._skipped = skipped
         self._processes = process_count
@@ -49,7 +51,8 @@ class Batches:
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
-        return next(self._iterator)
+        self.ids, batch = next(self._iterator)
+        return batch
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -135,14 +138,16 @@ def batches(
                 return clip
         return None  # Grain leaves it out
 
-    def collate(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    def collate(
+        clips: Sequence[Clip],
+    ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         batch = {
             name: np.stack([clip[name] for clip in clips])
             for name in clips[0]
             if name not in _TEXTS
         }
         batch["index"] = np.int32(first_row) + np.arange(len(clips), dtype=np.int32)
-        return batch | dict(inputs(clips))
+        return tuple(clip["id"] for clip in clips), batch | dict(inputs(clips))
 
     order = grain.MapDataset.range(len(source)).seed(seed)
     if shuffle:

@@ -150,6 +150,15 @@ class Checkpoints:
 
         return self._newest(whole)
 
+    def good_before(self, step: int) -> int | None:
+        """The newest good step before one; None where there is none."""
+        for known in reversed(self._known()):
+            if known < step and not manifest.damage(
+                self._folder(known), self._manifest(known)
+            ):
+                return known
+        return None
+
     def read(self, wanted: Callable[[Saved], State]) -> tuple[int, State] | None:
         """Some arrays, of the newest step in which these are good, and no others.
 

@@ -39,9 +39,11 @@ class Log(Protocol):
 
     Attributes:
         evaluated: steps of which it has an evaluation.
+        furthest: the last step that a row was written of, those taken out included.
     """
 
     evaluated: set[int]
+    furthest: int
 
     def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Writes one row."""
@@ -73,6 +75,7 @@ class _Nowhere:
 
     def __init__(self) -> None:
         self.evaluated: set[int] = set()
+        self.furthest = 0
 
     def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
         del step, split, values
@@ -97,6 +100,10 @@ class MetricLog:
         step: the step a run goes on from; rows beyond it, of work that was lost
             with a crash, are taken out so that no step appears twice. Lines that are
             no rows go to ``metrics.jsonl.damaged``.
+
+    Attributes:
+        furthest: the last step that a row was written of, those taken out included.
+        evaluated: the steps that were evaluated.
     """
 
     def __init__(self, workdir: Path, sample_rate: int, step: int = 0) -> None:
@@ -110,6 +117,7 @@ class MetricLog:
         _warn(self._path, lines)
         kept = [line for line in lines.rows if line.row["step"] <= step]
         rows = [line.row for line in kept]
+        self.furthest = max((line.row["step"] for line in lines.rows), default=0)
         if step and not any(row["step"] == step for row in rows):
             logging.warning(
                 "%s lacks step %d, which is saved: it was cut off, or could not be "

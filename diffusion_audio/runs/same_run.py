@@ -38,7 +38,7 @@ NOT_CONTENT = {
 # What a run writes, beside its config.
 WRITTEN = (
     *(INVENTORY, EXTRAS, FILES, METRICS, PROVENANCE),
-    *("checkpoints", "latents", "tensorboard"),
+    *("checkpoints", "latents", "tensorboard", "non_finite", "profile"),
 )
 SHOWN = 3  # names of each kind in an error
 
@@ -53,6 +53,10 @@ FREE_TO_CHANGE = (
     "train.keep_best",
     "train.best",
     "data.decode_workers",
+    "train.non_finite",  # of numbers that are finite it changes none
+    "train.max_skipped",
+    "train.watchdog",
+    "train.expected",
     "parallel.",
 )
 

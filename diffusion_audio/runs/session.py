@@ -3,6 +3,7 @@
 ``provenance.json`` of a work directory lists those that its newest state comes of.
 """
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,11 +12,19 @@ from typing import Any
 from absl import logging
 
 from diffusion_audio.errors import UserError
+from diffusion_audio.runs import numerics
 from diffusion_audio.runs.workdir import provenance, read_json, write_json
 from diffusion_audio.storage import sealed, unsealed
 from diffusion_audio.systems import processes
 
 PROVENANCE = "provenance.json"
+
+# What time is spent on, in the order in which it is said: until the first step, latents
+# that are cached, the first step, waiting for data, steps, steps that were computed
+# before and lost, evaluations, checkpoints.
+SPENT = (
+    *("init", "encode", "compile", "data", "step", "redone", "evaluate", "checkpoint"),
+)
 
 # What each session has, and of which kind.
 _FIELDS: dict[str, type] = {
@@ -31,12 +40,31 @@ _FIELDS: dict[str, type] = {
 }
 
 
-class Stopwatch:
-    """Seconds by what they were spent on; they add up to the time since the start."""
+def process_started() -> float:
+    """When this process began, on the clock of `time.monotonic`.
 
-    def __init__(self) -> None:
+    Now, where the system does not say it as Linux does.
+    """
+    now = time.monotonic()
+    try:
+        stat = Path("/proc/self/stat").read_text(encoding="utf-8")
+        ticks = int(stat.rpartition(")")[2].split()[19])  # starttime; see proc(5)
+        since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, AttributeError, ValueError, IndexError):
+        return now
+    return min(now, now - since_boot + ticks / os.sysconf("SC_CLK_TCK"))
+
+
+class Stopwatch:
+    """Seconds by what they were spent on; they add up to the time since the start.
+
+    Args:
+        started: when that was, on the clock of `time.monotonic`; now if None.
+    """
+
+    def __init__(self, started: float | None = None) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
+        self._last = time.monotonic() if started is None else started
 
     def lap(self, name: str) -> None:
         """Counts the time since the last lap as spent on ``name``."""
@@ -51,11 +79,14 @@ class Session:
     Args:
         workdir: of the run.
         about: what else is on record of this session.
+        started: since when its time counts; see `Stopwatch`.
     """
 
-    def __init__(self, workdir: Path, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, workdir: Path, about: Mapping[str, Any], started: float | None = None
+    ) -> None:
         self.about = dict(about)
-        self.clock = Stopwatch()
+        self.clock = Stopwatch(started)
         self._path = workdir / PROVENANCE
         self._record = provenance()
         self._earlier = sessions(workdir) if self._path.exists() else []
@@ -74,6 +105,13 @@ class Session:
         self._earlier = [s for s in self._earlier if s["first_step"] <= step]
         if self._earlier:
             self._earlier[-1] = self._earlier[-1] | {"last_step": step}
+            if changed := numerics.changed(self._earlier[-1], self._record):
+                logging.warning(
+                    "from step %d on numbers may differ in their last bits from those "
+                    "of one uninterrupted run: %s",
+                    step + 1,
+                    changed,
+                )
 
     def saved(self, step: int) -> None:
         """A step of this session is on the disk."""
@@ -94,6 +132,16 @@ class Session:
                         error.strerror or error,
                     )
                 self._failed = True
+
+    def end(self) -> None:
+        """Puts on record what all its time was spent on, and says it in a line."""
+        self.clock.lap("checkpoint")  # closing waits for what is being saved
+        self.write()
+        if "first_step" not in self._record:  # an error has stopped it before
+            return
+        spent = self.clock.seconds
+        parts = (f"{name} {spent[name]:.1f}" for name in SPENT if name in spent)
+        logging.info("%.1f s: %s", sum(spent.values()), ", ".join(parts))
 
 
 def sessions(workdir: str | Path) -> list[dict[str, Any]]:

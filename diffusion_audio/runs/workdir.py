@@ -21,6 +21,7 @@ import jax
 from diffusion_audio.errors import UserError
 from diffusion_audio.pretrained import config_file, published
 from diffusion_audio.runs import side_files
+from diffusion_audio.runs.numerics import settings_of_numbers
 from diffusion_audio.storage import write_whole
 from diffusion_audio.systems import outside
 
@@ -125,6 +126,7 @@ def provenance(command: list[str] | None = None) -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "devices": [str(device.device_kind) for device in jax.devices()],
         "processor": _processor(),
+        **settings_of_numbers(),
         "parts": outside.record(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

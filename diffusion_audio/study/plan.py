@@ -13,12 +13,9 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX
 from diffusion_audio.runs.code_hash import short_hash
-from diffusion_audio.runs.same_run import FREE_TO_CHANGE
+from diffusion_audio.runs.decisive import UNUSED_IN_TRAINING, decisive
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import tasks
-
-# Groups of a config that training does not depend on.
-UNUSED_IN_TRAINING = ("sampling", "listen")
 
 
 class Training(NamedTuple):
@@ -248,25 +245,13 @@ def _training(name: str, config: Mapping[str, Any]) -> Training:
     }
     if "components" in plain:
         plain["components"] = {}
-    content = _decisive(plain) | {"parts": {k: part.id for k, part in parts.items()}}
+    content = decisive(plain) | {"parts": {k: part.id for k, part in parts.items()}}
     probe = {key: value for key, value in content.items() if key != "seed"}
     return Training(name, plain, parts, _hash(content), _hash(probe))
 
 
 def _hash(content: Mapping[str, Any]) -> str:
     return short_hash(json.dumps(content, sort_keys=True))
-
-
-def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without what changes no number."""
-    kept = json.loads(json.dumps(config))
-    for key in FREE_TO_CHANGE:
-        group, _, name = key.partition(".")
-        if not name:
-            kept.pop(group, None)
-        elif name != "steps":
-            kept[group].pop(name, None)
-    return kept | {"audio": AudioSpec.from_config(config["audio"]).to_dict()}
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from diffusion_audio.diffusion.timestep_samplers import make_timestep_sampler
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.training import ema
 from diffusion_audio.training.diffusion_settings import Diffusion
-from diffusion_audio.training.parallel import whole
+from diffusion_audio.training.parallel import to_host
 
 EVALUATION_STEP = 2**31 - 1  # address of the noise of every evaluation
 BATCHES = 8
@@ -55,9 +55,9 @@ def evaluate(
     if task.prompts.count:
         mels, waves = listen(task, params, state["frozen"], task.prompts.listened, key)
         for i in range(task.prompts.count):
-            spectrograms[f"prompt/{i}"] = whole(mels[i])
+            spectrograms[f"prompt/{i}"] = to_host(mels[i])
             if waves is not None:
-                audio[f"prompt/{i}"] = whole(waves[i, : task.samples])
+                audio[f"prompt/{i}"] = to_host(waves[i, : task.samples])
     return Evaluation(metrics, audio, spectrograms)
 
 

@@ -51,11 +51,14 @@ class Stop:
     Attributes:
         number: of the first signal; None until it came.
         doing: what is done now and is waited for, as the user is told.
+        at_once: whether a signal ends the process at once: there is nothing to save
+            yet, and what is done takes long.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.doing = "this step"
+        self.at_once = False
 
     def ask(self, number: int) -> None:
         """A signal came; may be called more than once for it, from any thread."""
@@ -97,6 +100,8 @@ def stop_signals(stop: Stop | None = None) -> Iterator[Stop]:
         if watched.before(number):
             stop.leave(number)
             _end_at_once(number)
+        if stop.at_once:
+            _end(f"stopped by {_name(number)} in {stop.doing}: nothing is lost", number)
         stop.ask(number)
         say(
             f"{_name(number)}: stopping once {stop.doing} is done and saved; a second "

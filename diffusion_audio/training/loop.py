@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,31 @@ import jax
 import numpy as np
 from absl import logging
 
-from diffusion_audio.aliases import Key, Metrics, Params, State
+from diffusion_audio.aliases import Batch, Key, Metrics, Params, State
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.progress import MakeView, ProgressView, View
+from diffusion_audio.progress import MakeView, ProgressView
 from diffusion_audio.runs.checkpoint import Checkpoints
-from diffusion_audio.runs.metric_log import Log, open_log, read_metrics
+from diffusion_audio.runs.metric_log import open_log, read_metrics
 from diffusion_audio.runs.retention import BETTER, Retention, best_step
 from diffusion_audio.runs.session import Session
 from diffusion_audio.systems import processes
-from diffusion_audio.training import resume
+from diffusion_audio.training import non_finite, resume
+from diffusion_audio.training.expected import Band
 from diffusion_audio.training.interruption import Interrupted as Interrupted
 from diffusion_audio.training.interruption import Stop, stop_signals
-from diffusion_audio.training.parallel import (
-    ParallelConfig,
-    compile_step,
-    make_mesh,
-    place_batch,
+from diffusion_audio.training.non_finite import (
+    POLICIES,
+    GuardedStep,
+    NotFinite,
+    Taken,
+    Watch,
 )
+from diffusion_audio.training.parallel import ParallelConfig, make_mesh, place_batch
+from diffusion_audio.training.profiling import profiled
 from diffusion_audio.training.resume import BatchStream as BatchStream
+from diffusion_audio.training.rows import Rows
 from diffusion_audio.training.task import Task
+from diffusion_audio.training.watchdog import watchdog
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,14 @@ class TrainConfig:
             evaluated, the best one by it stays too.
         best: which values of it are better, ``lower`` or ``higher`` ones.
         accumulate: parts that a batch is computed in, one after the other.
+        non_finite: what becomes of a step whose loss, gradient norm or other metric is
+            not finite: ``halt`` ends the run with the state before it saved, ``skip``
+            leaves the step out and goes on.
+        max_skipped: number of steps of a run that ``skip`` may leave out.
+        watchdog: seconds without any progress after which the process is ended, ten
+            times that in compiling and evaluating (`training.watchdog`); 0 for never.
+        expected: where the loss of this recipe was with other seeds
+            (`training.expected`); empty where that is not known.
     """
 
     steps: int = 1000
@@ -58,6 +72,15 @@ class TrainConfig:
     keep_best: str = ""
     best: str = "lower"
     accumulate: int = 1
+    non_finite: str = "halt"
+    max_skipped: int = 10
+    watchdog: float = 1800.0
+    expected: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def allowed(self) -> int:
+        """How many steps that are not finite may be left out."""
+        return self.max_skipped if self.non_finite == "skip" else 0
 
     def evaluates(self, step: int) -> bool:
         """Whether a step is evaluated."""
@@ -65,15 +88,18 @@ class TrainConfig:
         return step == self.steps or bool(every and step % every == 0)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "log_every", "checkpoint_every", "keep", "accumulate"):
-            if getattr(self, name) < 1:
+        least = {"steps": 1, "log_every": 1, "checkpoint_every": 1, "keep": 1}
+        least |= {
+            "accumulate": 1,
+            "evaluate_every": 0,
+            "keep_every": 0,
+            "max_skipped": 1,
+        }
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
                 raise UserError(
-                    f"config.train.{name} must be 1 or more, not {getattr(self, name)}"
-                )
-        for name in ("evaluate_every", "keep_every"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"config.train.{name} must be 0 or more, not {getattr(self, name)}"
+                    f"config.train.{name} must be {bound} or more, not "
+                    f"{getattr(self, name)}"
                 )
         if self.best not in BETTER:
             raise unknown("value of config.train.best", self.best, BETTER)
@@ -81,6 +107,12 @@ class TrainConfig:
             raise UserError(
                 "config.train.keep_best needs evaluations to choose by: set "
                 "config.train.evaluate_every, best to checkpoint_every"
+            )
+        if self.non_finite not in POLICIES:
+            raise unknown("config.train.non_finite", self.non_finite, POLICIES)
+        if not 0 <= self.watchdog < float("inf"):
+            raise UserError(
+                f"config.train.watchdog must be 0 or more seconds, not {self.watchdog}"
             )
 
     def retention(self, workdir: Path) -> Retention:
@@ -92,10 +124,6 @@ class TrainConfig:
             return best_step(read_metrics(workdir), steps, self.keep_best, self.best)
 
         return Retention(self.keep, self.keep_every, best)
-
-
-class NotFinite(UserError):
-    """A loss or gradient is NaN or infinite: what follows is lost too."""
 
 
 def train(
@@ -110,6 +138,7 @@ def train(
     evaluation_batches: Callable[[], Iterator[dict[str, np.ndarray]]],
     sample_rate: int,
     session: Session,
+    band: Band,
     name: str = "train",
     progress: MakeView = ProgressView,
     allow_fresh: bool = False,
@@ -127,8 +156,8 @@ def train(
         batches: training batches of this process.
         evaluation_batches: starts anew through batches that training never sees.
         sample_rate: of logged audio, in Hz.
-        session: records the steps that are saved, and what time is spent on:
-            ``setup``, ``compile``, ``step``, ``evaluate`` and ``checkpoint``.
+        session: records the steps that are saved, and what time is spent on.
+        band: where the loss should be.
         name: shown in the progress view.
         progress: makes that view.
         allow_fresh: start over where the checkpoints of a run are lost or damaged; its
@@ -139,53 +168,88 @@ def train(
         The last state.
 
     Raises:
-        UserError: a loss or gradient is not finite, no checkpoint is good, or the last
-            step could not be saved.
+        UserError: a loss or gradient is not finite (the state before it is saved), no
+            checkpoint is good, or the last step could not be saved.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; the state of that step is saved.
     """
     clock = session.clock
     mesh = make_mesh(parallel)
-    step_fn = compile_step(task.step, mesh, parallel.mode)
     retention = cfg.retention(workdir)
     checkpoints = Checkpoints(workdir / "checkpoints", retention, session.saved)
     with checkpoints:
         found = resume.find(workdir, checkpoints, session, allow_fresh)
-        state = resume.start(task, key, mesh, checkpoints, found, frozen, batches)
+        state, left_out = resume.start(
+            task, key, mesh, checkpoints, found, frozen, batches
+        )
         resume.clear(workdir, checkpoints, found)
         start = found or 0
+        limit = max(cfg.allowed, left_out)  # a run may have been allowed more before
+        step_fn = GuardedStep(task.step, mesh, parallel.mode, limit, left_out)
         log = open_log(workdir, sample_rate, start)
         evaluated = processes.from_first(lambda: sorted(log.evaluated))
         session.begin(start)
-        clock.lap("setup")
+        clock.lap("init")
         # Opened last: until here a signal ends the process, since nothing is lost.
-        with stop_signals(stop) as stop, contextlib.closing(log):
+        with (
+            stop_signals(stop) as stop,
+            watchdog(cfg.watchdog, workdir) as alive,
+            profiled(workdir) as profiler,
+            contextlib.closing(log),
+        ):
             view = progress(name, cfg.steps, start)
-            rows = _Rows(log, view, start)
+            rows = Rows(log, view, band, start)
             done = start
             metrics: Metrics = {}
             position = batches.get_state()
 
+            def tell(taken: Taken) -> Path:
+                rows.write(taken.step, taken.metrics)
+                return non_finite.write(workdir, taken, key)
+
+            watch = Watch(limit, left_out, tell)
+
+            def lap(name: str) -> None:
+                clock.lap("redone" if done < log.furthest else name)
+
+            def begin(doing: str, patient: bool = False) -> None:
+                stop.doing = doing
+                alive(doing, patient)
+
             def keep() -> None:
                 if done > max(start, checkpoints.latest):
-                    checkpoints.save(done, state, {"batches": position})
+                    data = {"batches": position, "skipped": watch.skipped}
+                    checkpoints.save(done, state, data)
                 clock.lap("checkpoint")
 
             def finish_step() -> None:
                 """Keeps what is computed, with its row."""
+                watch.settle()
                 rows.write(done, metrics)
-                clock.lap("step")
+                lap("step")
                 checkpoints.finish()  # one that failed is tried again
                 keep()
                 checkpoints.finish()
 
+            def take_back(taken: Taken) -> None:
+                """Keeps the state before a step, which the later ones left as it is."""
+                nonlocal done, position
+                done, position = taken.step - 1, taken.before
+                keep()
+                checkpoints.finish()
+
             def evaluate() -> None:
-                stop.doing = f"the evaluation of step {done}"
-                held = (
-                    place_batch(batch, mesh)
-                    for batch in _until(stop, evaluation_batches())
-                )
+                doing = f"the evaluation of step {done}"
+                begin(doing, patient=True)
+
+                def held() -> Iterator[Batch]:
+                    for batch in evaluation_batches():
+                        if stop:
+                            raise _Stopped
+                        begin(doing, patient=True)
+                        yield place_batch(batch, mesh)
+
                 with contextlib.suppress(_Stopped):
-                    found = task.evaluate(state, held, key)
+                    found = task.evaluate(state, held(), key)
                     log.evaluation(done, found)
                     if cfg.keep_best and cfg.keep_best not in found.metrics:
                         raise unknown(
@@ -197,37 +261,56 @@ def train(
                 if start and cfg.evaluates(start) and start not in evaluated:
                     evaluate()  # that was stopped, or its process killed
                 while done < cfg.steps and not stop:
-                    stop.doing = f"step {done + 1}"
-                    if done == start:
-                        stop.doing += ", whose program is being compiled,"
+                    begin(f"step {done + 1}")
+                    lap("step")
                     batch = place_batch(next(batches), mesh)
-                    state, metrics = step_fn(state, batch, key)
+                    lap("data")
+                    if done == start:
+                        begin(f"the compiling of step {done + 1}", patient=True)
+                        stop.at_once = (
+                            processes.alone()
+                        )  # all that is computed is saved
+                        if stop:
+                            break
+                    profiler.before(done + 1)
+                    state, metrics, skipped = step_fn(state, batch, key)
+                    profiler.after(metrics)
+                    if cfg.allowed:
+                        metrics |= {"skipped": skipped}
+                    taken = Taken(done + 1, metrics, skipped, batches.ids, position)
                     done, position = done + 1, batches.get_state()
                     if done == start + 1:
                         jax.block_until_ready(metrics)
                         clock.lap("compile")
-                    rows.write_pending()  # while this step is computed
+                        stop.at_once = False
+                    watch.follow(taken)  # the step before, while this one is computed
+                    rows.write_pending()
                     if done % cfg.log_every == 0 or done in (1, cfg.steps):
                         rows.pending = (done, metrics)
                         checkpoints.finish(wait=False)
                     due = done % cfg.checkpoint_every == 0 or done == cfg.steps
                     if due or cfg.evaluates(done) or stop:
+                        watch.settle()
                         rows.write(done, metrics)
-                        clock.lap("step")
+                        lap("step")
                     if due:  # before an evaluation, which may fail
                         keep()
                     if cfg.evaluates(done) and not stop:
                         evaluate()
                 finish_step()
             except NotFinite as error:
-                checkpoints.finish()
+                take_back(error.taken)
+                saved = max(start, session.last_step)
                 raise UserError(
-                    f"{error}; {_advice(max(start, session.last_step), workdir)}"
+                    f"{error}; {non_finite.advice(saved, workdir)}"
                 ) from None
             except Exception:  # what is computed is not lost with what failed
                 # With several processes, the others may not have come as far.
-                if processes.alone() and _usable(state, metrics):
-                    finish_step()
+                if processes.alone() and _usable(state):
+                    try:
+                        finish_step()
+                    except NotFinite as error:
+                        take_back(error.taken)
                 raise
             finally:
                 view.close()
@@ -253,76 +336,16 @@ def train(
     return state
 
 
-class _Rows:
-    """Writes the metrics of steps, one row late: while the next step is computed.
-
-    Attributes:
-        pending: a step and its metrics, not written yet.
-    """
-
-    def __init__(self, log: Log, view: View, start: int) -> None:
-        self.pending: tuple[int, Metrics] | None = None
-        self._log, self._view, self._written = log, view, start
-
-    def write_pending(self) -> None:
-        """Writes what is pending; raises as `write`."""
-        if self.pending is not None:
-            self.write(*self.pending)
-
-    def write(self, step: int, metrics: Metrics) -> None:
-        """Writes the row of a step, if it is not written yet.
-
-        Raises:
-            NotFinite: a number is not; it is written all the same.
-        """
-        self.pending = None
-        if step <= self._written:
-            return
-        values = {name: float(value) for name, value in metrics.items()}
-        self._log.scalars(step, "train", values)
-        self._view.update(step, {"loss": values["loss"]} if "loss" in values else {})
-        broken = [name for name, value in values.items() if not np.isfinite(value)]
-        if broken:
-            names = f"{', '.join(broken)} {'is' if len(broken) == 1 else 'are'}"
-            since = f" (at step {self._written} all was well)" if self._written else ""
-            raise NotFinite(f"{names} not finite at step {step}{since}")
-        self._written = step
-
-
 class _Stopped(Exception):
     """A signal came during an evaluation."""
 
 
-def _until(stop: Stop, batches: Iterator[Any]) -> Iterator[Any]:
-    """Batches, until a signal asks to stop."""
-    for batch in batches:
-        if stop:
-            raise _Stopped
-        yield batch
-
-
-def _advice(saved: int, workdir: Path) -> str:
-    """What can be done after a number that is not finite."""
-    change = (
-        "a lower config.optimizer.learning_rate or with config.optimizer.clip_norm "
-        "set, or check the data (`data check`)"
-    )
-    if not saved:
-        return (
-            f"nothing is saved in {workdir}, so the same --workdir takes a changed "
-            f"config: train with {change}"
-        )
-    return (
-        f"step {saved} is the last one saved, and {workdir} keeps its config: train in "
-        f"a new --workdir with {change}"
-    )
-
-
-def _usable(state: State, metrics: Metrics) -> bool:
-    """Whether a state is there, and comes of a step whose numbers are finite."""
+def _usable(state: State) -> bool:
+    """Whether a state is there; it comes of finite numbers."""
     try:
         there = not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))
-        return there and all(np.isfinite(float(value)) for value in metrics.values())
+        jax.block_until_ready(state)
+        return there
     except Exception as error:  # of the device, which has failed for good
         logging.warning("the state of the last step is lost: %s", error)
         return False

@@ -16,9 +16,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from diffusion_audio import rows
 from diffusion_audio.aliases import Array, Batch, Key, Metrics, State
 from diffusion_audio.errors import UserError, unknown
-from diffusion_audio.rows import split_over, whole
 from diffusion_audio.systems.devices import everywhere
 
 MODES = ("jit", "pmap")
@@ -103,7 +103,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.device_put(tree, everywhere(mesh))
 
 
-def whole(array: Array) -> np.ndarray:
+def to_host(array: Array) -> np.ndarray:
     """An array from the devices of all processes, in the memory of this one.
 
     To be called by all of them.
@@ -183,9 +183,9 @@ def compile_step(step: Step, mesh: Mesh, mode: str = "jit") -> Step:
 
         def single(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
             shardings = state_shardings(state, mesh)
-            with split_over(mesh):
+            with rows.split_over(mesh):
                 # What networks compute with; averages and moments stay split.
-                used = whole({name: state[name] for name in ("params", "frozen")})
+                used = rows.whole({name: state[name] for name in ("params", "frozen")})
                 state, metrics = step(state | used, batch, key)
             # The new state stays where the old one was: the same program again.
             return jax.lax.with_sharding_constraint(state, shardings), metrics

@@ -25,6 +25,11 @@ from diffusion_audio.training.task import Task
 class BatchStream(Protocol):
     """Batches without end, whose position can be saved and set."""
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The clips of the last batch, by their ids."""
+        ...
+
     def __next__(self) -> dict[str, np.ndarray]:
         """The next batch of this process."""
         ...
@@ -106,8 +111,12 @@ def start(
     step: int | None,
     frozen: Callable[[], Params],
     batches: BatchStream,
-) -> State:
-    """A new state, or that of a step with the data at its position."""
+) -> tuple[State, int]:
+    """A new state, or that of a step with the data at its position.
+
+    Returns:
+        The state, and how many steps of the run were left out so far.
+    """
     position = batches.get_state()
     first = place_batch(next(batches), mesh)
     batches.set_state(position)
@@ -115,7 +124,7 @@ def start(
     shardings = state_shardings(shapes, mesh)
     if step is None:
         init = jax.jit(task.init, out_shardings=shardings)
-        return init(key, first, replicate(frozen(), mesh))
+        return init(key, first, replicate(frozen(), mesh)), 0
     like = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=sharding
@@ -126,6 +135,7 @@ def start(
     state, saved = checkpoints.restore(step, like)
     try:
         batches.set_state(saved["batches"])
+        skipped = int(saved.get("skipped", 0))  # not there: none could be
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"step {step} in {checkpoints.directory} has no position in the data that "
@@ -133,7 +143,7 @@ def start(
             "directory"
         ) from error
     logging.info("going on from step %d", step)
-    return state
+    return state, skipped
 
 
 def _keep_aside(path: Path) -> None:

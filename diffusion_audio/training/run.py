@@ -1,9 +1,10 @@
 """A training run from a config: data, task, loop and work directory put together."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ from diffusion_audio.runs.workdir import CONFIG, to_json
 from diffusion_audio.settings import settings
 from diffusion_audio.systems import processes
 from diffusion_audio.training import loop, tasks
+from diffusion_audio.training.expected import Band
 from diffusion_audio.training.interruption import Stop
 from diffusion_audio.training.latent_cache import latent_cache
 from diffusion_audio.training.parallel import (
@@ -32,6 +34,9 @@ from diffusion_audio.training.parallel import (
     require_divisible,
 )
 from diffusion_audio.training.task import Data, Task
+
+if TYPE_CHECKING:  # audio files need what is not everywhere that training runs
+    from diffusion_audio.audio.decoders import Decode
 
 # Settings of the data that a task may not use, and what they are.
 OF_SOME_TASKS = {
@@ -49,6 +54,7 @@ def train(
     *,
     accept_changed_data: bool = False,
     allow_fresh: bool = False,
+    started: float | None = None,
     stop: Stop | None = None,
 ) -> State:
     """Trains what a config says in a work directory, or goes on there.
@@ -59,6 +65,8 @@ def train(
         progress: makes the view of how far it is; see `loop.train`.
         accept_changed_data: go on though the clips are not those the run began with.
         allow_fresh: start over where the checkpoints of a run are lost.
+        started: since when the session's time counts (`runs.session.process_started`);
+            now if None.
         stop: asks to end early; see `loop.train`.
 
     Raises:
@@ -66,37 +74,11 @@ def train(
         Interrupted: a signal came; the state is saved.
     """
     from diffusion_audio.audio.decoders import decoding
+    from diffusion_audio.data.pipeline import batches
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
     data = settings(DataConfig, resolved, "data")
-    with decoding(data.decode_workers) as decode:
-        return _train(
-            resolved,
-            workdir,
-            data,
-            decode,
-            progress,
-            accept_changed_data=accept_changed_data,
-            allow_fresh=allow_fresh,
-            stop=stop,
-        )
-
-
-def _train(
-    resolved: dict[str, Any],
-    workdir: Path,
-    data: DataConfig,
-    decode: Any,
-    progress: MakeView,
-    *,
-    accept_changed_data: bool,
-    allow_fresh: bool,
-    stop: Stop | None,
-) -> State:
-    from diffusion_audio.data.pipeline import batches
-
-    spec = AudioSpec.from_config(resolved["audio"])
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
     require_divisible(data.batch_size, make_mesh(parallel), loop_config.accumulate)
@@ -107,32 +89,17 @@ def _train(
             "restore it from a copy, or use another --workdir"
         )
     same_run.require_same(workdir, resolved)
-    session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
+    band = Band(loop_config.expected, resolved)
+    about = {"config_hash": same_run.content_hash(resolved)}
+    session = Session(workdir, about, started)
 
-    recipe = tasks.TABLE[resolved["task"]]
-    configured = recipe.configure(resolved)
-    source, held = open_splits(data, spec, workdir, decode)
     kept = extras.Extras(workdir) if goes_on else component_extras(resolved)
-    task = recipe.make(configured, Data(source, held, kept))
-    require_used(data, task, resolved["task"])
-    if data.mels:
-        source, held = with_mels(data, spec, source, held)
-    clips = source
-    splits = {data.train_split: source, data.evaluation_split: held}
-    record = same_run.require_same_data(
-        workdir, data.source, splits, accept_changes=accept_changed_data
-    )
-    session.about["data"] = record.about()
-    options: dict[str, Any] = {
-        "batch_size": data.batch_size,
-        "samples": round(data.seconds * spec.sample_rate),
-        "inputs": task.inputs,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-        "skip_budget": data.skip_budget,
-    }
-    # What could be refused has been: a mistake takes no directory.
-    with alone(workdir):
+    with contextlib.ExitStack() as stack:
+        decode = stack.enter_context(decoding(data.decode_workers))
+        made = assemble(resolved, workdir, kept, decode, accept_changed_data)
+        session.about["data"] = made.record.about()
+        # What could be refused has been: a mistake takes no directory.
+        stack.enter_context(alone(workdir))
         if (same_run.begun(workdir), same_run.weights_hash(workdir)) != (
             goes_on,
             newest,
@@ -144,43 +111,120 @@ def _train(
         processes.of_all(None)  # all have read what is there; now it changes
         kept_beside = {
             CONFIG: to_json(resolved),
-            same_run.INVENTORY: to_json(record.kept()),
-            **extras.in_run(task.extras),
+            same_run.INVENTORY: to_json(made.record.kept()),
+            **extras.in_run(made.task.extras),
         }
         processes.from_first(lambda: side_files.write(workdir, kept_beside))
-        session.clock.lap("data")
+        session.clock.lap("init")
+        training = processes.after_first(
+            lambda: training_batches(made, resolved, workdir)
+        )
         if data.cache_latents:
-            source = processes.after_first(
-                lambda: latent_cache(
-                    task,
-                    resolved,
-                    workdir / "latents",
-                    clips,
-                    samples=options["samples"],
-                    frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
-                )
-            )
             session.clock.lap("encode")
 
         def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
-            return batches(held, seed=0, **options)
+            return batches(made.held, seed=0, **made.options)
 
+        stack.callback(session.end)
         return loop.train(
-            task,
+            made.task,
             loop_config,
             parallel,
             key=jax.random.key(resolved["seed"]),
             workdir=workdir,
-            frozen=task.components or (lambda: load_components(resolved)),
-            batches=batches(source, seed=resolved["seed"], **options),
+            frozen=made.task.components or (lambda: load_components(resolved)),
+            batches=training,
             evaluation_batches=evaluation_batches,
-            sample_rate=spec.sample_rate,
+            sample_rate=made.spec.sample_rate,
             session=session,
+            band=band,
             name=resolved["task"],
             progress=progress if processes.is_first() else NoView,
             allow_fresh=allow_fresh,
             stop=stop,
         )
+
+
+class Assembled(NamedTuple):
+    """What a resolved config makes; nothing is written yet.
+
+    Attributes:
+        task: what is trained.
+        spec: the mel contract.
+        source: the clips to learn from.
+        held: the clips to evaluate on.
+        record: what the clips are, for the run's own record.
+        options: of `data.pipeline.batches`, but for the seed.
+    """
+
+    task: Task
+    spec: AudioSpec
+    source: Any
+    held: Any
+    record: same_run.Data
+    options: dict[str, Any]
+
+
+def assemble(
+    resolved: Mapping[str, Any],
+    workdir: Path,
+    kept: Mapping[str, str] | None,
+    decode: "Decode",
+    accept_changed_data: bool = False,
+) -> Assembled:
+    """Puts task and data together, the same for a run and for what looks back at it.
+
+    Args:
+        resolved: the config.
+        workdir: of the run.
+        kept: the extras of a run that goes on; of the components for a new one.
+        decode: how files are decoded.
+        accept_changed_data: take other clips than the run began with.
+
+    Raises:
+        UserError: the config asks for what cannot be, or clips have changed.
+    """
+    spec = AudioSpec.from_config(resolved["audio"])
+    data = settings(DataConfig, resolved, "data")
+    recipe = tasks.TABLE[resolved["task"]]
+    configured = recipe.configure(resolved)
+    source, held = open_splits(data, spec, workdir, decode)
+    task = recipe.make(configured, Data(source, held, kept))
+    require_used(data, task, resolved["task"])
+    if data.mels:
+        source, held = with_mels(data, spec, source, held)
+    splits = {data.train_split: source, data.evaluation_split: held}
+    record = same_run.require_same_data(
+        workdir, data.source, splits, accept_changes=accept_changed_data
+    )
+    options: dict[str, Any] = {
+        "batch_size": data.batch_size,
+        "samples": round(data.seconds * spec.sample_rate),
+        "inputs": task.inputs,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "skip_budget": data.skip_budget,
+    }
+    return Assembled(task, spec, source, held, record, options)
+
+
+def training_batches(
+    made: Assembled, resolved: Mapping[str, Any], workdir: Path
+) -> loop.BatchStream:
+    """What is learned from, as latents that the run keeps where the config says so."""
+    from diffusion_audio.data.pipeline import batches
+
+    source = made.source
+    if resolved["data"]["cache_latents"]:
+        source = latent_cache(
+            made.task,
+            resolved,
+            workdir / "latents",
+            source,
+            samples=made.options["samples"],
+            frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
+        )
+    return batches(source, seed=resolved["seed"], **made.options)
 
 
 def require_used(data: DataConfig, task: Task, name: str) -> None:
@@ -194,7 +238,7 @@ def require_used(data: DataConfig, task: Task, name: str) -> None:
 
 
 def open_splits(
-    data: DataConfig, spec: AudioSpec, workdir: Path, decode: Any
+    data: DataConfig, spec: AudioSpec, workdir: Path, decode: "Decode"
 ) -> tuple[Source, Source]:
     """The clips to train and to evaluate on."""
     from diffusion_audio.data.open import open_source, parse

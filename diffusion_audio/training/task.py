@@ -42,6 +42,12 @@ def no_inputs(clips: Sequence[Clip]) -> dict[str, Any]:
     return {}
 
 
+def nothing_drawn(state: State, batch: Batch, key: Key) -> dict[str, Array]:
+    """Of a step that draws nothing."""
+    del state, batch, key
+    return {}
+
+
 class Task(NamedTuple):
     """A thing to train.
 
@@ -63,6 +69,8 @@ class Task(NamedTuple):
         encode: ``encode(frozen, audio [B, N])``, what may be computed once of each clip
             and stand in batches as ``moments`` in place of the audio; None for nothing.
         uses: settings of ``config.data`` that not every task uses.
+        drawn: ``drawn(state, batch, key)``, what ``step`` draws for each example and
+            what comes of it, [B, ...] by name, to be looked at (`training.replay`).
     """
 
     init: Callable[..., State]
@@ -73,6 +81,7 @@ class Task(NamedTuple):
     components: Callable[[], Params] | None = None
     encode: Callable[[Params, Array], Array] | None = None
     uses: tuple[str, ...] = ()
+    drawn: Callable[[State, Batch, Key], dict[str, Array]] = nothing_drawn
 
 
 def new_state(

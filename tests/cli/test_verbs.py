@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +59,12 @@ def test_train(call, config, capsys):
     [((given, workdir), keywords)] = calls
     assert given.to_dict() == {"task": "vae", "train": {"steps": 3}}
     off = {"accept_changed_data": False, "allow_fresh": False}
+    assert keywords.pop("started") < time.monotonic()
     assert (workdir, keywords) == ("runs/a", off)
     assert capsys.readouterr().out == "runs/a\n"
     for flag in off:
         assert main(["train", *argv, f"--{flag}"]) == 0
-        assert calls[-1][1] == off | {flag: True}
+        assert calls[-1][1] | {"started": 0.0} == off | {flag: True, "started": 0.0}
 
 
 def test_the_home_is_found_in_every_path(call, config, capsys, monkeypatch, tmp_path):

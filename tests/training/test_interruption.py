@@ -148,6 +148,17 @@ def test_a_busy_main_thread_is_answered_for_and_a_second_signal_ends_it():
     assert "stopped at once by a second signal, SIGTERM" in err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_nothing_is_to_be_saved_the_first_signal_ends_a_busy_process(number):
+    busy = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
+    process = start_stop(f"stop.at_once = True; {busy}")
+    process.send_signal(number)
+    code, out, err = end(process)
+    name = signal.Signals(number).name
+    assert (code, out) == (128 + number, "")
+    assert f"stopped by {name} in the compiling: nothing is lost" in err
+
+
 def test_the_loop_is_asked_once_and_told_of_the_first():
     with stop_signals() as stop:
         assert not stop

@@ -56,6 +56,10 @@ class Stream:
     def __iter__(self):
         return self
 
+    @property
+    def ids(self):
+        return tuple(f"{self.position - 1}/{i}" for i in range(self.size))
+
     def __next__(self):
         if self.hook:
             self.hook(self.position)

@@ -106,10 +106,18 @@ def loss(
 
     Batches hold ``audio`` [B, N] and ``labels`` int32 [B, A].
     """
-    spec, network = task.classifier.spec, task.classifier.network
-    keys = example_keys(step_key(key, "augmentation", state["step"]), batch["index"])
-    mel = augmented_mel(task.augment, spec, batch["audio"], keys)
+    network = task.classifier.network
+    mel = drawn(task, state, batch, key)["mel"]
     return cross_entropies(network.apply(params["classifier"], mel), batch["labels"])
+
+
+def drawn(
+    task: Classification, state: State, batch: Batch, key: Key
+) -> dict[str, Array]:
+    """What a step sees of its clips, augmented; see `training.task.Task`."""
+    keys = example_keys(step_key(key, "augmentation", state["step"]), batch["index"])
+    spec = task.classifier.spec
+    return {"mel": augmented_mel(task.augment, spec, batch["audio"], keys)}
 
 
 @partial(jax.jit, static_argnums=0)
@@ -155,6 +163,7 @@ def make(task: Classification, data: Data) -> Task:
         inputs=inputs,
         extras=write_labels(labels),
         uses=("labels",),
+        drawn=partial(drawn, task),
     )
 
 

@@ -68,9 +68,7 @@ def step(
 ) -> tuple[State, Metrics]:
     """One update; see `training.task.Task`."""
     # Before a batch is cut into parts: draws may depend on all of it.
-    address = step_key(key, "timestep", state["step"])
-    share, weight = task.timestep_sampler.draw(state["times"], address, batch["index"])
-    batch = batch | {"share": share, "weight": weight}
+    batch = with_times(task, state, batch, key)
     gradient = accumulated(jax.grad(partial(loss, task), has_aux=True), task.rule.parts)
     grads, (metrics, seen) = mean_over_devices(
         gradient(state["params"], state, batch, key)
@@ -78,6 +76,13 @@ def step(
     after = task.rule.update(state, grads)
     after["times"] = task.timestep_sampler.update(state["times"], seen)
     return after, metrics | {"grad_norm": optax.tree.norm(grads)}
+
+
+def with_times(task: Diffusion, state: State, batch: Batch, key: Key) -> Batch:
+    """A batch with the time of each example; see `loss`."""
+    address = step_key(key, "timestep", state["step"])
+    share, weight = task.timestep_sampler.draw(state["times"], address, batch["index"])
+    return batch | {"share": share, "weight": weight}
 
 
 def loss(
@@ -98,13 +103,8 @@ def loss(
         The loss, with its metrics and what the sampler of times makes of it.
     """
     system, frozen = task.system, state["frozen"]
-
-    def keys(purpose: str) -> Key:
-        return example_keys(step_key(key, purpose, state["step"]), batch["index"])
-
-    x0 = system.latents(frozen, batch, keys("posterior"))
-    eps = example_noise(keys("noise"), x0.shape[1:])
-    prompt = without_some(task, batch["prompt"], keys("dropout"))
+    x0, eps, dropped = draws(task, state, batch, key)
+    prompt = without_some(task, batch["prompt"], dropped)
     losses = example_losses(
         system.predict,
         params,
@@ -119,9 +119,44 @@ def loss(
     return mean, (metrics, task.timestep_sampler.observe(batch["share"], losses))
 
 
-def without_some(task: Diffusion, prompt: Any, keys: Key) -> Any:
-    """Prompts [B, ...], of which some, by their keys, are no prompt."""
-    dropped = jax.vmap(lambda k: jax.random.bernoulli(k, task.condition_dropout))(keys)
+def draws(
+    task: Diffusion, state: State, batch: Batch, key: Key
+) -> tuple[Array, Array, Array]:
+    """What a step draws for each example, but for its time.
+
+    Returns:
+        Latents and noise [B, H, W, C]; whether it is trained without its prompt [B].
+    """
+
+    def keys(purpose: str) -> Key:
+        return example_keys(step_key(key, purpose, state["step"]), batch["index"])
+
+    x0 = task.system.latents(state["frozen"], batch, keys("posterior"))
+    eps = example_noise(keys("noise"), x0.shape[1:])
+    return x0, eps, without_prompt(task, keys("dropout"))
+
+
+def drawn(task: Diffusion, state: State, batch: Batch, key: Key) -> dict[str, Array]:
+    """All that a step draws, by name; see `training.task.Task`."""
+    batch = with_times(task, state, batch, key)
+    x0, eps, dropped = draws(task, state, batch, key)
+    return {
+        "time": task.system.process.time(batch["share"]),
+        "share": batch["share"],
+        "weight": batch["weight"],
+        "without_prompt": dropped,
+        "latents": x0,
+        "noise": eps,
+    }
+
+
+def without_prompt(task: Diffusion, keys: Key) -> Array:
+    """Which examples, by their keys [B], are trained without their prompt, bool [B]."""
+    return jax.vmap(lambda k: jax.random.bernoulli(k, task.condition_dropout))(keys)
+
+
+def without_some(task: Diffusion, prompt: Any, dropped: Array) -> Any:
+    """Prompts [B, ...], of which those that are dropped [B] are no prompt."""
 
     def one(given: Array, none: Array) -> Array:
         rows = dropped.reshape(-1, *(1,) * (given.ndim - 1))
@@ -153,4 +188,5 @@ def make(task: Diffusion, data: Data, loss: Loss = loss) -> Task:
         extras=prompts.files,
         encode=partial(encode, task),
         uses=("cache_latents",),
+        drawn=partial(drawn, task),
     )

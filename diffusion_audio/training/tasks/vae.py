@@ -26,7 +26,7 @@ from diffusion_audio.settings import settings
 from diffusion_audio.systems import autoencoders
 from diffusion_audio.systems.table import build
 from diffusion_audio.training import ema
-from diffusion_audio.training.parallel import mean_over_devices, whole
+from diffusion_audio.training.parallel import mean_over_devices, to_host
 from diffusion_audio.training.task import Data, Task
 from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
@@ -112,8 +112,7 @@ def loss(
     apply, params = task.network.apply, params["autoencoder"]
     mel = normalize(task.spec, log_mel(task.spec, batch["audio"]))[..., None]
     moments = apply(params, mel, method="encode")  # of [B, T, F, 1]
-    keys = example_keys(step_key(key, "posterior", state["step"]), batch["index"])
-    noise = example_noise(keys, moments.mean.shape[1:])
+    noise = posterior_noise(state, batch, key, moments.mean.shape[1:])
     rebuilt = apply(params, sample_moments(moments, noise), method="decode")
     error = rebuilt - mel
     l1 = task.weights.distance == "l1"
@@ -126,6 +125,22 @@ def loss(
         "kl": divergence,
         "latent_std": jnp.std(moments.mean),
     }
+
+
+def posterior_noise(
+    state: State, batch: Batch, key: Key, shape: tuple[int, ...]
+) -> Array:
+    """Noise [B, *shape] of the latents that a step draws."""
+    keys = example_keys(step_key(key, "posterior", state["step"]), batch["index"])
+    return example_noise(keys, shape)
+
+
+def drawn(task: VAE, state: State, batch: Batch, key: Key) -> dict[str, Array]:
+    """All that a step draws, by name; see `training.task.Task`."""
+    mel = normalize(task.spec, log_mel(task.spec, batch["audio"]))[..., None]
+    moments = task.network.apply(state["params"]["autoencoder"], mel, method="encode")
+    shape = moments.mean.shape[1:]
+    return {"mel": mel, "noise": posterior_noise(state, batch, key, shape)}
 
 
 @partial(jax.jit, static_argnums=0)
@@ -149,7 +164,7 @@ def evaluate(task: VAE, state: State, batches: Iterator[Batch], key: Key) -> Eva
         errors.append(float(jnp.mean(jnp.abs(mel - rebuilt))))
         if not spectrograms:
             for i in range(min(4, len(mel))):
-                pair = np.concatenate([whole(mel[i]), whole(rebuilt[i])])
+                pair = np.concatenate([to_host(mel[i]), to_host(rebuilt[i])])
                 spectrograms[f"real_and_rebuilt/{i}"] = pair
     return Evaluation({"mel_l1": float(np.mean(errors))}, {}, spectrograms)
 
@@ -157,4 +172,9 @@ def evaluate(task: VAE, state: State, batches: Iterator[Batch], key: Key) -> Eva
 def make(task: VAE, data: Data) -> Task:
     """The task of some settings."""
     del data
-    return Task(partial(init, task), partial(step, task), partial(evaluate, task))
+    return Task(
+        partial(init, task),
+        partial(step, task),
+        partial(evaluate, task),
+        drawn=partial(drawn, task),
+    )

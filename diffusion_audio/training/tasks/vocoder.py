@@ -36,7 +36,7 @@ from diffusion_audio.training.gan_losses import (
     feature_loss,
 )
 from diffusion_audio.training.loop import TrainConfig
-from diffusion_audio.training.parallel import mean_over_devices, whole
+from diffusion_audio.training.parallel import mean_over_devices, to_host
 from diffusion_audio.training.task import Data, Task, new_state
 from diffusion_audio.training.update import UpdateRule, apply_gradients, update_rule
 from diffusion_audio.training.vocoder_checks import (
@@ -287,9 +287,9 @@ def evaluate(
         errors.append(float(jnp.mean(jnp.abs(mel - fake_mel))))
         if not audio:
             for i in range(min(4, len(mel))):
-                audio[f"real/{i}"] = whole(batch["audio"][i])
-                audio[f"vocoded/{i}"] = whole(fake[i])
-                pair = np.concatenate([whole(mel[i]), whole(fake_mel[i])])
+                audio[f"real/{i}"] = to_host(batch["audio"][i])
+                audio[f"vocoded/{i}"] = to_host(fake[i])
+                pair = np.concatenate([to_host(mel[i]), to_host(fake_mel[i])])
                 spectrograms[f"real_and_vocoded/{i}"] = pair
     return Evaluation({"mel_l1": float(np.mean(errors))}, audio, spectrograms)
 
