@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 
 from diffusion_audio.aliases import Params
+from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import MakeView, ProgressView
 from diffusion_audio.runs import numerics
@@ -90,7 +91,7 @@ def replay(
     rows = read_metrics(workdir)
     _require_taken(workdir, step, rows)
     _warn_of_other_bits(workdir, step)
-    with decoding(config["data"]["decode_workers"]) as decode:
+    with decoding(settings(DataConfig, config, "data").decode_workers) as decode:
         made = run.assemble(config, workdir, Extras(workdir), decode)
         stream = run.training_batches(made, config, workdir)
         mesh, key = make_mesh(parallel), jax.random.key(config["seed"])
