@@ -13,7 +13,7 @@ from tests.outside import toy_diffusion
 from tests.recipes import folder_of_audio, tiny
 
 PACKAGE = str(Path(diffusion_audio.__file__).parent)
-MOST = 6
+MOST = 7
 
 
 class Reached(Exception):
