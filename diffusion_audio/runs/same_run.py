@@ -45,6 +45,7 @@ FREE_TO_CHANGE = (
     "train.evaluate_every",
     "train.checkpoint_every",
     "train.keep",
+    "denoiser.remat",
     "parallel.",
 )
 
