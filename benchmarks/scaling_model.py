@@ -171,11 +171,13 @@ def exchange_table(every: dict[str, Facts]) -> str:
             for kind, size in found["bytes"].items():
                 rows.append(
                     f"| `{recipe}` | {name} | {kind} | {found['counts'][kind]} | "
-                    f"{size / 1e6:.2f} | {facts['gradient_bytes'] / 1e6:.2f} |"
+                    f"{size / 1e6:.2f} | {facts['gradient_bytes'] / 1e6:.2f} | "
+                    f"{found['flops'] / 1e12:.3f} | {found['traffic'] / 1e9:.2f} | "
+                    f"{found['temporaries'] / 1e9:.2f} |"
                 )
     return _table(
         "| recipe | layout | exchange | instructions | MB of results | MB of trained "
-        "parameters |",
+        "parameters | TFLOP a device | GB read and written | GB beside the state |",
         rows,
     )
 

@@ -110,7 +110,7 @@ def test_the_container_installs_from_the_lock():
     for command in installs:
         assert "--constraint constraints.txt" in command
     assert found[0] == ["FROM", "python:3.11-slim"]  # of the lock; no host named
-    assert [words for name, words in found if name == "USER"] == ["researcher"]
+    assert [words for name, words in found if name == "USER"] == ["1000"]
 
 
 def test_the_container_is_given_no_runs_and_no_environments():
