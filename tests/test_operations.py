@@ -22,7 +22,8 @@ def slurm(tmp_path):
     place = tmp_path / "bin"
     place.mkdir()
     for name, body in {
-        "srun": '[ "$1" = --kill-on-bad-exit=1 ] || exit 9\nshift\nexec "$@"',
+        "srun": '[ "$1 $2" = "--kill-on-bad-exit=0 --wait=600" ] || exit 9\n'
+        'shift 2\nexec "$@"',
         "scontrol": f'echo "$@" >> {shlex.quote(str(tmp_path / "requeued"))}',
         "program": f'printf "%s\\n" "$@" > {shlex.quote(str(tmp_path / "words"))}\n'
         'exit "$CODE"',
