@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from diffusion_audio.aliases import State
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.settings import DataConfig
+from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import MakeView, ProgressView
 from diffusion_audio.runs import extras, same_run
@@ -64,6 +65,7 @@ def train(
 
     workdir = Path(workdir)
     resolved = resolve(config, workdir)
+    spec = AudioSpec.from_config(resolved["audio"])
     data = settings(DataConfig, resolved, "data")
     parallel = settings(ParallelConfig, resolved, "parallel")
     loop_config = settings(loop.TrainConfig, resolved, "train")
@@ -77,10 +79,27 @@ def train(
     same_run.require_same(workdir, resolved)
     session = Session(workdir, {"config_hash": same_run.content_hash(resolved)})
 
+    recipe = tasks.TABLE[resolved["task"]]
+    configured = recipe.configure(resolved)
+    source, held = open_splits(data, spec, workdir)
     kept = extras.Extras(workdir) if goes_on else component_extras(resolved)
-    made = assemble(resolved, workdir, kept, accept_changed_data)
-    source, task = made.source, made.task
-    session.about["data"] = made.record.about()
+    task = recipe.make(configured, Data(source, held, kept))
+    require_used(data, task, resolved["task"])
+    if data.mels:
+        source, held = with_mels(data, spec, source, held)
+    splits = {data.train_split: source, data.evaluation_split: held}
+    record = same_run.require_same_data(
+        workdir, data.source, splits, accept_changes=accept_changed_data
+    )
+    session.about["data"] = record.about()
+    options: dict[str, Any] = {
+        "batch_size": data.batch_size,
+        "samples": round(data.seconds * spec.sample_rate),
+        "inputs": task.inputs,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "skip_budget": data.skip_budget,
+    }
     # What could be refused has been: a mistake takes no directory.
     with alone(workdir):
         if (same_run.begun(workdir), same_run.weights_hash(workdir)) != (
@@ -92,7 +111,7 @@ def train(
                 "same command again"
             )
         write_json(workdir / CONFIG, resolved)
-        made.record.write(workdir)
+        record.write(workdir)
         extras.write(workdir, task.extras)
         session.clock.lap("data")
         if data.cache_latents:
@@ -101,13 +120,13 @@ def train(
                 resolved,
                 workdir / "latents",
                 source,
-                samples=made.options["samples"],
+                samples=options["samples"],
                 frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
             )
             session.clock.lap("encode")
 
         def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
-            return batches(made.held, seed=0, **made.options)
+            return batches(held, seed=0, **options)
 
         return loop.train(
             task,
@@ -116,9 +135,9 @@ def train(
             key=jax.random.key(resolved["seed"]),
             workdir=workdir,
             frozen=task.components or (lambda: load_components(resolved)),
-            batches=batches(source, seed=resolved["seed"], **made.options),
+            batches=batches(source, seed=resolved["seed"], **options),
             evaluation_batches=evaluation_batches,
-            sample_rate=made.spec.sample_rate,
+            sample_rate=spec.sample_rate,
             session=session,
             name=resolved["task"],
             progress=progress,
@@ -126,68 +145,7 @@ def train(
         )
 
 
-class Assembled(NamedTuple):
-    """What a resolved config makes; nothing is written yet.
-
-    Attributes:
-        task: what is trained.
-        spec: the mel contract.
-        source: the clips to learn from.
-        held: the clips to evaluate on.
-        record: what the clips are, for the run's own record.
-        options: of `data.pipeline.batches`, but for the seed.
-    """
-
-    task: Task
-    spec: AudioSpec
-    source: Any
-    held: Any
-    record: same_run.Data
-    options: dict[str, Any]
-
-
-def assemble(
-    resolved: Mapping[str, Any],
-    workdir: Path,
-    kept: Mapping[str, str] | None,
-    accept_changed_data: bool = False,
-) -> Assembled:
-    """Puts task and data together, the same for a run and for what looks back at it.
-
-    Args:
-        resolved: the config.
-        workdir: of the run.
-        kept: the extras of a run that goes on; of the components for a new one.
-        accept_changed_data: take other clips than the run began with.
-
-    Raises:
-        UserError: the config asks for what cannot be, or clips have changed.
-    """
-    spec = AudioSpec.from_config(resolved["audio"])
-    data = settings(DataConfig, resolved, "data")
-    recipe = tasks.TABLE[resolved["task"]]
-    configured = recipe.configure(resolved)
-    source, held = _open(data, spec, workdir)
-    task = recipe.make(configured, Data(source, held, kept))
-    _require_used(data, task, resolved["task"])
-    if data.mels:
-        source, held = _with_mels(data, spec, source, held)
-    splits = {data.train_split: source, data.evaluation_split: held}
-    record = same_run.require_same_data(
-        workdir, data.source, splits, accept_changes=accept_changed_data
-    )
-    options: dict[str, Any] = {
-        "batch_size": data.batch_size,
-        "samples": round(data.seconds * spec.sample_rate),
-        "inputs": task.inputs,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-        "skip_budget": data.skip_budget,
-    }
-    return Assembled(task, spec, source, held, record, options)
-
-
-def _require_used(data: DataConfig, task: Task, name: str) -> None:
+def require_used(data: DataConfig, task: Task, name: str) -> None:
     """Refuses settings of the data that the task takes no notice of."""
     for setting, what in OF_SOME_TASKS.items():
         if getattr(data, setting) and setting not in task.uses:
@@ -197,7 +155,9 @@ def _require_used(data: DataConfig, task: Task, name: str) -> None:
             )
 
 
-def _open(data: DataConfig, spec: AudioSpec, workdir: Path) -> tuple[Any, Any]:
+def open_splits(
+    data: DataConfig, spec: AudioSpec, workdir: Path
+) -> tuple[Source, Source]:
     """The clips to train and to evaluate on."""
     from diffusion_audio.data.open import open_source, parse
 
@@ -212,7 +172,7 @@ def _open(data: DataConfig, spec: AudioSpec, workdir: Path) -> tuple[Any, Any]:
     return source, open_source(data.source, data.evaluation_split, spec.sample_rate)
 
 
-def _with_mels(
+def with_mels(
     data: DataConfig, spec: AudioSpec, source: Any, held: Any
 ) -> tuple[Any, Any]:
     """Both splits with the saved mels of their clips."""
