@@ -5,13 +5,14 @@ with the numbers of data sheets. No accelerator was measured.
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+Facts = dict[str, Any]
 CHIPS = (16, 256, 4096)
 USED = 0.4  # assumed share of the peak that convolutions and products of a step reach
 BACKWARD = 2 / 3  # of a step, in which gradients may be sent while others are computed
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Step:
         return self.compute / (self.compute + self.exchange - hidden)
 
 
-def step(facts: dict[str, Any], chip: Chip, chips: int, examples: int) -> Step:
+def step(facts: Facts, chip: Chip, chips: int, examples: int) -> Step:
     """The model of a step.
 
     Args:
@@ -107,7 +108,7 @@ def step(facts: dict[str, Any], chip: Chip, chips: int, examples: int) -> Step:
     return Step(compute, all_reduce(chip, chips, facts["gradient_bytes"]))
 
 
-def enough(facts: dict[str, Any], chip: Chip, chips: int, least: float = 0.9) -> int:
+def enough(facts: Facts, chip: Chip, chips: int, least: float = 0.9) -> int:
     """The fewest examples a chip with which the efficiency is ``least`` or more."""
     examples = 1
     while step(facts, chip, chips, examples).least < least:
@@ -115,20 +116,115 @@ def enough(facts: dict[str, Any], chip: Chip, chips: int, least: float = 0.9) ->
     return examples
 
 
-def memory(facts: dict[str, Any], fsdp: int, examples: int) -> float:
-    """Bytes a chip: the state's share, gradients whole, and what backward keeps."""
+def memory(facts: Facts, fsdp: int, examples: int) -> float:
+    """Bytes a chip: of the state, of gradients, and what the backward pass keeps.
+
+    Under FSDP what a chip has of the state is an ``fsdp``-th, beside gathered
+    parameters and gradients, if none of them is dropped before the last is used.
+    """
     state = facts["state_bytes"] / fsdp
-    gathered = facts["gradient_bytes"] if fsdp > 1 else 0
-    kept = examples * facts["residuals_per_example"]
-    return state + gathered + facts["gradient_bytes"] + kept
+    whole = facts["gradient_bytes"] * (2 if fsdp > 1 else 1)
+    return state + whole + examples * facts["residuals_per_example"]
 
 
-def most_examples(facts: dict[str, Any], chip: Chip, fsdp: int) -> int:
+def most(facts: Facts, chip: Chip, fsdp: int) -> int:
     """How many examples a chip's memory holds."""
     room = chip.memory - memory(facts, fsdp, 0)
     return max(0, int(room / facts["residuals_per_example"]))
 
 
-def rewritten(page: str, every: dict[str, dict[str, Any]]) -> str:
-    """A page with its tables made anew."""
-    raise NotImplementedError
+def rewritten(page: str, every: dict[str, Facts]) -> str:
+    """A page with its tables made anew, between their marks."""
+    for name, table in TABLES.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, rest = page.split(start)
+        _, after = rest.split(end)
+        page = f"{before}{start}{table(every)}{end}{after}"
+    return page
+
+
+def _table(head: str, rows: Iterable[str]) -> str:
+    line = "|" + "---|" * (head.count("|") - 1)
+    return "\n".join(["", head, line, *rows, "", ""])
+
+
+def read_table(every: dict[str, Facts]) -> str:
+    """What was read of each recipe's program before compilation."""
+    return _table(
+        "| recipe | trained | frozen | computes in | TFLOP an example | GB kept for "
+        "its backward pass | GB of state | of eight that share it, GB each |",
+        (
+            f"| `{recipe}` | {f['trained'] / 1e6:.2f} M | {f['frozen'] / 1e6:.2f} M | "
+            f"{f['dtype']} | {f['flops_per_example'] / 1e12:.3f} | "
+            f"{f['residuals_per_example'] / 1e9:.2f} | {f['state_bytes'] / 1e9:.2f} | "
+            f"{f['state_bytes_of_8'] / 1e9:.2f} |"
+            for recipe, f in every.items()
+        ),
+    )
+
+
+def exchange_table(every: dict[str, Facts]) -> str:
+    """What compiled programs exchange, beside theory."""
+    rows = []
+    for recipe, facts in every.items():
+        for name, found in (facts["compiled"] or {}).items():
+            for kind, size in found["bytes"].items():
+                rows.append(
+                    f"| `{recipe}` | {name} | {kind} | {found['counts'][kind]} | "
+                    f"{size / 1e6:.2f} | {facts['gradient_bytes'] / 1e6:.2f} | "
+                    f"{found['flops'] / 1e12:.3f} | {found['traffic'] / 1e9:.2f} | "
+                    f"{found['temporaries'] / 1e9:.2f} |"
+                )
+    return _table(
+        "| recipe | layout | exchange | instructions | MB of results | MB of trained "
+        "parameters | TFLOP a device | GB read and written | GB beside the state |",
+        rows,
+    )
+
+
+def model_table(every: dict[str, Facts]) -> str:
+    """Efficiency by recipe, accelerator and number of chips."""
+    rows = []
+    for recipe, facts in every.items():
+        for chip in ACCELERATORS:
+            fits = most(facts, chip, 1)
+            for chips in CHIPS:
+                one, full = (step(facts, chip, chips, n) for n in (1, max(1, fits)))
+                rows.append(
+                    f"| `{recipe}` | {chip.name} | {chips:,} | "
+                    f"{one.compute * 1e3:.1f} ms | {one.exchange * 1e3:.1f} ms | "
+                    f"{one.least:.0%} to {one.most:.0%} | "
+                    f"{enough(facts, chip, chips)} | {fits} | "
+                    f"{full.least:.0%} to {full.most:.0%} |"
+                )
+    return _table(
+        "| recipe | chip | chips | computes, 1 example each | adds gradients | "
+        "efficiency, 1 example each | examples each for 90 % | examples that fit | "
+        "efficiency with these |",
+        rows,
+    )
+
+
+def memory_table(every: dict[str, Facts]) -> str:
+    """GB a chip by how many share the state."""
+    rows = []
+    for recipe, facts in every.items():
+        for fsdp in (1, 8, *CHIPS):
+            sizes = (f"{memory(facts, fsdp, n) / 1e9:.2f}" for n in (1, 4, 16))
+            fits = (str(most(facts, chip, fsdp)) for chip in ACCELERATORS)
+            rows.append(
+                f"| `{recipe}` | {fsdp:,} | {' | '.join(sizes)} | {' | '.join(fits)} |"
+            )
+    names = " | ".join(f"examples that fit {chip.name}" for chip in ACCELERATORS)
+    return _table(
+        f"| recipe | chips that share the state | GB, 1 example | 4 | 16 | {names} |",
+        rows,
+    )
+
+
+TABLES: dict[str, Callable[[dict[str, Facts]], str]] = {
+    "read": read_table,
+    "exchanges": exchange_table,
+    "model": model_table,
+    "memory": memory_table,
+}

@@ -49,6 +49,7 @@ UNET = {
     "projection": "conv",
     "groups": 32,
     "dtype": "float32",
+    "remat": False,
 }
 
 # The demo's text encoder.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from diffusion_audio.aliases import Array
 
@@ -37,8 +37,8 @@ def by_rows(
         whole: arrays that are the same on all devices.
         sums: it returns rows [B, ...] and sums over them, and not rows alone.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.size <= 1 or any(x.shape[0] % mesh.size for x in split):
+    mesh = _mesh()
+    if mesh is None or any(x.shape[0] % mesh.size for x in split):
         return function(*split, *whole)
     rows, every = PartitionSpec(mesh.axis_names), PartitionSpec()
 
@@ -62,6 +62,12 @@ def whole(tree: Any) -> Any:
     What is split over devices is gathered; a compiler left alone may compute with
     the parts of a parameter, and send activations around in its place.
     """
-    if jax.sharding.get_abstract_mesh().size <= 1:
+    if _mesh() is None:
         return tree
     return jax.lax.with_sharding_constraint(tree, PartitionSpec())
+
+
+def _mesh() -> AbstractMesh | None:
+    """The mesh of `split_over`, where a function is not a device's own part already."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh if mesh.size > 1 and mesh.are_all_axes_auto else None

@@ -33,8 +33,9 @@ fi
 
 echo "job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}, on $SLURM_JOB_NODELIST" >&2
 code=0
-# One process that fails ends all, in place of leaving them to wait for it.
-srun --kill-on-bad-exit=1 "$PROGRAM" train "$@" || code=$?
+# The first process to end leaves the others time to finish a save; a second signal, as
+# --kill-on-bad-exit sends it, would end them without. One that hangs is ended then.
+srun --kill-on-bad-exit=0 --wait=600 "$PROGRAM" train "$@" || code=$?
 
 if ((code == SAVED_BY_SIGTERM)); then
     if ((${SLURM_RESTART_COUNT:-0} >= MOST_RESTARTS)); then

@@ -22,7 +22,8 @@ def slurm(tmp_path):
     place = tmp_path / "bin"
     place.mkdir()
     for name, body in {
-        "srun": '[ "$1" = --kill-on-bad-exit=1 ] || exit 9\nshift\nexec "$@"',
+        "srun": '[ "$1 $2" = "--kill-on-bad-exit=0 --wait=600" ] || exit 9\n'
+        'shift 2\nexec "$@"',
         "scontrol": f'echo "$@" >> {shlex.quote(str(tmp_path / "requeued"))}',
         "program": f'printf "%s\\n" "$@" > {shlex.quote(str(tmp_path / "words"))}\n'
         'exit "$CODE"',
@@ -110,7 +111,7 @@ def test_the_container_installs_from_the_lock():
     for command in installs:
         assert "--constraint constraints.txt" in command
     assert found[0] == ["FROM", "python:3.11-slim"]  # of the lock; no host named
-    assert [words for name, words in found if name == "USER"] == ["researcher"]
+    assert [words for name, words in found if name == "USER"] == ["1000"]
 
 
 def test_the_container_is_given_no_runs_and_no_environments():

@@ -51,6 +51,8 @@ class UNetConfig:
         projection: ``"conv"`` or ``"linear"``, the stacks' projections.
         groups: groups of every GroupNorm; divides every width.
         dtype: compute type; parameters, statistics and softmax stay float32.
+        remat: whether the backward pass computes each block again, from its input, in
+            place of keeping all that is in it (Chen et al. 2016).
     """
 
     in_channels: int
@@ -66,6 +68,7 @@ class UNetConfig:
     projection: str = "conv"
     groups: int = 32
     dtype: str = "float32"
+    remat: bool = False
 
     def __post_init__(self) -> None:
         for name in ("channels", "attention", "heads", "contexts"):
@@ -232,11 +235,18 @@ class UNet(nnx.Module):
         if condition.vector is not None:
             time = jnp.concatenate([time, self.class_embedding(condition.vector)], -1)
 
+        def block(level: Level, site: int, x: Array) -> Array:
+            def inside(x: Array, time: Array, streams: Streams) -> Array:
+                return level.attend(site, level.resnets[site](x, time), streams)
+
+            again = jax.checkpoint(inside) if self.cfg.remat else inside
+            return again(x, time, streams)
+
         x = self.conv_in(x.astype(dtype))
         skips = [x]
         for level in self.down_blocks:
-            for site, resnet in enumerate(level.resnets):
-                x = level.attend(site, resnet(x, time), streams)
+            for site in range(len(level.resnets)):
+                x = block(level, site, x)
                 skips.append(x)
             if level.downsampler is not None:
                 x = level.downsampler(x)
@@ -246,9 +256,9 @@ class UNet(nnx.Module):
         x = after(self.mid_block.attend(0, before(x, time), streams), time)
 
         for level in self.up_blocks:
-            for site, resnet in enumerate(level.resnets):
+            for site in range(len(level.resnets)):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
-                x = level.attend(site, resnet(x, time), streams)
+                x = block(level, site, x)
             if level.upsampler is not None:
                 x = level.upsampler(x, like=skips[-1])
         return self.conv_out(jax.nn.silu(self.conv_norm_out(x))).astype(jnp.float32)

@@ -20,6 +20,7 @@ from diffusion_audio.runs.workdir import read_config
 # Those that are used as they are, and those that are also where training starts from.
 FROZEN, STARTED = ("autoencoder", "vocoder"), ("conditioners", "denoiser")
 COMPONENTS = FROZEN + STARTED
+COMPUTED = ("dtype", "remat")  # of a denoiser: how, not what
 SCALED = ("autoencoder", "denoiser")  # know the scale of their latents
 
 
@@ -31,7 +32,7 @@ def resolve(
     The AudioSpec is spelt out, and the places under ``components`` (runs, converted
     weights, published systems or their ids on the hub) are replaced by the resolved
     configs found there, with a hash of the weights. A component takes the place of the
-    group of its name, but for the type that a denoiser computes in.
+    group of its name, but for how a denoiser computes.
 
     Args:
         config: as a recipe makes it.
@@ -66,7 +67,8 @@ def resolve(
     if "conditioners" in parts:
         resolved["conditioners"] = parts["conditioners"]["conditioners"]
     if "denoiser" in parts:
-        computed = {"dtype": resolved["denoiser"]["dtype"]}
+        own = resolved["denoiser"]
+        computed = {name: own[name] for name in COMPUTED if own.get(name)}
         resolved["denoiser"] = parts["denoiser"]["denoiser"] | computed
     return resolved
 

@@ -44,6 +44,7 @@ SHOWN = 3  # names of each kind in an error
 
 # What may change when a run goes on: its length, and what changes no numbers.
 FREE_TO_CHANGE = (
+    "denoiser.remat",
     "train.steps",
     "train.log_every",
     "train.evaluate_every",
