@@ -113,13 +113,13 @@ def of_training(config: Mapping[str, Any]) -> Fingerprint:
         config: resolved; its seed does not count, and its components need not have been
             trained, for they are random here.
     """
-    with tempfile.TemporaryDirectory() as place:
-        return Fingerprint(_probe(config, Path(place)), environment())
+    with tempfile.TemporaryDirectory() as folder:
+        return Fingerprint(_probe(config, Path(folder)), environment())
 
 
-def _probe(config: Mapping[str, Any], place: Path) -> Numbers:
-    """The numbers of `of_training`; ``place`` is for what is read as it goes."""
-    task, frozen, training, evaluation = _probe_task(config, place)
+def _probe(config: Mapping[str, Any], folder: Path) -> Numbers:
+    """The numbers of `of_training`; ``folder`` is for what is read as it goes."""
+    task, frozen, training, evaluation = _probe_task(config, folder)
     parallel = settings(ParallelConfig, config, "parallel")
     mesh, key = make_mesh(parallel), jax.random.key(SEED)
     step = compile_step(task.step, mesh, parallel.mode)
@@ -151,7 +151,7 @@ def norm(leaves: list[np.ndarray]) -> float:
 
 
 def _probe_task(
-    config: Mapping[str, Any], place: Path
+    config: Mapping[str, Any], folder: Path
 ) -> tuple[Task, Params, Clips, Clips]:
     """What `training.run` makes of a resolved config, but for its trained components.
 
@@ -175,7 +175,7 @@ def _probe_task(
         source = latent_cache(
             task,
             config,
-            place / "latents",
+            folder / "latents",
             _First(source, data.batch_size),
             samples=samples,
             frozen=lambda: frozen,
