@@ -12,40 +12,55 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import soundfile
 
 from diffusion_audio.data.pipeline import Batches
 from diffusion_audio.progress import ProgressView
 from diffusion_audio.recipe import REPOSITORY, load
-from diffusion_audio.training import run
+from diffusion_audio.training import loop, run
 
 CLIPS, SECONDS, RATE = 120, 10, 44_100
 FIRST = 5  # steps that are not counted: the program is compiled in them
 
 
 class Timed:
-    """Notes when a batch is asked for and when it is there."""
+    """Notes how long a batch is waited for once the step before it is computed."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
         self.waited: list[float] = []
-        self._usual = Batches.__next__
+        self._last: Any = None
+        self._usual = Batches.__next__, loop.compile_step
 
     def __enter__(self) -> "Timed":
-        def next_batch(batches: Batches) -> dict[str, np.ndarray]:
-            asked = time.monotonic()
-            batch = self._usual(batches)
-            self.asked.append(asked)
-            self.waited.append(time.monotonic() - asked)
+        next_batch, compile_step = self._usual
+
+        def compiled(*inputs: Any) -> Any:
+            step = compile_step(*inputs)
+
+            def stepped(*inputs: Any) -> Any:
+                state, self._last = step(*inputs)
+                return state, self._last
+
+            return stepped
+
+        def timed(batches: Batches) -> dict[str, np.ndarray]:
+            jax.block_until_ready(self._last)  # else the loop runs ahead of its steps
+            self.asked.append(time.monotonic())
+            batch = next_batch(batches)
+            self.waited.append(time.monotonic() - self.asked[-1])
             return batch
 
-        Batches.__next__ = next_batch  # type: ignore[method-assign]
+        Batches.__next__ = timed  # type: ignore[method-assign]
+        loop.compile_step = compiled
         return self
 
     def __exit__(self, *_: object) -> None:
-        Batches.__next__ = self._usual  # type: ignore[method-assign]
+        Batches.__next__, loop.compile_step = self._usual  # type: ignore[method-assign]
 
 
 def make_clips(root: Path) -> None:

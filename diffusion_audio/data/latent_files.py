@@ -46,12 +46,21 @@ class Stored(NamedTuple):
     bad: dict[int, tuple[str, str]]
 
     def read(self, index: int) -> np.ndarray | None:
-        """The moments of a clip; None where they are not those that were stored."""
+        """The moments of a clip; None where they are not those that were stored.
+
+        Raises:
+            UserError: the cache has been removed.
+        """
         # Not mapped: where a mapped file cannot be read, the process is killed.
         try:
             with (self.directory / _MOMENTS).open("rb") as file:
                 file.seek(self._place(index))
                 data = file.read(self._size)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"the latents in {str(self.directory)!r} were removed while they are "
+                "used; start again, they will be computed again"
+            ) from error
         except OSError as error:
             logging.warning("%s cannot be read: %s", self.directory, error.strerror)
             return None

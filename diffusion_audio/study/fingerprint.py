@@ -113,7 +113,13 @@ def of_training(config: Mapping[str, Any]) -> Fingerprint:
         config: resolved; its seed does not count, and its components need not have been
             trained, for they are random here.
     """
-    task, frozen, training, evaluation = _probe_task(config)
+    with tempfile.TemporaryDirectory() as folder:
+        return Fingerprint(_probe(config, Path(folder)), environment())
+
+
+def _probe(config: Mapping[str, Any], folder: Path) -> Numbers:
+    """The numbers of `of_training`; ``folder`` is for what is read as it goes."""
+    task, frozen, training, evaluation = _probe_task(config, folder)
     parallel = settings(ParallelConfig, config, "parallel")
     mesh, key = make_mesh(parallel), jax.random.key(SEED)
     step = compile_step(task.step, mesh, parallel.mode)
@@ -135,7 +141,7 @@ def of_training(config: Mapping[str, Any]) -> Fingerprint:
     held = (place_batch(batch, mesh) for batch in islice(evaluation, 1))
     for name, value in task.evaluate(state, held, key).metrics.items():
         numbers[f"evaluation, {name}"] = [float(value)]
-    return Fingerprint(numbers, environment())
+    return numbers
 
 
 def norm(leaves: list[np.ndarray]) -> float:
@@ -145,7 +151,7 @@ def norm(leaves: list[np.ndarray]) -> float:
 
 
 def _probe_task(
-    config: Mapping[str, Any],
+    config: Mapping[str, Any], folder: Path
 ) -> tuple[Task, Params, Clips, Clips]:
     """What `training.run` makes of a resolved config, but for its trained components.
 
@@ -166,15 +172,14 @@ def _probe_task(
     task = entry.make(entry.configure({**config, "seed": SEED}), Data(source, held))
     frozen = _random_components(config)
     if data.cache_latents:
-        with tempfile.TemporaryDirectory() as place:
-            source = latent_cache(
-                task,
-                config,
-                Path(place) / "latents",  # mapped into memory, so it may go
-                _First(source, data.batch_size),
-                samples=samples,
-                frozen=lambda: frozen,
-            )
+        source = latent_cache(
+            task,
+            config,
+            folder / "latents",
+            _First(source, data.batch_size),
+            samples=samples,
+            frozen=lambda: frozen,
+        )
     training, evaluation = (
         batches(
             split,

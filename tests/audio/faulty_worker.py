@@ -12,8 +12,14 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def hang() -> None:
+def stall() -> None:
     time.sleep(1000)
+
+
+def hang() -> None:
+    """Stalls, for a time that is up at once."""
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    stall()
 
 
 def bomb() -> None:
@@ -24,7 +30,7 @@ def mistake() -> None:
     raise KeyError("no such column")
 
 
-FAULTS = {fault.__name__: fault for fault in (crash, hang, bomb, mistake)}
+FAULTS = {fault.__name__: fault for fault in (crash, stall, hang, bomb, mistake)}
 
 
 def faulty(task):

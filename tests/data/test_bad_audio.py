@@ -67,7 +67,6 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def faulty(monkeypatch):
     monkeypatch.setattr(decoders, "WORKER", FAULTY)
-    monkeypatch.setattr(decoders, "SECONDS", 1.0)
 
 
 def epoch(folder: Path, workers: int):

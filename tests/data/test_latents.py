@@ -238,6 +238,9 @@ def test_what_is_cut_off_while_it_is_read_is_mended_too(
     with (tmp_path / "cache" / "moments.npy").open("r+b") as file:
         file.truncate(200)
     assert clips_of(cached) == good
+    (tmp_path / "cache" / "moments.npy").unlink()
+    with pytest.raises(UserError, match="were removed while they are used"):
+        cached[0]
 
 
 @pytest.mark.parametrize("name", ["meta.json", "sums.bin"])

@@ -5,6 +5,7 @@ The model is a stand-in; that of `tests/test_end_to_end.py` is real.
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,6 +97,24 @@ def test_every_prompt_and_candidate_has_its_file_and_line(model, tmp_path):
     assert [e["prompt"] for e in found["files"]] == ["rain"] * 2 + [" wi\u00adnd"] * 2
     assert found["complete"]
     assert "earlier" not in found
+
+
+HOSTILE = [
+    *("../../x", "/etc/passwd", "$(touch owned)", "`id`; rm -rf *", "a\nb", "a\0b"),
+    *("\u202egnp.exe", "'\"><script>alert(1)</script>", "\N{TRUMPET}" * 2_000, "-rf"),
+]
+
+
+def test_a_prompt_is_no_part_of_a_file_name(model, tmp_path):
+    out = tmp_path / "out"
+    paths = make(model, HOSTILE, out)
+    assert len({path.name for path in paths}) == len(HOSTILE)
+    for path in paths:
+        assert path.parent == out
+        assert re.fullmatch(r"\d{5}_[0-9a-f]{8}\.wav", path.name)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "out"}
+    kept = {path.name for path in out.iterdir()}
+    assert kept == {path.name for path in paths} | {"index.json", ".outputs.jsonl"}
 
 
 def test_progress_shows_the_steps_of_each_batch_and_never_goes_back(model, tmp_path):

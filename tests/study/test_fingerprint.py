@@ -24,7 +24,7 @@ CONFIG = {
 CPU = {"devices": ["cpu"], "processor": "one"}
 
 
-def line(config):
+def line(config, folder):
     """A line through points, learned by the optimiser and average of every task."""
     average = ema.EMAConfig(decay=0.99)
     settings = optimizer.OptimizerConfig(
