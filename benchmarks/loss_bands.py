@@ -1,7 +1,7 @@
 """Where the loss of a recipe goes with several seeds: the bands that recipes ship.
 
-Train a recipe with three seeds or more (--config.seed=1), each in a directory of its
-own and to any step, then, for all the runs of all recipes,
+Train a recipe with three seeds or more (--config.seed=1 --config.train.log_every=5),
+each in a directory of its own and to any step, then, for all the runs of all recipes,
 
     python -m benchmarks.loss_bands DIR ... > configs/expected.py
 
@@ -27,7 +27,8 @@ SEEDS = 3  # at least
 NEIGHBOURS = 4  # rows before and after
 WIDTH = 5.0  # standard deviations
 MARGIN = 0.1  # of the logarithm: other processors, versions
-ROWS = 12  # of a band
+EVERY = 25  # steps: the rows that a run has unless its log_every is changed
+ROWS = 12  # of a band, at most
 
 HEAD = '"""Where the losses of recipes go; made by `benchmarks.loss_bands`."""\n'
 
@@ -37,15 +38,16 @@ Row = tuple[int, float, float]
 def band(curves: list[Mapping[int, float]]) -> list[Row]:
     """Step, lowest and highest loss, of the losses of several seeds by step."""
     steps = sorted(set(curves[0]).intersection(*curves[1:]))
-    if len(curves) < SEEDS or len(steps) < ROWS:
+    places = [place for place, step in enumerate(steps) if step % EVERY == 0]
+    if len(curves) < SEEDS or not places:
         raise UserError(
-            f"a band is of {SEEDS} seeds or more with {ROWS} rows of metrics or more; "
-            f"these are {len(curves)} with {len(steps)} in common"
+            f"a band is of {SEEDS} seeds or more that went to step {EVERY} or further; "
+            f"these are {len(curves)}, to step {max(steps, default=0)}"
         )
     logs = np.log([[curve[step] for step in steps] for curve in curves])
-    chosen = np.linspace(1, len(steps) - 1, ROWS).round().astype(int)
+    chosen = np.linspace(0, len(places) - 1, min(ROWS, len(places))).round().astype(int)
     rows = []
-    for place in chosen:
+    for place in np.array(places)[chosen]:
         near = logs[:, max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
         middle = float(logs[:, place].mean())
         # About the course of the rows, which in itself is no deviation.
