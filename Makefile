@@ -9,8 +9,8 @@
 # Each target sets up .venv from the lock by itself; the second call finds it done.
 
 PYTHON ?= python3
-# The preset of the demo (see configs/): tones, or smoke for two minutes of it.
-DEMO ?= tones
+# Presets after that of the demo (see configs/): smoke for two minutes of it, or none.
+DEMO ?=
 WORKERS ?= 2
 
 VENV := .venv
@@ -25,13 +25,14 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo test slow mutants parity lint clean
 
-ifeq ($(DEMO),tones)
-PRESET := tones
+ifeq ($(DEMO),)
+PRESET := demo
+RUNS := runs/demo
 else
-PRESET := tones,$(DEMO)
+PRESET := demo,$(DEMO)
+RUNS := runs/demo-$(DEMO)
 SIZE := --captions=8 --examples=2
 endif
-RUNS := runs/demo-$(DEMO)
 TRAIN := $(BIN)/diffusion-audio train
 
 demo: $(VENV)/.core

@@ -48,6 +48,7 @@ def base(task: str, audio: str) -> ConfigDict:
                 "mel_axes": "",
             },
             "optimizer": {
+                "name": "adamw",
                 "learning_rate": 1e-3,
                 "warmup_steps": 50,
                 "decay": "cosine",

@@ -1,11 +1,12 @@
 """Training a KL-VAE on mel spectrograms.
 
-diffusion-audio train --config=configs/vae.py:tones --workdir=runs/vae
+diffusion-audio train --config=configs/vae.py:demo --workdir=runs/vae
 diffusion-audio train --config=configs/vae.py:folder --workdir=runs/vae \
     --config.data.source=folder:DIR
 
 Presets:
     tones      the embedded data set, minutes on two CPU cores: 8x8x16 latents.
+    demo       after tones: by Muon, in half of the time.
     folder     the same network on a folder of audio at 16 kHz, clips of 2.048 s.
     audioldm   AudioLDM's 55.38 M VAE, 16 kHz and 64 mels, 10.24 s.
     auffusion  Stable Diffusion's VAE shape for 256-mel spectrograms of one channel.
@@ -31,7 +32,13 @@ VAE = {
 
 
 def tones(config: ConfigDict) -> None:
-    """The demo's VAE."""
+    """The embedded data set."""
+
+
+def demo(config: ConfigDict) -> None:
+    """By Muon, in half of the time."""
+    config.optimizer.update({"name": "muon", "learning_rate": 6e-3})
+    config.train.steps = 300
 
 
 def folder(config: ConfigDict) -> None:
@@ -74,6 +81,7 @@ def smoke(config: ConfigDict) -> None:
 
 PRESETS = {
     "tones": tones,
+    "demo": demo,
     "folder": folder,
     "audioldm": audioldm,
     "auffusion": auffusion,

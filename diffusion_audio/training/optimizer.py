@@ -1,14 +1,22 @@
-"""The optimiser of every task: AdamW with warm-up, decay and clipping."""
+"""The optimiser of every task: AdamW or Muon, with warm-up, decay and clipping.
+
+Loshchilov and Hutter 2019; Jordan et al. 2024, with the scale of Liu et al. 2025.
+"""
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import optax
+from optax import contrib
 
 from diffusion_audio.errors import UserError, unknown
 
+NAMES = ("adamw", "muon")
 DECAYS = ("constant", "cosine", "exponential")
+MUON_MOMENTUM = 0.95
+MUON_RMS = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +24,10 @@ class OptimizerConfig:
     """Settings of `make_optimizer`.
 
     Attributes:
+        name: ``adamw``; or ``muon``, which makes the momentum of each kernel, a matrix
+            of what goes in by what comes out, nearly orthogonal, and leaves the rest to
+            AdamW. Its updates have a root mean square of ``MUON_RMS`` times the rate,
+            about AdamW's, so both go by one learning rate.
         learning_rate: peak learning rate.
         warmup_steps: updates over which it rises linearly from zero.
         decay: what follows: ``constant``, ``cosine`` (to zero at the last step)
@@ -31,6 +43,7 @@ class OptimizerConfig:
         clip_norm: largest global norm of the gradient; 0 for no clipping.
     """
 
+    name: str = "adamw"
     learning_rate: float = 1e-4
     warmup_steps: int = 0
     decay: str = "constant"
@@ -43,6 +56,8 @@ class OptimizerConfig:
     clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise unknown("optimizer", self.name, NAMES)
         if self.decay not in DECAYS:
             raise unknown("learning-rate decay", self.decay, DECAYS)
         if not 0 < self.learning_rate < math.inf:
@@ -80,18 +95,59 @@ def learning_rate(cfg: OptimizerConfig, steps: int) -> optax.Schedule:
 
 
 def make_optimizer(cfg: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """AdamW as configured, for a run of ``steps`` updates."""
-    adamw = optax.adamw(
-        learning_rate(cfg, steps),
+    """The optimiser as configured, for a run of ``steps`` updates."""
+    optimizer = _MAKE[cfg.name](cfg, learning_rate(cfg, steps))
+    if not cfg.clip_norm:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(cfg.clip_norm), optimizer)
+
+
+def _adamw(cfg: OptimizerConfig, rate: optax.Schedule) -> optax.GradientTransformation:
+    return optax.adamw(
+        rate,
         b1=cfg.b1,
         b2=cfg.b2,
         eps=cfg.eps,
         weight_decay=cfg.weight_decay,
         mask=_trained if cfg.decay_biases else _decayed,
     )
-    if not cfg.clip_norm:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(cfg.clip_norm), adamw)
+
+
+def _muon(cfg: OptimizerConfig, rate: optax.Schedule) -> optax.GradientTransformation:
+    muon = contrib.muon(
+        rate,
+        beta=MUON_MOMENTUM,
+        weight_decay=cfg.weight_decay,
+        muon_weight_dimension_numbers=_dimensions,
+        consistent_rms=MUON_RMS,
+    )
+    return optax.partition({"muon": muon, "adamw": _adamw(cfg, rate)}, _owners)
+
+
+_MAKE = {"adamw": _adamw, "muon": _muon}
+
+
+def _owners(params: optax.Params) -> optax.Params:
+    """Which optimiser has which leaf: kernels are matrices, for Muon.
+
+    Embeddings, and what weight norm splits into length and direction, are none.
+    """
+
+    def owner(path: tuple[Any, ...], leaf: Any) -> str:
+        kernel = jax.tree_util.keystr(path).endswith("['kernel']")
+        return "muon" if kernel and leaf.ndim > 1 else "adamw"
+
+    return jax.tree_util.tree_map_with_path(owner, params)
+
+
+def _dimensions(kernels: optax.Params) -> optax.Params:
+    """How a kernel is a matrix: its last axis is what comes out, the others go in."""
+    return jax.tree.map(
+        lambda leaf: contrib.MuonDimensionNumbers(
+            tuple(range(leaf.ndim - 1)), (leaf.ndim - 1,)
+        ),
+        kernels,
+    )
 
 
 def _decayed(params: optax.Params) -> optax.Params:
