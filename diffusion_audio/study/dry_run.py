@@ -25,13 +25,14 @@ def _lines(plan: Plan, directory: Path, runs: Path) -> Iterator[str]:
     yield experiment.question
     trained = {t.id: locate(t, runs) for t in plan.trainings()}
     measured = {cell.id: locate(cell, runs) for cell in plan.cells}
+    width = max(map(len, experiment.systems)) + 2
     for system, changes in experiment.systems.items():
         cells = [cell for cell in plan.cells if cell.system == system]
         ready = sum(trained[cell.training.id].state == "done" for cell in cells)
         done = sum(measured[cell.id].state == "done" for cell in cells)
         state = f"{ready} of {len(cells)} trained, {done} measured"
         words = ", ".join(f"{key}={value!r}" for key, value in changes.items())
-        yield f"  {system:<24}{state}; {words or experiment.base}"
+        yield f"  {system:<{width}}{state}; {words or experiment.base}"
     doubtful = sum(place.state == "unchecked" for place in trained.values())
     waiting = sum(place.state in UNFINISHED for place in trained.values())
     total, unknown = _expected_seconds(plan, trained, measured)

@@ -63,10 +63,12 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
         yield from _runs(results, metric, baseline)
     protocol = results.protocols[metric]
     yield f"  protocol  {protocol.hash}, split {results.spec['split']}"
-    for name, value in protocol.to_dict().items():
+    constants = protocol.to_dict()
+    width = max(map(len, constants)) + 2
+    for name, value in constants.items():
         if value not in ("", 0, {}, []):
             text = value if isinstance(value, str) else json.dumps(value)
-            yield f"    {name:<18}{text}"
+            yield f"    {name:<{width}}{text}"
     yield f"  again     {command(results, metric, system)}"
 
 
