@@ -21,9 +21,10 @@ def train(config, workdir, progress):
     view = progress("stub", config["train"]["steps"], 0)
     view.update(config["train"]["steps"])
     workdir.mkdir(parents=True, exist_ok=True)
-    first = provenance(["stub"]) | {"first_step": 1, "last_step": 2}
-    first["seconds"] = {"step": 3.0, "compile": 1.0}
+    first = provenance(["stub"]) | {"seconds": {"step": 3.0, "compile": 1.0}}
+    first |= {"first_step": 1, "last_step": 1}
     second = first | {"commit": "c" * 40, "seconds": {"step": 2.0}}
+    second |= {"first_step": 2, "last_step": 2}
     write_json(workdir / PROVENANCE, {"sessions": [first, second]})
     row = {"step": 1, "split": "train", "loss": 0.5}
     (workdir / "metrics.jsonl").write_text(json.dumps(row) + "\n")
