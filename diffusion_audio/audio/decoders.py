@@ -161,12 +161,16 @@ class Decoders:
 
     def _give(self, worker: "_Worker") -> None:
         with self._change:
-            if worker.alive:
+            kept = worker.alive and not self._closed
+            if kept:
                 self._idle.append(worker)
             else:
                 self._all.discard(worker)
                 self._free += 1
             self._change.notify()
+        if not kept:  # its last answer may have come just before it was killed
+            worker.kill()
+            worker.end()
 
 
 class _Ended(Exception):

@@ -166,6 +166,22 @@ def test_closing_ends_calls_under_way_and_those_that_wait(folder, monkeypatch):
         pool(files.probe, folder / "a.wav")
 
 
+def test_a_worker_that_answers_while_it_is_killed_is_waited_for(folder, monkeypatch):
+    pool = Decoders(1)
+    usual = decoders._Worker.ask
+
+    def ask(worker, *words):
+        answer = usual(worker, *words)
+        pool.close()
+        return answer
+
+    monkeypatch.setattr(decoders._Worker, "ask", ask)
+    assert pool(files.probe, folder / "a.wav").sample_rate == RATE
+    assert not pool._all
+    with pytest.raises(UserError, match="was stopped"):
+        pool(files.probe, folder / "a.wav")
+
+
 IMPORTS = """
 import sys, diffusion_audio.audio.decode_worker
 print({"jax", "absl", "grain", "orbax", "scipy"} & set(sys.modules))

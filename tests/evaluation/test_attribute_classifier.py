@@ -77,6 +77,10 @@ def test_labels_that_do_not_fit_the_run(trained, tmp_path):
     shutil.copytree(trained / "run", copy)
     path = copy / "extras" / "labels.json"
     labels = json.loads(path.read_text())
+    path.write_text(json.dumps(labels | {"pitch": ["low", "high"]}))
+    with pytest.raises(UserError, match=r"labels\.json is not what this run wrote"):
+        load_attribute_classifier(copy, SPEC)
+    (copy / "files.json").unlink()  # as runs of earlier versions, which have no sums
     for changed, message in (
         (
             {"pitch": ["low", "mid"]},
