@@ -71,7 +71,8 @@ def find(
                 "--coordinator=HOST:PORT, --num_processes and --process_id together "
                 "say where the processes are: give all three, or none"
             )
-        return Address(coordinator, num_processes, process_id)
+        found = Address(coordinator, num_processes, process_id)
+        return None if num_processes == 1 else found
     if {"WORLD_SIZE", "RANK"} <= environment.keys():
         return _torchrun(environment)
     if set(SLURM) <= environment.keys() and _number(environment, "SLURM_NTASKS") > 1:

@@ -31,6 +31,7 @@ def no_tpu(monkeypatch):
     [
         ({}, (), None),
         (RUN | SLURM, ("b:5", 2, 0), Address("b:5", 2, 0)),
+        (RUN, ("b:5", 1, 0), None),
         (RUN | SLURM, (), Address("a:1234", 4, 3)),
         (RUN | {"WORLD_SIZE": "1"}, (), None),
         ({"MASTER_ADDR": "a", "MASTER_PORT": "1"}, (), None),
