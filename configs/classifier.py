@@ -12,7 +12,7 @@ Presets:
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, expected
 
 
 def tones(config: ConfigDict) -> None:
@@ -52,4 +52,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.optimizer.weight_decay = 0.01
     config.ema.decay = 0.98
     config.train.steps = 300
+    config.train.expected = expected.CLASSIFIER
     return common.apply(config, arg, PRESETS)

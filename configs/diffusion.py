@@ -36,7 +36,7 @@ diffusion-audio train --config=configs/diffusion.py:audioldm2 --workdir=runs/fin
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from configs import common, encoders, objectives
+from configs import common, encoders, expected, objectives
 from configs.objectives import LATENT, chain
 
 # Every setting of a UNet, as it is where a preset does not say otherwise.
@@ -270,4 +270,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.listen = {"prompts": (), "captions": 4}
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 1500
+    config.train.expected = expected.DIFFUSION
     return common.apply(config, arg, PRESETS)

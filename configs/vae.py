@@ -15,7 +15,7 @@ Presets:
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, expected
 
 # Every setting of a VAE, as it is where a preset does not say otherwise.
 VAE = {
@@ -103,4 +103,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.loss = {"distance": "l2", "kl_weight": 1e-4}
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 600
+    config.train.expected = expected.VAE
     return common.apply(config, arg, PRESETS)

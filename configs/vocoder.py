@@ -34,7 +34,7 @@ After another preset:
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, expected
 
 
 def tones(config: ConfigDict) -> None:
@@ -325,4 +325,5 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.optimizer.update({"learning_rate": 3e-3, "b1": 0.8, "clip_norm": 0.0})
     config.ema.decay = 0.99
     config.train.update({"steps": 1100, "checkpoint_every": 550})
+    config.train.expected = expected.VOCODER
     return common.apply(config, arg, PRESETS)

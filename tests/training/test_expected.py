@@ -4,10 +4,13 @@ import json
 
 import pytest
 
+from configs import expected
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs.decisive import recipe_hash
 from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.settings import settings
 from diffusion_audio.training.expected import Band
+from diffusion_audio.training.loop import TrainConfig
 from tests.recipes import recipe
 
 ROWS = ((25, 0.5, 1.0), (50, 0.2, 0.4), (75, 0.1, 0.2))
@@ -68,3 +71,21 @@ def test_a_component_counts_as_it_was_trained_and_one_to_listen_with_does_not():
 def test_rows_that_are_none():
     with pytest.raises(UserError, match="must be rows of step, lowest and highest"):
         band(resolved("vae"), rows=((1, 2),))
+
+
+@pytest.mark.parametrize(
+    "task", [name.lower() for name in vars(expected) if name.isupper()]
+)
+def test_a_recipe_ships_the_band_of_what_it_is(task):
+    """A recipe that is changed needs another: `benchmarks.loss_bands`."""
+    config = resolved(task)
+    if task == "diffusion":  # as the demo trains it
+        config["components"] = {"autoencoder": resolved("vae")}
+        config.pop("autoencoder")  # that of the component takes its place
+    shipped = config["train"]["expected"]
+    assert shipped["recipe"] == recipe_hash(config)
+    assert all(low < high and step % 25 == 0 for step, low, high in shipped["loss"])
+    train = settings(TrainConfig, config, "train")
+    assert len(train.expected["loss"]) >= 3
+    # Another recipe in the same file has it too, and takes no notice.
+    assert recipe_hash(resolved(task, "tones,smoke")) != shipped["recipe"]
