@@ -74,10 +74,11 @@ def tones(config: ConfigDict) -> None:
 def demo(config: ConfigDict) -> None:
     """As good in a third of the time; see experiments/demo."""
     config.denoiser.channels = (32, 64)
-    config.schedule = chain("linear")
+    config.schedule = chain("linear", beta_start=1e-4, beta_end=0.02)
     config.loss.prediction = "x0"
     config.optimizer.update({"name": "muon", "learning_rate": 6e-3})
     config.train.steps = 1000
+    config.train.expected = expected.DIFFUSION
 
 
 def folder(config: ConfigDict) -> None:
@@ -270,5 +271,4 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.listen = {"prompts": (), "captions": 4}
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 1500
-    config.train.expected = expected.DIFFUSION
     return common.apply(config, arg, PRESETS)

@@ -39,6 +39,7 @@ def demo(config: ConfigDict) -> None:
     """By Muon, in half of the time."""
     config.optimizer.update({"name": "muon", "learning_rate": 6e-3})
     config.train.steps = 300
+    config.train.expected = expected.VAE
 
 
 def folder(config: ConfigDict) -> None:
@@ -103,5 +104,4 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.loss = {"distance": "l2", "kl_weight": 1e-4}
     config.optimizer.learning_rate = 2e-3
     config.train.steps = 600
-    config.train.expected = expected.VAE
     return common.apply(config, arg, PRESETS)

@@ -44,6 +44,7 @@ def tones(config: ConfigDict) -> None:
 def demo(config: ConfigDict) -> None:
     """With an inverse STFT: better after as many steps that take two thirds."""
     istft(config)
+    config.train.expected = expected.VOCODER
 
 
 def folder(config: ConfigDict) -> None:
@@ -325,5 +326,4 @@ def get_config(arg: str = "tones") -> ConfigDict:
     config.optimizer.update({"learning_rate": 3e-3, "b1": 0.8, "clip_norm": 0.0})
     config.ema.decay = 0.99
     config.train.update({"steps": 1100, "checkpoint_every": 550})
-    config.train.expected = expected.VOCODER
     return common.apply(config, arg, PRESETS)

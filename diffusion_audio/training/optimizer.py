@@ -24,10 +24,6 @@ class OptimizerConfig:
     """Settings of `make_optimizer`.
 
     Attributes:
-        name: ``adamw``; or ``muon``, which makes the momentum of each kernel, a matrix
-            of what goes in by what comes out, nearly orthogonal, and leaves the rest to
-            AdamW. Its updates have a root mean square of ``MUON_RMS`` times the rate,
-            about AdamW's, so both go by one learning rate.
         learning_rate: peak learning rate.
         warmup_steps: updates over which it rises linearly from zero.
         decay: what follows: ``constant``, ``cosine`` (to zero at the last step)
@@ -41,9 +37,12 @@ class OptimizerConfig:
         b2: decay of the second moment.
         eps: added to the root of the second moment.
         clip_norm: largest global norm of the gradient; 0 for no clipping.
+        name: ``adamw``; or ``muon``, which makes the momentum of each kernel, a matrix
+            of what goes in by what comes out, nearly orthogonal, and leaves the rest to
+            AdamW. Its updates have a root mean square of ``MUON_RMS`` times the rate,
+            about AdamW's, so both go by one learning rate.
     """
 
-    name: str = "adamw"
     learning_rate: float = 1e-4
     warmup_steps: int = 0
     decay: str = "constant"
@@ -54,6 +53,7 @@ class OptimizerConfig:
     b2: float = 0.999
     eps: float = 1e-8
     clip_norm: float = 0.0
+    name: str = "adamw"
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:

@@ -1,12 +1,18 @@
 """The demo's recipe at the demo's length: what it was, and what takes a third of it."""
 
-from diffusion_audio.recipe import load
 from diffusion_audio.study.spec import Experiment
 
-DEMO = load("configs/diffusion.py:demo")
 MUON = {"optimizer.name": "muon", "optimizer.learning_rate": 6e-3}
 SMALL = {"denoiser.channels": (32, 64), "train.steps": 1000}
-LINEAR = {"loss.prediction": "x0", "schedule": DEMO.schedule.to_dict()}
+LINEAR = {
+    "loss.prediction": "x0",
+    "schedule": {
+        "name": "linear",
+        "shift": 1.0,
+        "steps": 1000,
+        "zero_terminal_snr": False,
+    },
+}
 
 experiment = Experiment(
     question="Which recipe obeys captions as well as the demo's in a third of the time?",

@@ -78,9 +78,9 @@ def test_rows_that_are_none():
 )
 def test_a_recipe_ships_the_band_of_what_it_is(task):
     """A recipe that is changed needs another: `benchmarks.loss_bands`."""
-    config = resolved(task)
+    config = resolved(task, "demo")
     if task == "diffusion":  # as the demo trains it
-        config["components"] = {"autoencoder": resolved("vae")}
+        config["components"] = {"autoencoder": resolved("vae", "demo")}
         config.pop("autoencoder")  # that of the component takes its place
     shipped = config["train"]["expected"]
     assert shipped["recipe"] == recipe_hash(config)
@@ -88,4 +88,4 @@ def test_a_recipe_ships_the_band_of_what_it_is(task):
     train = settings(TrainConfig, config, "train")
     assert len(train.expected["loss"]) >= 3
     # Another recipe in the same file has it too, and takes no notice.
-    assert recipe_hash(resolved(task, "tones,smoke")) != shipped["recipe"]
+    assert recipe_hash(resolved(task, "demo,smoke")) != shipped["recipe"]

@@ -26,7 +26,7 @@ def test_what_weight_decay_acts_on(biases):
 
 
 def updated(name, params, grads, **settings):
-    optimizer = make_optimizer(OptimizerConfig(name, 0.1, **settings), steps=10)
+    optimizer = make_optimizer(OptimizerConfig(0.1, name=name, **settings), steps=10)
     return apply_gradients(optimizer, grads, optimizer.init(params), params)[0]
 
 
@@ -55,4 +55,4 @@ def test_muon_leaves_what_is_no_kernel_to_adamw():
 
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(UserError, match=r"unknown optimizer 'mun'.*adamw, muon"):
-        OptimizerConfig("mun")
+        OptimizerConfig(name="mun")

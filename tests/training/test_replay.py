@@ -72,6 +72,7 @@ def test_a_row_that_is_of_other_numbers_is_shown(workdir, tmp_path, capsys):
     path = tmp_path / "run/metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[2]["loss"] += 1.0
+    del rows[2]["crc32"]  # as rows of earlier versions, which have none
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["replay", f"--workdir={tmp_path}/run", "--step=3"]) == 0
     assert (
