@@ -152,6 +152,7 @@ def test_a_busy_main_thread_is_answered_for_and_a_second_signal_ends_it():
 def test_where_nothing_is_to_be_saved_the_first_signal_ends_a_busy_process(number):
     busy = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
     process = start_stop(f"stop.at_once = True; {busy}")
+    time.sleep(1.0)  # it says that it is ready just before
     process.send_signal(number)
     code, out, err = end(process)
     name = signal.Signals(number).name
