@@ -15,7 +15,8 @@ LINEAR = {
 }
 
 experiment = Experiment(
-    question="Which recipe obeys captions as well as the demo's in a third of the time?",
+    question="Which recipe obeys captions as well as the demo's "
+    "in a third of the time?",
     base="configs/diffusion.py:tones",
     baseline="AdamW, 1500 steps",
     variants={
