@@ -18,7 +18,7 @@ def allowed(clips: int, budget: float) -> int:
 
     A share of a large set. Of a small one, a share as small would be less than a clip,
     and two bad files no reason to stop: a tenth of it, or ``FEW`` clips where that is
-    more. One clip always.
+    less. One clip always.
     """
     return max(1, min(clips // 10, FEW), int(budget * clips))
 

@@ -22,6 +22,7 @@ from diffusion_audio.training import non_finite, resume
 from diffusion_audio.training.expected import Band
 from diffusion_audio.training.interruption import Interrupted as Interrupted
 from diffusion_audio.training.interruption import Stop, stop_signals
+from diffusion_audio.training.metric_rows import Rows
 from diffusion_audio.training.non_finite import (
     POLICIES,
     GuardedStep,
@@ -32,7 +33,6 @@ from diffusion_audio.training.non_finite import (
 from diffusion_audio.training.parallel import ParallelConfig, make_mesh, place_batch
 from diffusion_audio.training.profiling import profiled
 from diffusion_audio.training.resume import BatchStream as BatchStream
-from diffusion_audio.training.rows import Rows
 from diffusion_audio.training.task import Task
 from diffusion_audio.training.watchdog import watchdog
 
@@ -267,9 +267,8 @@ def train(
                     lap("data")
                     if done == start:
                         begin(f"the compiling of step {done + 1}", patient=True)
-                        stop.at_once = (
-                            processes.alone()
-                        )  # all that is computed is saved
+                        # All that is computed is saved: a signal need not wait.
+                        stop.at_once = processes.alone()
                         if stop:
                             break
                     profiler.before(done + 1)

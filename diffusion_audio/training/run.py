@@ -188,11 +188,11 @@ def assemble(
     data = settings(DataConfig, resolved, "data")
     recipe = tasks.TABLE[resolved["task"]]
     configured = recipe.configure(resolved)
-    source, held = open_splits(data, spec, workdir, decode)
+    source, held = _open_splits(data, spec, workdir, decode)
     task = recipe.make(configured, Data(source, held, kept))
-    require_used(data, task, resolved["task"])
+    _require_used(data, task, resolved["task"])
     if data.mels:
-        source, held = with_mels(data, spec, source, held)
+        source, held = _with_mels(data, spec, source, held)
     splits = {data.train_split: source, data.evaluation_split: held}
     record = same_run.require_same_data(
         workdir, data.source, splits, accept_changes=accept_changed_data
@@ -227,7 +227,7 @@ def training_batches(
     return batches(source, seed=resolved["seed"], **made.options)
 
 
-def require_used(data: DataConfig, task: Task, name: str) -> None:
+def _require_used(data: DataConfig, task: Task, name: str) -> None:
     """Refuses settings of the data that the task takes no notice of."""
     for setting, what in OF_SOME_TASKS.items():
         if getattr(data, setting) and setting not in task.uses:
@@ -237,7 +237,7 @@ def require_used(data: DataConfig, task: Task, name: str) -> None:
             )
 
 
-def open_splits(
+def _open_splits(
     data: DataConfig, spec: AudioSpec, workdir: Path, decode: "Decode"
 ) -> tuple[Source, Source]:
     """The clips to train and to evaluate on."""
@@ -257,7 +257,7 @@ def open_splits(
     return split(data.train_split), split(data.evaluation_split)
 
 
-def with_mels(
+def _with_mels(
     data: DataConfig, spec: AudioSpec, source: Any, held: Any
 ) -> tuple[Any, Any]:
     """Both splits with the saved mels of their clips."""

@@ -16,7 +16,6 @@ from jax.stages import Compiled
 from ml_collections import ConfigDict
 
 from diffusion_audio.aliases import Batch, State
-from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
 from diffusion_audio.runs.components import component_extras, load_components
@@ -32,8 +31,8 @@ from diffusion_audio.training.parallel import (
     require_divisible,
 )
 from diffusion_audio.training.plan import abstract_batch, abstract_state, lower_step
-from diffusion_audio.training.run import open_splits, require_used, with_mels
-from diffusion_audio.training.task import Data, Task
+from diffusion_audio.training.run import assemble
+from diffusion_audio.training.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +44,12 @@ class Trial:
         data: what is trained on.
         train: length and intervals.
         mesh: the devices.
-        configured: settings of the task.
     """
 
     config: Mapping[str, Any]
     data: DataConfig
     train: TrainConfig
     mesh: Mesh
-    configured: Any
 
 
 class Opened(NamedTuple):
@@ -96,39 +93,27 @@ def begin(config: ConfigDict | Mapping[str, Any]) -> Trial:
     train = settings(TrainConfig, resolved, "train")
     mesh = make_mesh(settings(ParallelConfig, resolved, "parallel"))
     require_divisible(data.batch_size, mesh, train.accumulate)
-    configured = tasks.TABLE[resolved["task"]].configure(resolved)
-    return Trial(resolved, data, train, mesh, configured)
+    tasks.TABLE[resolved["task"]].configure(resolved)  # refuses what cannot be
+    return Trial(resolved, data, train, mesh)
 
 
 def open_data(trial: Trial, workdir: Path) -> Opened:
     """Opens the data, makes the task for it and reads a batch.
 
     Raises:
-        UserError: the data is not there, or the task cannot learn from it.
+        UserError: the data is not there, is not what a run there began with, or is
+            nothing that the task can learn from.
     """
     from diffusion_audio.audio.decoders import here
     from diffusion_audio.data.pipeline import batches
 
-    config, data = trial.config, trial.data
-    spec = AudioSpec.from_config(config["audio"])
-    train, held = open_splits(data, spec, workdir, here)
-    kept = component_extras(config)
-    make = tasks.TABLE[config["task"]].make
-    task = make(trial.configured, Data(train, held, kept))
-    require_used(data, task, config["task"])
-    if data.mels:
-        train, held = with_mels(data, spec, train, held)
-    stream = batches(
-        train,
-        batch_size=data.batch_size,
-        samples=round(data.seconds * spec.sample_rate),
-        seed=config["seed"],
-        inputs=task.inputs,
-        skip_budget=data.skip_budget,
-    )
+    config = trial.config
+    made = assemble(config, workdir, component_extras(config), here)
+    stream = batches(made.source, seed=config["seed"], **made.options)
     started = time.monotonic()
     batch = place_batch(next(stream), trial.mesh)
-    return Opened(task, train, held, batch, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Opened(made.task, made.source, made.held, batch, seconds)
 
 
 def plan(trial: Trial, opened: Opened) -> tuple[State, Compiled, float]:

@@ -78,10 +78,10 @@ def score(
             raise unknown(f"network of protocol {protocol!r}", encoder, named.encoders)
     wanted = named.of_encoders(tuple(encoders) or named.encoders)
     metrics, left_out = possible(wanted, inputs)
-    for name, why in left_out.items():
-        logging.warning("%s is not made: %s", name, why)
     needs: set[Needs] = {metric.estimator.needs for metric in metrics.values()}
     selection = select(protocol, named, inputs, needs)
+    for name, why in left_out.items():
+        logging.warning("%s is not made: %s", name, why)
     names = dict.fromkeys(metric.encoder for metric in metrics.values())
     opened = {name: open_encoder(name) for name in names}
     listeners = {
