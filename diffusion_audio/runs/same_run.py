@@ -35,6 +35,9 @@ NOT_CONTENT = {
     "data": ("source", "mels", "decode_workers"),
     "train": ("keep_every", "keep_best", "best"),
 }
+# Of groups of a config: settings that came after the first release, each with what runs
+# did before it.
+CAME_LATER = {"optimizer": {"name": "adamw"}}
 # What a run writes, beside its config.
 WRITTEN = (
     *(INVENTORY, EXTRAS, FILES, METRICS, PROVENANCE),
@@ -79,11 +82,15 @@ def content(config: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved config without what only says where things lie and what is kept.
 
     A component is known by the hash of its weights: how it was trained is in them.
+    Settings that an older config does not have are as they were then.
     """
     kept = json.loads(json.dumps(config))
     for group, keys in NOT_CONTENT.items():
         for key in keys:
             kept.get(group, {}).pop(key, None)
+    for group, settings in CAME_LATER.items():
+        if group in kept:
+            kept[group] = settings | kept[group]
     parts = kept.get("components", {})
     for name, part in parts.items():
         parts[name] = {"hash": part["hash"]} if "hash" in part else content(part)

@@ -284,8 +284,10 @@ def train(
                         stop.at_once = False
                     watch.follow(taken)  # the step before, while this one is computed
                     rows.write_pending()
-                    if done % cfg.log_every == 0 or done in (1, cfg.steps):
+                    logged = done % cfg.log_every == 0 or done in (1, cfg.steps)
+                    if logged:
                         rows.pending = (done, metrics)
+                    if logged or processes.alone():  # several must agree, which takes
                         checkpoints.finish(wait=False)
                     due = done % cfg.checkpoint_every == 0 or done == cfg.steps
                     if due or cfg.evaluates(done) or stop:

@@ -96,6 +96,15 @@ def test_other_settings_make_another_run(run):
     assert same_run.content_hash(other) != same_run.content_hash(CONFIG)
 
 
+def test_a_setting_that_came_later_is_as_it_was_before():
+    old = {"optimizer": {"learning_rate": 0.1}}
+    for name, same in [("adamw", True), ("muon", False)]:
+        new = {"optimizer": {"learning_rate": 0.1, "name": name}}
+        assert (same_run.content(old) == same_run.content(new)) is same
+        assert same_run.content(new) == new
+    assert same_run.content({"train": {}}) == {"train": {}}
+
+
 def test_other_weights_at_the_same_place_make_another_run(run):
     vae = CONFIG["components"]["autoencoder"] | {"hash": "9"}
     other = changed(components={"autoencoder": vae})

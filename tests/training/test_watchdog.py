@@ -28,10 +28,13 @@ from tests.training import toy
 from tests.training.test_loop import run
 
 def what_hangs(position):
+    if position == 5:
+        time.sleep(1)  # step 4 is being saved
     if position == 6:
         {body}
 
-run(pathlib.Path(sys.argv[1]), stream=toy.Stream(hook=what_hangs), watchdog=5)
+stream = toy.Stream(hook=what_hangs)
+run(pathlib.Path(sys.argv[1]), stream=stream, log_every=100, watchdog=5)
 """
 
 
