@@ -56,13 +56,13 @@ test: $(VENV)/.test
 	  $(PYTEST) -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/.test
-	@$(PYTEST) -m "slow and not parity"
+	@$(PYTEST) -m "slow and not parity" -n $(WORKERS) --dist loadfile
 
 mutants: $(VENV)/.test
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 parity: $(VENV)/.parity
-	@$(PYTEST) -m parity tests/parity
+	@$(PYTEST) -m parity tests/parity -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check

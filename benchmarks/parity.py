@@ -4,7 +4,7 @@ python -m benchmarks.parity --out=docs/parity.md [--only=NAMES] [--tiny] [--draw
 
 Small networks of drawn settings, then every network at published size, each with the
 same random weights on both sides: theirs in float32, ours in float32 and in bfloat16.
-Those of published size are a process each, so one of them is in memory at a time: 8 GB
+Those of published size are a process each, so one of them is in memory at a time: 14 GB
 for the largest. Writes a page; fails where a bound is passed. Needs what `make parity`
 installs.
 """
