@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
     """
     memory = int(words[0])
     # Signals are for the process that asks; this one ends with it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     # What a library prints is no answer.
     with os.fdopen(os.dup(1), "wb") as answers:

@@ -86,7 +86,8 @@ def _wait_for_port(address: str) -> None:
 
 def main(address: str, count: str, *options: str) -> None:
     """Keeps the store until the first process is done with it, or all have gone."""
-    for number in SIGNALS:  # to the terminal or the job: those of the run answer
+    # To the terminal or the job: those of the run answer.
+    for number in (*SIGNALS, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     given = dict(option.split("=") for option in options)
     service = _jax.get_distributed_runtime_service(

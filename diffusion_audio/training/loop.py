@@ -31,7 +31,7 @@ from diffusion_audio.training.non_finite import (
     Watch,
 )
 from diffusion_audio.training.parallel import ParallelConfig, make_mesh, place_batch
-from diffusion_audio.training.profiling import profiled
+from diffusion_audio.training.profiling import Profiler
 from diffusion_audio.training.resume import BatchStream as BatchStream
 from diffusion_audio.training.task import Task
 from diffusion_audio.training.watchdog import watchdog
@@ -139,6 +139,7 @@ def train(
     sample_rate: int,
     session: Session,
     band: Band,
+    profiler: Profiler,
     name: str = "train",
     progress: MakeView = ProgressView,
     allow_fresh: bool = False,
@@ -158,6 +159,7 @@ def train(
         sample_rate: of logged audio, in Hz.
         session: records the steps that are saved, and what time is spent on.
         band: where the loss should be.
+        profiler: traces steps when it is asked to.
         name: shown in the progress view.
         progress: makes that view.
         allow_fresh: start over where the checkpoints of a run are lost or damaged; its
@@ -193,7 +195,6 @@ def train(
         with (
             stop_signals(stop) as stop,
             watchdog(cfg.watchdog, workdir) as alive,
-            profiled(workdir) as profiler,
             contextlib.closing(log),
         ):
             view = progress(name, cfg.steps, start)
@@ -246,10 +247,15 @@ def train(
                         if stop:
                             raise _Stopped
                         begin(doing, patient=True)
+                        if processes.alone():
+                            checkpoints.finish(wait=False)
+                            # Of what is saved a signal need not wait for the rest.
+                            stop.at_once = session.last_step == done
                         yield place_batch(batch, mesh)
 
                 with contextlib.suppress(_Stopped):
                     found = task.evaluate(state, held(), key)
+                    stop.at_once = False
                     log.evaluation(done, found)
                     if cfg.keep_best and cfg.keep_best not in found.metrics:
                         raise unknown(
@@ -272,12 +278,14 @@ def train(
                         if stop:
                             break
                     profiler.before(done + 1)
+                    before = position
                     state, metrics, skipped = step_fn(state, batch, key)
-                    profiler.after(metrics)
+                    # At once, so that an error finds state and step in one.
+                    done, position = done + 1, batches.get_state()
                     if cfg.allowed:
                         metrics |= {"skipped": skipped}
-                    taken = Taken(done + 1, metrics, skipped, batches.ids, position)
-                    done, position = done + 1, batches.get_state()
+                    taken = Taken(done, metrics, skipped, batches.ids, before)
+                    profiler.after(metrics)
                     if done == start + 1:
                         jax.block_until_ready(metrics)
                         clock.lap("compile")

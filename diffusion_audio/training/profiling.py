@@ -44,7 +44,11 @@ class Profiler:
         self._asked, self._left = False, STEPS
         place = self._workdir / FOLDER / str(step)
         logging.info("tracing steps %d to %d into %s", step, step + STEPS - 1, place)
-        jax.profiler.start_trace(str(place))
+        try:
+            jax.profiler.start_trace(str(place))
+        except Exception as error:  # of the profiler, of any kind
+            self._left = 0
+            _log_failure(error)
 
     def after(self, computed: Any) -> None:
         """To be called after each step, with what it gave; waits for a traced one."""
@@ -58,8 +62,16 @@ class Profiler:
     def close(self) -> None:
         """Ends a trace."""
         self._left = 0
-        jax.profiler.stop_trace()
+        try:
+            jax.profiler.stop_trace()
+        except Exception as error:  # as a full disk, which is no reason to stop
+            _log_failure(error)
+            return
         logging.info("the trace is written; TensorBoard, XProf and Perfetto show it")
+
+
+def _log_failure(error: Exception) -> None:
+    logging.warning("no trace is written (%s); training goes on", error)
 
 
 @contextmanager

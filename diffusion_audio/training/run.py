@@ -33,6 +33,7 @@ from diffusion_audio.training.parallel import (
     make_mesh,
     require_divisible,
 )
+from diffusion_audio.training.profiling import profiled
 from diffusion_audio.training.task import Data, Task
 
 if TYPE_CHECKING:  # audio files need what is not everywhere that training runs
@@ -99,6 +100,7 @@ def train(
         made = assemble(resolved, workdir, kept, decode, accept_changed_data)
         session.about["data"] = made.record.about()
         # What could be refused has been: a mistake takes no directory.
+        profiler = stack.enter_context(profiled(workdir))  # the lock says whom to ask
         stack.enter_context(alone(workdir))
         if (same_run.begun(workdir), same_run.weights_hash(workdir)) != (
             goes_on,
@@ -138,6 +140,7 @@ def train(
             sample_rate=made.spec.sample_rate,
             session=session,
             band=band,
+            profiler=profiler,
             name=resolved["task"],
             progress=progress if processes.is_first() else NoView,
             allow_fresh=allow_fresh,

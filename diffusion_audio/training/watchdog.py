@@ -20,7 +20,9 @@ from diffusion_audio.training.interruption import say
 FILE = "hung.txt"  # in a work directory
 # Compiling and evaluating say nothing of how far they are, and take long.
 PATIENCE = 10
-GRACE = 60  # seconds more that the timer waits
+# Seconds more that the timer waits. It cannot tell a process that hangs from one that
+# was suspended for so long.
+GRACE = 3 * 3600
 STDERR = 2
 FAILED = 1  # exit code, as of any failure; that of faulthandler too
 
@@ -60,17 +62,26 @@ class _Watched:
     def __init__(self, seconds: float, workdir: Path) -> None:
         self.ended = threading.Event()
         self._seconds, self._path = seconds, workdir / FILE
+        self._suspended = 0.0  # seconds that the process stood still
         self.alive("the start", patient=True)
 
     def alive(self, doing: str, patient: bool = False) -> None:
         limit = self._seconds * (PATIENCE if patient else 1)
-        self._now = (doing, time.monotonic(), limit)  # at once: another thread reads it
+        # At once: another thread reads it.
+        self._now = (doing, time.monotonic() - self._suspended, limit)
 
     def watch(self) -> None:
         pause = min(1.0, self._seconds / 4)
+        last = time.monotonic()
         while True:
+            # A look that comes late says that the whole process stood still, as one
+            # that is suspended does, or that a call kept Python's lock.
+            now = time.monotonic()
+            if (late := now - last - 2 * pause) > 0:
+                self._suspended += late
+            last = now
             doing, since, limit = self._now
-            if time.monotonic() - since > limit:
+            if now - self._suspended - since > limit:
                 self._end(doing, limit)
             # Set back as long as this thread runs.
             faulthandler.dump_traceback_later(limit + GRACE, file=STDERR, exit=True)

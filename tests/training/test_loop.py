@@ -1,6 +1,7 @@
 """The loop: resume, interruption, damaged checkpoints, broken numbers, full disk."""
 
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from diffusion_audio.runs.session import Session, sessions
 from diffusion_audio.training import loop, parallel
 from diffusion_audio.training.expected import Band
 from diffusion_audio.training.parallel import ParallelConfig
+from diffusion_audio.training.profiling import Profiler
 from tests.training import toy
 
 ONE = ParallelConfig(data=1)
@@ -33,6 +35,7 @@ def run(
     parallel=ONE,
     evaluation_stream=toy.Stream,
     allow_fresh=False,
+    profiler=None,
     **options,
 ):
     workdir.mkdir(exist_ok=True)
@@ -52,6 +55,7 @@ def run(
         sample_rate=16_000,
         session=session,
         band=Band({}, {}),
+        profiler=profiler or Profiler(workdir),
         allow_fresh=allow_fresh,
     )
     return state, stream
@@ -89,6 +93,22 @@ def test_loss_falls_and_everything_is_written(whole):
     assert (session["first_step"], session["last_step"]) == (1, 12)
     spent = set(session["seconds"])
     assert spent == {"init", "compile", "data", "step", "evaluate", "checkpoint"}
+
+
+def test_an_error_between_two_steps_loses_and_changes_nothing(whole, tmp_path):
+    class Failing(Profiler):
+        def after(self, computed):
+            if next(steps) == 6:
+                raise RuntimeError("of the profiler")
+
+    steps = itertools.count(1)
+    with pytest.raises(RuntimeError, match="of the profiler"):
+        run(tmp_path / "run", profiler=Failing(tmp_path))
+    assert sessions(tmp_path / "run")[-1]["last_step"] == 6
+    state, stream = run(tmp_path / "run")
+    assert same(state, whole[0])
+    assert stream.position == whole[1].position
+    assert read_metrics(tmp_path / "run")[-1] == read_metrics(whole[2])[-1]
 
 
 def test_parts_restored_on_one_device_join_a_run_on_all(tmp_path):

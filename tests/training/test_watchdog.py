@@ -71,6 +71,17 @@ def test_what_gets_on_or_may_take_long_is_left_alone(tmp_path, body):
     assert not (tmp_path / FILE).exists()
 
 
+def test_what_was_suspended_is_left_alone(tmp_path):
+    """As by Ctrl-Z or a job system; it is another process that stops and starts it."""
+    body = (
+        "import os; os.system(f'(sleep 0.3; kill -STOP {os.getpid()}; sleep 3; "
+        "kill -CONT {os.getpid()}) &'); time.sleep(0.8)"
+    )
+    program = ALONE.replace("watchdog.GRACE = 0.5", "watchdog.GRACE = 60")
+    done = start(program, tmp_path, body)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.slow
 def test_a_run_whose_loader_hangs_ends_and_goes_on(tmp_path):
     done = start(RUN, tmp_path, "time.sleep(600)")
