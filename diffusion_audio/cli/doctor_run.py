@@ -1,5 +1,6 @@
 """What `doctor --config` checks: that a config can be trained on this machine."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ from diffusion_audio.training import program, trial
 from diffusion_audio.training.plan import held
 
 TIGHT = 0.9  # of the memory: what else runs may want some of the rest
+CGROUPS = Path("/sys/fs/cgroup")
+# Of both versions of control groups: where they are, and the file with the limit.
+LIMITS = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
 
 
 def checks(
@@ -124,7 +128,24 @@ def _memory(device: jax.Device) -> int:
         return stats["bytes_limit"]
     lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     (left,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return int(left) * 2**10
+    return min(int(left) * 2**10, *_limits(Path("/proc/self/cgroup"), CGROUPS))
+
+
+def _limits(own: Path, root: Path) -> Iterator[int]:
+    """Bytes that control groups allow this process, as jobs and containers have them.
+
+    Args:
+        own: says which groups it is in.
+        root: where these are.
+    """
+    groups = own.read_text(encoding="utf-8").splitlines() if own.exists() else []
+    for _, kind, path in (line.split(":", 2) for line in groups):
+        if kind in LIMITS:
+            folder, name = LIMITS[kind]
+            place = root / folder / path.lstrip("/")
+            for each in (place, *place.parents):
+                with contextlib.suppress(OSError, ValueError):  # "max" is no number
+                    yield int((each / name).read_text(encoding="utf-8"))
 
 
 def _duration(seconds: float) -> str:

@@ -84,15 +84,16 @@ class Saved(Mapping[str, Any]):
 
         Args:
             like: shapes that are wanted.
-            whole: and nothing else may be saved.
+            whole: and nothing else may be saved, and all has the types that are wanted.
 
         Raises:
-            UserError: lists arrays that are missing, of other shapes, or too many.
+            UserError: lists arrays that are missing, of other shapes or types, or too
+                many.
             Damage: a tree is damaged.
         """
         keys = [key for key in (self if whole else like) if key in self]
-        saved = _shapes({key: self._tree(key) for key in keys})
-        mismatches = list(_differences(saved, _shapes(like), whole))
+        saved = _leaves({key: self._tree(key) for key in keys})
+        mismatches = list(_differences(saved, _leaves(like), whole))
         if mismatches:
             more = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
             raise UserError(
@@ -118,19 +119,17 @@ def _text(path: Any) -> str:
     return "/".join(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(leaf.shape) for name, leaf in _leaves(tree).items()}
-
-
 def _differences(
-    saved: dict[str, tuple[int, ...]],
-    expected: dict[str, tuple[int, ...]],
-    whole: bool,
+    saved: Mapping[str, Any], expected: Mapping[str, Any], whole: bool
 ) -> Iterator[str]:
     for name in sorted(saved.keys() | expected.keys() if whole else expected):
         if name not in saved:
             yield f"{name} is missing in it"
         elif name not in expected:
             yield f"{name} is not in this model"
-        elif saved[name] != expected[name]:
-            yield f"{name} has shape {saved[name]}, this model's {expected[name]}"
+        elif (there := tuple(saved[name].shape)) != (here := expected[name].shape):
+            yield f"{name} has shape {there}, this model's {here}"
+        elif whole and saved[name].dtype != expected[name].dtype:
+            yield (
+                f"{name} is {saved[name].dtype}, this model's {expected[name].dtype}"
+            )

@@ -7,10 +7,12 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Lowered
 
 from diffusion_audio.aliases import Batch, State
+from diffusion_audio.training.non_finite import SKIPPED, guarded
 from diffusion_audio.training.parallel import compile_step, state_shardings
 from diffusion_audio.training.task import Task
 
@@ -49,13 +51,19 @@ def abstract_state(task: Task, batch: Batch, mesh: Mesh) -> State:
 def lower_step(task: Task, batch: Batch, mesh: Mesh) -> Lowered:
     """The program of a step under ``jit``, to be compiled or looked into.
 
+    It is the one that training runs, so its state has ``SKIPPED`` too.
+
     Args:
         task: what is trained.
         batch: of `abstract_batch`.
         mesh: the devices.
     """
-    step: Any = compile_step(task.step, mesh)
-    return step.lower(abstract_state(task, batch, mesh), batch, jax.random.key(0))
+    step: Any = compile_step(guarded(task.step, 0), mesh)
+    count = jax.ShapeDtypeStruct(
+        (), jnp.int32, sharding=NamedSharding(mesh, PartitionSpec())
+    )
+    state = abstract_state(task, batch, mesh) | {SKIPPED: count}
+    return step.lower(state, batch, jax.random.key(0))
 
 
 def held(tree: Any) -> int:

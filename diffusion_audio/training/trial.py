@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.stages import Compiled
 from ml_collections import ConfigDict
@@ -23,6 +24,7 @@ from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.settings import settings
 from diffusion_audio.training import tasks
 from diffusion_audio.training.loop import TrainConfig
+from diffusion_audio.training.non_finite import SKIPPED
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     make_mesh,
@@ -104,15 +106,16 @@ def open_data(trial: Trial, workdir: Path) -> Opened:
         UserError: the data is not there, is not what a run there began with, or is
             nothing that the task can learn from.
     """
-    from diffusion_audio.audio.decoders import here
+    from diffusion_audio.audio.decoders import decoding
     from diffusion_audio.data.pipeline import batches
 
     config = trial.config
-    made = assemble(config, workdir, component_extras(config), here)
-    stream = batches(made.source, seed=config["seed"], **made.options)
-    started = time.monotonic()
-    batch = place_batch(next(stream), trial.mesh)
-    seconds = time.monotonic() - started
+    with decoding(trial.data.decode_workers) as decode:
+        made = assemble(config, workdir, component_extras(config), decode)
+        stream = batches(made.source, seed=config["seed"], **made.options)
+        started = time.monotonic()
+        batch = place_batch(next(stream), trial.mesh)
+        seconds = time.monotonic() - started
     return Opened(made.task, made.source, made.held, batch, seconds)
 
 
@@ -153,6 +156,7 @@ def run_steps(trial: Trial, opened: Opened, state: State, step: Compiled) -> Ste
     places = jax.tree.map(lambda leaf: leaf.sharding, state)
     init = jax.jit(task.init, out_shardings=places)
     state = init(key, batch, replicate(frozen, mesh))
+    state[SKIPPED] = replicate(jnp.int32(0), mesh)
     for _ in range(2):
         jax.block_until_ready(state)
         started = time.monotonic()

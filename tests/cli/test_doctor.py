@@ -154,6 +154,23 @@ def test_memory_and_disk_that_are_too_small(config, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("line", "file", "text"),
+    [
+        ("0::/jobs/7", "jobs/memory.max", "4096"),
+        ("4:memory:/job", "memory/job/memory.limit_in_bytes", "4096"),
+    ],
+)
+def test_the_limit_of_a_job_counts(tmp_path, line, file, text):
+    own, root = tmp_path / "own", tmp_path / "groups"
+    own.write_text(f"9:name=systemd:/\n{line}\n")
+    (root / file).parent.mkdir(parents=True)
+    (root / file).write_text(text)
+    (root / "memory.max").write_text("max\n")
+    assert list(doctor_run._limits(own, root)) == [4096]
+    assert list(doctor_run._limits(tmp_path / "none", root)) == []
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(3, "3 seconds"), (150, "2.5 minutes"), (9000, "2.5 hours"), (2e5, "2.3 days")],
 )

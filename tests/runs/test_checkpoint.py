@@ -211,6 +211,19 @@ def test_mismatches_are_of_what_is_asked_for_alone(saved):
             read(saved, wanted(like))
 
 
+
+def test_a_whole_state_of_other_types_is_another_model(tmp_path):
+    state = state_of(0)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.prepare()
+        checkpoints.save(1, state, {})
+        checkpoints.finish()
+        assert same(checkpoints.restore(1, wanted(state))[0], state)
+        moments = {"opt": wanted(state["opt"], dtype=jnp.bfloat16)}
+        with pytest.raises(UserError, match=r"opt/.* is .*32, this model's bfloat16"):
+            checkpoints.restore(1, wanted(state) | moments)
+
+
 def test_who_trains_gets_no_less_than_was_saved(saved):
     checkpoints = Checkpoints(saved)
     state = state_of(2)
