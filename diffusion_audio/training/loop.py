@@ -303,7 +303,7 @@ def train(
                 take_back(error.taken)
                 saved = max(start, session.last_step)
                 raise UserError(
-                    f"{error}; {non_finite.advice(saved, workdir)}"
+                    f"{error}; {non_finite.advice(saved, error.taken, workdir)}"
                 ) from None
             except Exception:  # what is computed is not lost with what failed
                 # With several processes, the others may not have come as far.
