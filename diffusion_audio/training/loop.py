@@ -217,7 +217,8 @@ def train(
 
             def keep() -> None:
                 if done > max(start, checkpoints.latest):
-                    data = {"batches": position, "skipped": watch.skipped}
+                    place = resume.of_all_processes(position)
+                    data = {"batches": place, "skipped": watch.skipped}
                     checkpoints.save(done, state, data)
                 clock.lap("checkpoint")
 
