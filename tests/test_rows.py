@@ -43,5 +43,5 @@ def test_a_device_s_own_rows_are_not_cut_again():
     def inside(x):
         return whole(by_rows(jnp.sin, (x,)))
 
-    run = jax.jit(devices.by_rows(inside, devices.local_mesh(), whole=0))
+    run = jax.jit(devices.over_devices(inside, devices.local_mesh(), whole=0))
     np.testing.assert_allclose(run(X), jnp.sin(X), rtol=1e-6)

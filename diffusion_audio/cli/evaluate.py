@@ -1,5 +1,7 @@
 """Measures a trained run and writes a page to read and listen to.
 
+A run is read at its newest step; RUN@best or RUN@STEP is it at another.
+
 It is an experiment of one system. Of a diffusion run: makes sounds of captions of a
 split, stage by stage, and compares the vocoder with Griffin-Lim. Of a vocoder's run:
 resynthesizes clips of a split, beside Griffin-Lim. With a classifier of real clips: the

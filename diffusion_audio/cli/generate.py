@@ -1,14 +1,15 @@
 """Makes audio files from prompts.
 
-MODEL is the directory of a diffusion run, the folder of a published system (AudioLDM,
-AudioLDM 2, Auffusion), the .pth or .ckpt of its original code with the tokenizers in
-folders beside it, or its id on the hub, such as cvssp/audioldm2; `diffusion-audio
-models` lists them. Writes one WAV file for each prompt and candidate, and index.json,
-which says what made them and, where the model has a CLAP, how near each candidate is
-to its prompt; prints the paths. The same prompt at the same place with the same seed
-sounds the same. An empty prompt is a sound of no caption. A prompt that begins with a
-dash comes after all flags and two dashes: ... --out=DIR -- "-5 dB hum", or from a file.
-A model of speech takes a transcript too, what is said: --transcript="Good morning".
+MODEL is the directory of a diffusion run (RUN@best or RUN@STEP where its newest step is
+not meant), the folder of a published system (AudioLDM, AudioLDM 2, Auffusion), the .pth
+or .ckpt of its original code with the tokenizers in folders beside it, or its id on the
+hub, such as cvssp/audioldm2; `diffusion-audio models` lists them. Writes one WAV file
+for each prompt and candidate, and index.json, which says what made them and, where the
+model has a CLAP, how near each candidate is to its prompt; prints the paths. The same
+prompt at the same place with the same seed sounds the same. An empty prompt is a sound
+of no caption. A prompt that begins with a dash comes after all flags and two dashes:
+... --out=DIR -- "-5 dB hum", or from a file. A model of speech takes a transcript too,
+what is said: --transcript="Good morning".
 """
 
 from absl import flags

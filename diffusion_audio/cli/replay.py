@@ -1,7 +1,8 @@
 """Computes a past step of a run again, and shows what it was made of.
 
 Prints the clips of its batch with what was drawn for each, and its loss and gradient
-norm beside those of the run's metrics.jsonl. The run is only read: its config.json says
+norm beside those of the run's metrics.jsonl; where one is not finite, which parameters
+have gradients that are not. The run is only read: its config.json says
 all, and the newest checkpoint before the step, or the start, is where it begins.
 """
 

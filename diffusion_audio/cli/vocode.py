@@ -1,6 +1,7 @@
 """Turns audio files into log-mels and back through a vocoder (copy synthesis).
 
 IN is a file or a folder of any rate and length, OUT a .wav or .flac file or a folder.
+A run is read at its newest step; --model=RUN@best or RUN@STEP is it at another.
 What comes out is the best that a model of those mels could sound. A .npy file is a
 saved log-mel, as the vocoder's spec has it: [F, T], [T, F] or [1, F, T] floats. Prints
 the paths. A bad file of a folder is named and passed over; then the exit code is 1.

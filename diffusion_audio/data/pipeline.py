@@ -14,7 +14,7 @@ import grain
 import numpy as np
 
 from diffusion_audio.audio.file_error import AudioFileError
-from diffusion_audio.data.skipped import Skipped
+from diffusion_audio.data.skipped import Notes, Skipped
 from diffusion_audio.data.source import Clip, Source
 from diffusion_audio.errors import UserError
 
@@ -33,7 +33,7 @@ class Batches:
 
     Attributes:
         ids: clips of the last batch, of this process.
-        skipped: bad clips that this process met, by kind.
+        skipped: bad clips that are known of, by kind.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
     skip_budget: float = 0.001,
+    notes: Notes | None = None,
 ) -> Batches:
     """Batches of a source, as this process sees them; b = batch_size / process_count.
 
@@ -108,6 +109,7 @@ def batches(
         process_index: which process this is.
         process_count: how many there are.
         skip_budget: share of the clips that may be bad; see `skipped.allowed`.
+        notes: of bad clips, that all processes share; those of this one where None.
 
     Raises:
         UserError: for an empty source, sizes that do not fit, and, while iterating,
@@ -123,7 +125,7 @@ def batches(
         raise UserError(f"a data seed lies within 0 .. 2**32 - 1; got {seed}")
     local = batch_size // process_count
     first_row = process_index * local
-    skipped = Skipped(source.name, len(source), skip_budget)
+    skipped = Skipped(source.name, len(source), skip_budget, notes)
 
     def draw(index: int, rng: np.random.Generator) -> Clip | None:
         for _ in range(_TRIES if repeat else 1):

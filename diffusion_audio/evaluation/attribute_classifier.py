@@ -21,6 +21,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.generation.batches import in_batches, joined
 from diffusion_audio.nn.functional import abstract_params
+from diffusion_audio.runs.chosen import choose
 from diffusion_audio.runs.extras import Extras
 from diffusion_audio.runs.read import read_part
 from diffusion_audio.runs.workdir import read_config
@@ -135,25 +136,26 @@ def load_attribute_classifier(
     """The classifier of a run.
 
     Args:
-        run_dir: its work directory.
+        run_dir: its work directory; which checkpoint it may say (`runs.chosen`).
         spec: of the sounds to classify; must be the run's own.
 
     Raises:
         UserError: another task's run or another AudioSpec, or the names of its
             classes lack or do not fit.
     """
-    config = read_config(run_dir)
+    run, step = choose(run_dir)
+    config = read_config(run)
     if "classifier" not in config:
         raise UserError(
-            f"{run_dir} is a run of task {config['task']!r}; the classifier must "
+            f"{run} is a run of task {config['task']!r}; the classifier must "
             "be one of task 'classifier'"
         )
     classifier = build(config)
     classifier.spec.require_same(spec, mine="classifier", theirs="model")
     shapes = abstract_params(classifier.network)
     return AttributeClassifier(
-        read_labels(classifier, Extras(run_dir), str(run_dir)),
-        read_part(run_dir, "classifier", shapes),
+        read_labels(classifier, Extras(run), str(run)),
+        read_part(run, "classifier", shapes, step=step),
         jax.jit(classifier.logits),
         jax.jit(classifier.embed),
     )

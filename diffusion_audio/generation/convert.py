@@ -15,6 +15,7 @@ from diffusion_audio.outputs import CHECKPOINTS, record, require_writable
 from diffusion_audio.pretrained import folder, hifigan, metric_networks, published
 from diffusion_audio.pretrained.hub import located
 from diffusion_audio.pretrained.read_system import is_system
+from diffusion_audio.runs.chosen import Chosen, choose
 from diffusion_audio.runs.components import load_discriminators
 from diffusion_audio.runs.read import read_part
 from diffusion_audio.runs.workdir import CONFIG, read_config, require_part
@@ -40,7 +41,8 @@ def convert(
         source: a published vocoder, as `pretrained.published.read` takes it; a
             vocoder's run, or a folder that this wrote. Or a whole system: a published
             one, its id on the hub, a diffusion run; see `convert_system`, as for dtype
-            and layout. Or a network of metrics; see `pretrained.metric_networks`.
+            and layout. Or a network of metrics; see `pretrained.metric_networks`. Of a
+            run it may say which checkpoint (`runs.chosen`).
         out: the folder; see `pretrained.folder` and `pretrained.system_folder`.
         audio: of a published vocoder, what its config does not say of its mels.
         cut: of a published vocoder, where it cuts the sample that an odd stage makes
@@ -60,13 +62,18 @@ def convert(
             of vocoders was given for a system, or the other way round, or for a source
             that says it itself.
     """
-    source, out = located(source, revision), Path(out)
+    chosen = choose(source)
+    source, out = located(chosen.place, revision), Path(out)
     of_system = {"dtype": dtype, "layout": layout}
     of_vocoder = {"audio": audio, "cut": cut, "take": take}
     if is_system(source) or _is_diffusion(source):
         _require_none(of_vocoder, f"{source} is a whole system", "vocoders")
         return convert_system(
-            source, out, dtype=dtype, layout=layout or "ours", overwrite=overwrite
+            chosen._replace(place=source),
+            out,
+            dtype=dtype,
+            layout=layout or "ours",
+            overwrite=overwrite,
         )
     _require_none(of_system, f"{source} is no whole system", "such")
     if metric_networks.is_metric_network(source):
@@ -91,7 +98,7 @@ def convert(
             params["discriminators"] = folder.read_discriminators(source, config)
         config["vocoder"]["weight_norm"] = cfg.weight_norm
     elif ours:
-        config, params = _of_run(source)
+        config, params = _of_run(source, chosen.step)
     else:
         config, params = published.read(source, audio, cut=cut, take=take)
     for path in folder.write(out, config, params):
@@ -125,7 +132,7 @@ def _is_diffusion(source: Path) -> bool:
     return run and "denoiser" in read_config(source)
 
 
-def _of_run(source: Path) -> tuple[dict[str, Any], dict[str, Params]]:
+def _of_run(source: Path, step: int | None) -> tuple[dict[str, Any], dict[str, Params]]:
     """A folder's config and parameters, of a vocoder's run."""
     trained = read_config(source)
     require_part(trained, source, "vocoder", "only what trained one converts:")
@@ -135,10 +142,11 @@ def _of_run(source: Path) -> tuple[dict[str, Any], dict[str, Params]]:
             "other programs read; a run can stand on the directory itself"
         )
     config = {name: trained[name] for name in ("task", "audio", "vocoder")}
-    config["origin"] = {"run": str(source)}
+    config["origin"] = {"run": str(Chosen(source, step))}
     part = build(vocoders.TABLE, trained["vocoder"], f"{source}: config.vocoder")
-    params = {"vocoder": read_part(source, "vocoder", abstract_params(part.network))}
-    discriminators = load_discriminators(source)
+    shapes = abstract_params(part.network)
+    params = {"vocoder": read_part(source, "vocoder", shapes, step=step)}
+    discriminators = load_discriminators(source, step)
     if (
         discriminators and discriminators.keys() <= hifigan.PAPER.keys()
     ):  # others have no original names

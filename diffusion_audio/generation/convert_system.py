@@ -13,6 +13,7 @@ from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.pretrained import diffusers_folder, system_folder
 from diffusion_audio.pretrained.published_system import Part, PublishedSystem
 from diffusion_audio.pretrained.read_system import is_system, read_system
+from diffusion_audio.runs.chosen import Chosen
 from diffusion_audio.runs.extras import Extras
 from diffusion_audio.runs.read import read_weights
 from diffusion_audio.runs.workdir import read_config
@@ -28,7 +29,7 @@ GROUPS = (
 
 
 def convert_system(
-    place: Path,
+    chosen: Chosen,
     out: Path,
     *,
     dtype: str | None = None,
@@ -38,7 +39,8 @@ def convert_system(
     """Writes a system into a folder.
 
     Args:
-        place: a published system, a folder that this wrote, or a diffusion run.
+        chosen: a published system, a folder that this wrote, or a diffusion run and
+            its step.
         out: the folder.
         dtype: of the weights, see `systems.dtype`; as they are where None.
         layout: ``"ours"``, read without any change (`pretrained.system_folder`), or
@@ -54,7 +56,8 @@ def convert_system(
     """
     if layout not in LAYOUTS:
         raise unknown("layout", layout, LAYOUTS)
-    system = read_system(place) if is_system(place) else _of_run(place)
+    place, step = chosen
+    system = read_system(place) if is_system(place) else _of_run(place, step)
     if dtype is not None:
         system = system._replace(config=of_dtype(system.config, dtype))
     folder = system_folder if layout == "ours" else diffusers_folder
@@ -67,7 +70,7 @@ def convert_system(
     return out
 
 
-def _of_run(place: Path) -> PublishedSystem:
+def _of_run(place: Path, step: int | None) -> PublishedSystem:
     """A diffusion run as a system: its averages, and what it stands on."""
     trained = read_config(place)
     config = {name: trained[name] for name in GROUPS if name in trained}
@@ -78,7 +81,7 @@ def _of_run(place: Path) -> PublishedSystem:
         if name in ("autoencoder", "vocoder")
     }
     params, frozen = build(trained).shapes()
-    weights = read_weights(place, params, frozen)
+    weights = read_weights(place, params, frozen, step=step)
     labels = frozen.get("conditioners", {}) | params["conditioners"]
     trees: dict[str, Params] = {"denoiser": weights.params["denoiser"]}
     for name in ("autoencoder", "vocoder"):

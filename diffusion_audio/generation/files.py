@@ -20,6 +20,7 @@ from diffusion_audio.generation.pipeline import Pipeline
 from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.pretrained.hub import located, origin
 from diffusion_audio.progress import MakeView, ProgressView
+from diffusion_audio.runs.chosen import Chosen, choose
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.workdir import provenance
 
@@ -90,17 +91,20 @@ def generate(
     prompts = as_texts(prompts)
     if num_candidates is not None and num_candidates < 1:
         raise UserError(f"num_candidates must be 1 or more, not {num_candidates}")
-    out = Path(out)
+    out, chosen = Path(out), choose(model)
 
     def planned(each: int) -> tuple[list[str], list[Path]]:
         repeated = [prompt for prompt in prompts for _ in range(each)]
         paths = [out / _name(i, prompt) for i, prompt in enumerate(repeated)]
-        require_writable([*paths, out / INDEX], inputs=[model], overwrite=overwrite)
+        require_writable(
+            [*paths, out / INDEX], inputs=[chosen.place], overwrite=overwrite
+        )
         return repeated, paths
 
     planned(num_candidates or 1)  # refuses before a model is read
-    place = located(model, revision)
-    pipeline = load(place, vocoder, preset=preset, dtype=dtype)
+    place = located(chosen.place, revision)
+    here = str(chosen._replace(place=place))
+    pipeline = load(here, vocoder, preset=preset, dtype=dtype)
     num_candidates = num_candidates or pipeline.candidates
     repeated, paths = planned(num_candidates)
     said = pipeline.transcripts(prompts, transcripts, phonemes=phonemes)
@@ -147,7 +151,7 @@ def generate(
         "origin": origin(place),
         "config_hash": content_hash(pipeline.config),
         "step": pipeline.step,
-        "vocoder": str(vocoder or _own_vocoder(pipeline, model)),
+        "vocoder": _vocoder(pipeline, model),
         "preset": preset,
         "dtype": dtype,
         "sampling": dataclasses.asdict(pipeline.drawing(solver, steps, guidance)),
@@ -198,10 +202,10 @@ def generate(
     return paths
 
 
-def _own_vocoder(pipeline: Pipeline, model: str | Path) -> str | Path:
-    """Where the vocoder came from: a run's own, or a published system's part."""
-    place: str | Path = pipeline.config["components"]["vocoder"].get("run", model)
-    return place
+def _vocoder(pipeline: Pipeline, model: str | Path) -> str:
+    """Where the vocoder came from: a run, weights, or a published system's part."""
+    part = pipeline.config["components"]["vocoder"]
+    return str(Chosen(part.get("run", model), part.get("step")))
 
 
 def _rank(pipeline: Pipeline, waves: np.ndarray, entries: list[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from diffusion_audio.pretrained.hub import located
 from diffusion_audio.pretrained.presets import preset as of_preset
 from diffusion_audio.pretrained.read_system import is_system, read_system
 from diffusion_audio.pretrained.rules import require_same
+from diffusion_audio.runs.chosen import choose
 from diffusion_audio.runs.components import load_vocoder
 from diffusion_audio.runs.extras import Extras
 from diffusion_audio.runs.read import read_weights
@@ -45,10 +46,12 @@ def load(
     frozen parts.
 
     Args:
-        model: work directory of a diffusion run; folder of a published system, as
-            published or as `convert` wrote it; or its id on the hub, which is
+        model: work directory of a diffusion run, read at its newest step, or
+            ``RUN@best`` or ``RUN@STEP`` (`runs.chosen`); folder of a published system,
+            as published or as `convert` wrote it; or its id on the hub, which is
             downloaded once.
-        vocoder: a vocoder's run or converted weights, in place of the model's own.
+        vocoder: a vocoder's run, of which step as above, or converted weights, in place
+            of the model's own.
         preset: of a published system, one of `pretrained.presets.PRESETS`: in whose way
             it runs.
         dtype: ``"float32"`` or ``"bfloat16"``, of weights and computation; as they are
@@ -60,7 +63,8 @@ def load(
     Raises:
         UserError: no such model, nothing saved yet, or another AudioSpec.
     """
-    place = located(model, revision)
+    chosen = choose(model)
+    place = located(chosen.place, revision)
     mesh = local_mesh(devices)
     if is_system(place):
         return _published(place, vocoder, preset or "default", dtype, mesh)
@@ -76,7 +80,7 @@ def load(
             "file of a published system, or an id of the hub such as cvssp/audioldm2 "
             "(`diffusion-audio models` lists them)"
         )
-    return _run(place, vocoder, dtype, mesh)
+    return _run(place, chosen.step, vocoder, dtype, mesh)
 
 
 def _published(
@@ -130,7 +134,7 @@ def _published(
     if system.autoencoder.trained:
         frozen["autoencoder"] = read("autoencoder")
     if part is not None:
-        frozen["vocoder"] = load_vocoder(str(vocoder), part, everywhere(mesh))
+        frozen["vocoder"] = load_vocoder(part["run"], part, everywhere(mesh))
     elif system.vocoder is not None:
         frozen["vocoder"] = read("vocoder")
     ranking = None
@@ -150,6 +154,7 @@ def _under(shapes: Params, name: str) -> Params | None:
 
 def _run(
     place: Path,
+    step: int | None,
     vocoder: str | Path | None,
     dtype: str | None,
     mesh: Mesh,
@@ -162,10 +167,10 @@ def _run(
     params, frozen = system.shapes()
     if part is not None:
         frozen.pop("vocoder")
-    weights = read_weights(place, params, frozen, everywhere(mesh))
+    weights = read_weights(place, params, frozen, everywhere(mesh), step)
     params, frozen = weights.params, dict(weights.frozen)
     if part is not None:
-        frozen["vocoder"] = load_vocoder(str(vocoder), part, everywhere(mesh))
+        frozen["vocoder"] = load_vocoder(part["run"], part, everywhere(mesh))
     if dtype is not None:
         params, frozen = (
             placed(tree, everywhere(mesh), dtype) for tree in (params, frozen)
@@ -181,7 +186,7 @@ def _with_vocoder(
     if vocoder is None:
         return config, None
     spec = AudioSpec.from_dict(config["audio"])
-    part = component("vocoder", str(vocoder), spec, str(place), said="--vocoder")
+    part = component("vocoder", choose(vocoder), spec, str(place), said="--vocoder")
     parts = config.get("components", {}) | {"vocoder": part}
     return config | {"components": parts}, part
 

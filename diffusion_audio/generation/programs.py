@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from diffusion_audio.aliases import Array, Key, Params
 from diffusion_audio.diffusion.multidiffusion import Windows, overlapping
 from diffusion_audio.diffusion.sampling import advance
-from diffusion_audio.systems.devices import by_rows
+from diffusion_audio.systems.devices import over_devices
 from diffusion_audio.systems.sampler import SamplingConfig
 from diffusion_audio.systems.system import System, and_null
 
@@ -90,7 +90,7 @@ def compile_programs(
             both = system.condition(params, frozen, and_null(prompt, null))
             return both, (z, system.sampler(cfg).init(z))
 
-        return by_rows(work, mesh, 3)(params, frozen, null, *rows)
+        return over_devices(work, mesh, 3)(params, frozen, null, *rows)
 
     def go_on(params: Params, cfg: SamplingConfig, size: int, *args: Any) -> Any:
         def work(
@@ -115,7 +115,7 @@ def compile_programs(
                 stop=stop,
             )
 
-        return by_rows(work, mesh, 5)(params, *args)
+        return over_devices(work, mesh, 5)(params, *args)
 
     def reconstruct(frozen: Params, audio: Array) -> Array:
         moments = system.encode(frozen, audio)
@@ -131,7 +131,7 @@ def compile_programs(
     return Programs(
         begin=compiled(begin, 2),
         advance=compiled(go_on, 1, 2),
-        decode=compiled(by_rows(system.decode, mesh, 1)),
-        reconstruct=compiled(by_rows(reconstruct, mesh, 1)),
-        vocode=compiled(by_rows(system.vocode, mesh, 1)),
+        decode=compiled(over_devices(system.decode, mesh, 1)),
+        reconstruct=compiled(over_devices(reconstruct, mesh, 1)),
+        vocode=compiled(over_devices(system.vocode, mesh, 1)),
     )

@@ -23,7 +23,8 @@ from diffusion_audio.audio.mel_range import log_floor
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.windows import cut
-from diffusion_audio.runs.components import load_vocoder
+from diffusion_audio.runs.chosen import choose
+from diffusion_audio.runs.components import read_vocoder
 from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.systems import vocoders
 from diffusion_audio.systems.table import build
@@ -38,33 +39,40 @@ class Voice(NamedTuple):
         part: its network, hop and receptive field.
         params: of ``part.inference``.
         vocode: log-mels [B, T, F] -> waveforms [B, T * hop].
+        step: of the checkpoint that was read; None for converted weights.
     """
 
     spec: AudioSpec
     part: Vocoder
     params: Params
     vocode: Callable[[Array], Array]
+    step: int | None
 
 
 def load_voice(directory: str | Path) -> Voice:
     """The vocoder of a run, or of a folder of converted weights.
 
+    Args:
+        directory: of it; which checkpoint of a run it may say (`runs.chosen`).
+
     Raises:
         UserError: it is neither, or of another task.
     """
-    config = read_config(directory)
+    place, step = choose(directory)
+    config = read_config(place) | {"step": step}
     if "vocoder" not in config:
         raise UserError(
-            f"{directory} is of task {config['task']!r}; give a vocoder's run or "
+            f"{place} is of task {config['task']!r}; give a vocoder's run or "
             "converted weights"
         )
-    part = build(vocoders.TABLE, config["vocoder"], f"{directory}: config.vocoder")
-    params = load_vocoder(directory, config)
+    part = build(vocoders.TABLE, config["vocoder"], f"{place}: config.vocoder")
+    step, params = read_vocoder(place, config)
     return Voice(
         AudioSpec.from_dict(config["audio"]),
         part,
         params,
         partial(jax.jit(part.inference.apply), params),
+        step,
     )
 
 

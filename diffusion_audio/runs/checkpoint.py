@@ -136,6 +136,12 @@ class Checkpoints:
             with contextlib.suppress(OSError):  # a thing of tidiness; comes again
                 self._prune()
 
+    def known(self) -> list[int]:
+        """Steps that have files or a manifest, oldest first."""
+        names = {path.name for path in self._steps.glob("*")}
+        names |= {path.stem for path in self._manifests.glob("*.json")}
+        return sorted(int(name) for name in names if name.isdecimal())
+
     def newest_good(self) -> int | None:
         """The newest step of which all fits its manifest; None where none was saved.
 
@@ -152,14 +158,16 @@ class Checkpoints:
 
     def good_before(self, step: int) -> int | None:
         """The newest good step before one; None where there is none."""
-        for known in reversed(self._known()):
+        for known in reversed(self.known()):
             if known < step and not manifest.damage(
                 self._folder(known), self._manifest(known)
             ):
                 return known
         return None
 
-    def read(self, wanted: Callable[[Saved], State]) -> tuple[int, State] | None:
+    def read(
+        self, wanted: Callable[[Saved], State], step: int | None = None
+    ) -> tuple[int, State] | None:
         """Some arrays, of the newest step in which these are good, and no others.
 
         What is not asked for is neither read nor missed. Each byte is read once: it is
@@ -168,20 +176,24 @@ class Checkpoints:
         Args:
             wanted: given what a step holds (`Saved`), the shapes, dtypes and shardings
                 of what to read: of some keys of the state, or of parts of their trees.
+            step: the only one to read; no other takes its place.
 
         Returns:
             The step and the arrays; None where none was saved.
 
         Raises:
             UserError: that is missing or of other shapes, and lists it; or there are
-                steps but what is asked for is damaged in all of them.
+                steps but what is asked for is damaged in all of them, or in ``step``.
         """
 
         def part(step: int) -> tuple[int, State]:
             saved = self.saved(step)
             return step, saved.read(wanted(saved))
 
-        return self._newest(part)
+        if step is None:
+            return self._newest(part)
+        with self._readable(step):
+            return part(step)
 
     def saved(self, step: int) -> Saved:
         """Keys, shapes and dtypes of a step; raises `Damage`."""
@@ -209,7 +221,7 @@ class Checkpoints:
         """Moves what lies beyond a step, which is damaged, out of the way."""
         if not processes.is_first():
             return
-        for step in self._known():
+        for step in self.known():
             if step > after:
                 self._move_aside(step)
 
@@ -250,15 +262,9 @@ class Checkpoints:
             if step.isdecimal() and not (self._steps / step).exists():
                 self._manifest(int(step)).unlink(missing_ok=True)
 
-    def _known(self) -> list[int]:
-        """Steps that have files or a manifest, oldest first."""
-        names = {path.name for path in self._steps.glob("*")}
-        names |= {path.stem for path in self._manifests.glob("*.json")}
-        return sorted(int(name) for name in names if name.isdecimal())
-
     def _newest(self, look: Callable[[int], _Found]) -> _Found | None:
         """What is found at the newest step where `look` raises no `Damage`."""
-        steps = self._known()
+        steps = self.known()
         for step in reversed(steps):
             if (self._folder(step) / "state").is_dir():
                 raise UserError(
@@ -287,7 +293,7 @@ class Checkpoints:
 
     def _seal(self, step: int) -> None:
         saved, place = self._saving / str(step), self._steps / str(step)
-        if step in self._known():
+        if step in self.known():
             self._move_aside(step)
         manifest.write(saved, self._manifest(step))
         saved.rename(place)
@@ -295,7 +301,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Removes those that need not stay, each at once or not at all."""
-        for step in self._retention.dropped(self._known()):
+        for step in self._retention.dropped(self.known()):
             dropped = self._saving / f"{step}{_DROPPED}"
             with contextlib.suppress(FileNotFoundError):
                 (self._steps / str(step)).rename(dropped)
@@ -354,12 +360,12 @@ class Checkpoints:
     def _readable(self, step: int) -> Iterator[None]:
         """Says in one line what cannot be read."""
         try:
-            with values.readable(f"step {step} in {self.directory}"):
+            with values.readable("it"):
                 yield
         except Damage as damage:
             raise UserError(
-                f"{damage}; restore it from a copy, or move steps/{step} away to use "
-                "the one before"
+                f"step {step} in {self.directory} is damaged: {damage}; restore it "
+                f"from a copy, or move steps/{step} away to use another"
             ) from damage
 
 
@@ -376,13 +382,19 @@ def _tried(do: Callable[[], None]) -> str:
     return ""
 
 
-def content_hash(directory: Path) -> str:
-    """Short hash of the newest checkpoint there, by its manifest; empty without any."""
+def content_hash(directory: Path, step: int | None = None) -> str:
+    """Short hash of a checkpoint there, by its manifest; empty without it.
+
+    Args:
+        directory: of the checkpoints.
+        step: of which; the newest where None.
+    """
     manifests = (directory / "manifests").glob("*.json")
-    steps = sorted(
+    steps = {
         int(path.stem) for path in manifests if path.stem.isdecimal() and path.is_file()
-    )
-    if not steps:
+    }
+    step = max(steps, default=0) if step is None else step
+    if step not in steps:
         return ""
-    newest = (directory / "manifests" / f"{steps[-1]}.json").read_bytes()
-    return hashlib.sha256(newest).hexdigest()[:12]
+    chosen = (directory / "manifests" / f"{step}.json").read_bytes()
+    return hashlib.sha256(chosen).hexdigest()[:12]

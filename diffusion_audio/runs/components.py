@@ -78,14 +78,14 @@ def load_autoencoder(directory: str | Path, config: Mapping[str, Any]) -> Params
 
     Args:
         directory: the work directory.
-        config: its resolved config.
+        config: its resolved config, and which ``step`` is meant, if not the newest.
     """
     group = config["autoencoder"]
     part = build(autoencoders.TABLE, group, f"{directory}: config.autoencoder")
     shapes = abstract_params(part.network)
     if is_system(directory):
         return _published(directory, "autoencoder", shapes)
-    return read_part(directory, "autoencoder", shapes)
+    return read_part(directory, "autoencoder", shapes, step=config.get("step"))
 
 
 def load_vocoder(
@@ -93,36 +93,49 @@ def load_vocoder(
     config: Mapping[str, Any],
     place: Sharding | None = None,
 ) -> Params:
+    """The parameters of a vocoder as it is used; see `read_vocoder`."""
+    return read_vocoder(directory, config, place)[1]
+
+
+def read_vocoder(
+    directory: str | Path,
+    config: Mapping[str, Any],
+    place: Sharding | None = None,
+) -> tuple[int | None, Params]:
     """The parameters of a vocoder as it is used, of its run or of converted weights.
 
     Args:
         directory: the work directory, or the folder that `convert` wrote.
-        config: what its config.json says.
+        config: what its config.json says, and which ``step`` is meant.
         place: where they go; the first device where None.
+
+    Returns:
+        The step that was read, None where the weights have none, and the parameters.
     """
     group = config["vocoder"]
     part = build(vocoders.TABLE, group, f"{directory}: config.vocoder")
     if is_system(directory):
         shapes = abstract_params(part.inference)
-        return _published(directory, "vocoder", shapes, place)
+        return None, _published(directory, "vocoder", shapes, place)
     if folder.is_weights(directory):
         params = jax.tree.map(jnp.asarray, folder.read_generator(directory, config)[1])
-    else:
-        shapes = abstract_params(part.network)
-        params = read_part(directory, "vocoder", shapes, place)
-    return part.to_inference(params)
+        return None, part.to_inference(params)
+    like = {"vocoder": abstract_params(part.network)}
+    weights = read_weights(directory, like, place=place, step=config.get("step"))
+    return weights.step, part.to_inference(weights.params["vocoder"])
 
 
-def load_discriminators(directory: str | Path) -> Params:
+def load_discriminators(directory: str | Path, step: int | None = None) -> Params:
     """The discriminators that a vocoder was trained with; empty where not known.
 
     Args:
         directory: the work directory, or the folder that `convert` wrote.
+        step: of the checkpoint; the newest where None.
     """
     if is_system(directory):
         return {}
     if not folder.is_weights(directory):
-        return read_saved(directory, "params", "discriminators")
+        return read_saved(directory, "params", "discriminators", step)
     config = read_config(directory)
     if "discriminators" not in config:
         return {}
@@ -134,7 +147,7 @@ def load_conditioners(directory: str | Path, config: Mapping[str, Any]) -> Param
 
     Args:
         directory: a run's work directory, or a published system.
-        config: its resolved config.
+        config: its resolved config, and which ``step`` is meant.
     """
     if is_system(directory):
         return {
@@ -146,7 +159,7 @@ def load_conditioners(directory: str | Path, config: Mapping[str, Any]) -> Param
     params, frozen = system(read_config(directory)).shapes()
     like = {"conditioners": params["conditioners"]}
     kept = {"conditioners": frozen["conditioners"]} if "conditioners" in frozen else {}
-    weights = read_weights(directory, like, kept)
+    weights = read_weights(directory, like, kept, step=config.get("step"))
     others: Params = weights.frozen.get("conditioners", {})
     return others | weights.params["conditioners"]
 
@@ -158,7 +171,7 @@ def load_denoiser(directory: str | Path, config: Mapping[str, Any]) -> Params:
     shapes = abstract_params(part.network)
     if is_system(directory):
         return _published(directory, "denoiser", shapes)
-    return read_part(directory, "denoiser", shapes)
+    return read_part(directory, "denoiser", shapes, step=config.get("step"))
 
 
 def _published(

@@ -37,8 +37,9 @@ def read_weights(
     params: Mapping[str, Any],
     frozen: Mapping[str, Any] | None = None,
     place: Sharding | None = None,
+    step: int | None = None,
 ) -> Weights:
-    """Reads parts of the newest good checkpoint of a run.
+    """Reads parts of a checkpoint of a run.
 
     Args:
         workdir: of the run.
@@ -46,6 +47,7 @@ def read_weights(
             they are saved in they are read as those.
         frozen: the same of what the run keeps but never trained.
         place: where they go; the first device where None.
+        step: of the checkpoint, see `runs.chosen`; the newest good one where None.
 
     Raises:
         UserError: no run, nothing saved yet, all of it damaged, or of another model.
@@ -55,25 +57,32 @@ def read_weights(
         like: State = {_learned(saved): dict(params)}
         return like | ({"frozen": dict(frozen)} if frozen else {})
 
-    step, state = _read(workdir, wanted, place)
+    step, state = _read(workdir, wanted, place, step)
     learned = state["ema"] if "ema" in state else state["params"]
     return Weights(step, learned, state.get("frozen", {}))
 
 
 def read_part(
-    workdir: str | Path, name: str, params: Params, place: Sharding | None = None
+    workdir: str | Path,
+    name: str,
+    params: Params,
+    place: Sharding | None = None,
+    step: int | None = None,
 ) -> Params:
     """One part of a run, ready for use; see `read_weights`."""
-    return read_weights(workdir, {name: params}, place=place).params[name]
+    return read_weights(workdir, {name: params}, place=place, step=step).params[name]
 
 
-def read_saved(workdir: str | Path, key: str, name: str) -> Params:
+def read_saved(
+    workdir: str | Path, key: str, name: str, step: int | None = None
+) -> Params:
     """What a checkpoint holds, whatever its shapes are.
 
     Args:
         workdir: of the run.
         key: of the state, such as ``"frozen"``.
         name: in its tree.
+        step: of the checkpoint; the newest good one where None.
 
     Returns:
         The tree; an empty one where there is nothing.
@@ -83,7 +92,7 @@ def read_saved(workdir: str | Path, key: str, name: str) -> Params:
         tree = saved.get(key, {})
         return {key: {name: tree[name]}} if name in tree else {}
 
-    state = _read(workdir, wanted, None)[1]
+    state = _read(workdir, wanted, None, step)[1]
     return state[key][name] if state else {}
 
 
@@ -93,7 +102,10 @@ def _learned(saved: Saved) -> str:
 
 
 def _read(
-    workdir: str | Path, wanted: Callable[[Saved], State], place: Sharding | None
+    workdir: str | Path,
+    wanted: Callable[[Saved], State],
+    place: Sharding | None,
+    step: int | None,
 ) -> tuple[int, State]:
     place = place or SingleDeviceSharding(jax.local_devices()[0])
 
@@ -104,7 +116,7 @@ def _read(
         )
 
     with contextlib.closing(Checkpoints(Path(workdir) / "checkpoints")) as checkpoints:
-        found = checkpoints.read(placed)
+        found = checkpoints.read(placed, step)
     if found is None:
         raise UserError(
             f"{workdir} has no finished checkpoint yet; train it first, or wait for "

@@ -15,6 +15,7 @@ from diffusion_audio.pretrained.presets import preset
 from diffusion_audio.pretrained.published_system import PublishedSystem
 from diffusion_audio.pretrained.read_system import is_system, read_system
 from diffusion_audio.runs import same_run
+from diffusion_audio.runs.chosen import Chosen, choose, split
 from diffusion_audio.runs.workdir import read_config
 
 # Those that are used as they are, and those that are also where training starts from.
@@ -29,10 +30,11 @@ def resolve(
 ) -> dict[str, Any]:
     """The config as plain values, with nothing left to look up.
 
-    The AudioSpec is spelt out, and the places under ``components`` (runs, converted
-    weights, published systems or their ids on the hub) are replaced by the resolved
-    configs found there, with a hash of the weights. A component takes the place of the
-    group of its name, but for how a denoiser computes.
+    The AudioSpec is spelt out, and the places under ``components`` (runs, which may
+    say of which checkpoint (`runs.chosen`), converted weights, published systems or
+    their ids on the hub) are replaced by the resolved configs found there, with a hash
+    of the weights. A component takes the place of the group of its name, but for how a
+    denoiser computes.
 
     Args:
         config: as a recipe makes it.
@@ -54,12 +56,15 @@ def resolve(
             raise unknown("key in config.components", name, known)
         if not place:
             continue
-        place = os.path.expanduser(place)
-        part = same_run.own_component(workdir, name, place)
+        model = os.path.expanduser(place)
+        part = same_run.own_component(workdir, name, str(split(model)[0]))
         if part is None:
-            place = str(located(place))
+            chosen = choose(model)
+            chosen = chosen._replace(place=located(chosen.place))
+        else:
+            chosen = Chosen(Path(part["run"]))
         mine = f"this {resolved['task']} run"
-        parts[name] = component(name, place, spec, mine, part)
+        parts[name] = component(name, chosen, spec, mine, part)
     if "components" in resolved:
         resolved["components"] = parts
     if "autoencoder" in parts:
@@ -75,7 +80,7 @@ def resolve(
 
 def component(
     name: str,
-    place: str,
+    chosen: Chosen,
     spec: AudioSpec,
     mine: str,
     kept: dict[str, Any] | None = None,
@@ -86,8 +91,8 @@ def component(
 
     Args:
         name: of the part, one of ``COMPONENTS``.
-        place: its work directory, or a folder of converted weights or of a whole
-            published system.
+        chosen: its work directory and step, or a folder of converted weights or of a
+            whole published system.
         spec: that it must have.
         mine: whose that is, for messages.
         kept: that config, where the run that goes on keeps the part.
@@ -96,6 +101,7 @@ def component(
     Raises:
         UserError: it is no run, has no such part, or another AudioSpec.
     """
+    place = str(chosen.place)
     if kept is None and is_system(place):
         part = published_part(read_system(place), name)
     else:
@@ -107,7 +113,11 @@ def component(
             f"give one that trains a part of this kind (its config has a group {name})"
         )
     spec.require_same(AudioSpec.from_dict(part["audio"]), mine=mine, theirs=name)
-    return kept or part | {"run": place, "hash": same_run.weights_hash(place, name)}
+    if kept is not None:
+        return kept
+    step = {} if chosen.step is None else {"step": chosen.step}
+    found = {"run": place, "hash": same_run.weights_hash(place, name, **step)}
+    return part | found | step
 
 
 def published_part(system: PublishedSystem, name: str) -> dict[str, Any]:

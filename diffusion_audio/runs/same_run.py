@@ -103,16 +103,16 @@ def content_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def weights_hash(directory: str | Path, part: str = "") -> str:
+def weights_hash(directory: str | Path, part: str = "", step: int | None = None) -> str:
     """Short hash of the weights in a folder of published ones, or in a run.
 
-    That of a run is of its newest finished checkpoint; empty where it has none. Of a
-    whole published system it is that of a part.
+    That of a run is of a finished checkpoint, the newest where no step is said; empty
+    where there is none. Of a whole published system it is that of a part.
     """
     if is_system(directory):
         return read_system(directory).hash(part)[:12]
     if not folder.is_weights(directory):
-        return checkpoint.content_hash(Path(directory) / "checkpoints")
+        return checkpoint.content_hash(Path(directory) / "checkpoints", step)
     digest = hashlib.sha256()
     for path in sorted(Path(directory).glob("*.safetensors")):
         with path.open("rb") as file:
@@ -341,4 +341,6 @@ def unchanged(name: str, part: Mapping[str, Any]) -> bool:
     place = Path(part["run"])
     if not place.exists():
         return False
-    return "hash" not in part or weights_hash(place, name) == part["hash"]
+    return "hash" not in part or part["hash"] == weights_hash(
+        place, name, part.get("step")
+    )

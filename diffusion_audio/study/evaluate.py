@@ -37,6 +37,7 @@ from diffusion_audio.outputs import record, require_writable
 from diffusion_audio.progress import ProgressView
 from diffusion_audio.report.page import render
 from diffusion_audio.runs import session
+from diffusion_audio.runs.chosen import Chosen, choose
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
 from diffusion_audio.runs.workdir import provenance, read_config
@@ -57,6 +58,7 @@ class Subject(NamedTuple):
     Attributes:
         spec: of its mels.
         seconds: length of its sounds.
+        step: of the checkpoint that was read.
         vocoder: hash of what makes waveforms of mels.
         made_of: the network that was trained, in words.
         passes: of all clips, until they are made.
@@ -65,6 +67,7 @@ class Subject(NamedTuple):
 
     spec: AudioSpec
     seconds: float
+    step: int | None
     vocoder: str
     made_of: str
     passes: int
@@ -89,7 +92,8 @@ def evaluate(
     """Evaluates a run and writes ``results.json`` and ``report.html``.
 
     Args:
-        model: work directory of a diffusion or vocoder run.
+        model: work directory of a diffusion or vocoder run; it, ``classifier`` and
+            ``vocoder`` may say of which checkpoint (`runs.chosen`).
         out: directory to write to.
         classifier: work directory of an attribute classifier's run; without it, no
             measure that rests on one.
@@ -111,24 +115,27 @@ def evaluate(
         UserError: a run is missing or does not fit.
     """
     started, out = time.monotonic(), Path(out)
-    config = read_config(model)
+    run = choose(model).place
+    config = read_config(run)
     # Not by the name of its task, which may be of one's own.
     trained = [name for name in TRAINED if name in config]
     if not trained:
         raise UserError(
-            f"{model} is a run of task {config['task']!r}; evaluate needs one that "
+            f"{run} is a run of task {config['task']!r}; evaluate needs one that "
             f"trained a {' or '.join(TRAINED)}"
         )
     require_writable(
         [out / RESULTS, out / PAGE],
-        inputs=[path for path in (model, classifier, vocoder) if path is not None],
+        inputs=[choose(each).place for each in (run, classifier, vocoder) if each],
         overwrite=overwrite,
     )
     generates = trained[0] == "denoiser"
     if generates:
         subject = _generating(model, vocoder, seed, batch_size)
         if vocoder is not None:
-            config.setdefault("components", {})["vocoder"] = {"run": str(vocoder)}
+            place, step = choose(vocoder)
+            part = {"run": str(place), "step": step}
+            config.setdefault("components", {})["vocoder"] = part
     else:
         subject = _vocoder(model, config, vocoder, seed, batch_size)
     spec = subject.spec
@@ -152,7 +159,7 @@ def evaluate(
     results = _results(subject, reference, waves, config, now, model, split, seed)
     write(results, out / RESULTS)
     record(out / RESULTS, "evaluate")
-    runs = _runs(config, model, classifier, "diffusion" if generates else "vocoder")
+    runs = _runs(config, run, classifier, "diffusion" if generates else "vocoder")
     page = render(
         report(
             results,
@@ -192,6 +199,7 @@ def _generating(
     return Subject(
         pipeline.system.spec,
         pipeline.seconds,
+        pipeline.step,
         params_hash(pipeline.frozen["vocoder"]),
         _made_of("latent diffusion model", pipeline.params),
         PASSES + 1,
@@ -235,6 +243,7 @@ def _vocoder(
     return Subject(
         spec,
         LONGEST,
+        voice.step,
         "the system under test",
         _made_of("HiFi-GAN", voice.params),
         2,
@@ -276,11 +285,15 @@ def _results(
     how = protocols(
         reference, subject.spec, vocoder=subject.vocoder, sampling_seeds=(seed,)
     )
-    parts = {n: str(part["run"]) for n, part in config.get("components", {}).items()}
+    parts = {
+        name: str(Chosen(part["run"], part.get("step")))
+        for name, part in config.get("components", {}).items()
+    }
     return Results(
         str(model),
         {
             "base": str(model),
+            "step": subject.step,
             "baseline": names[0],
             "variants": {name: {} for name in names[1:]},
             "common": {},
@@ -316,7 +329,7 @@ def _results(
 
 def _runs(
     config: Mapping[str, Any],
-    model: str | Path,
+    run: Path,
     classifier: str | Path | None,
     trained: str,
 ) -> dict[str, Path]:
@@ -324,6 +337,6 @@ def _runs(
     parts = config.get("components", {})
     runs = {name: Path(part["run"]) for name, part in parts.items()}
     if classifier:
-        runs["classifier"] = Path(classifier)
-    runs[trained] = Path(model)
+        runs["classifier"] = choose(classifier).place
+    runs[trained] = run
     return {n: path for n, path in runs.items() if (path / PROVENANCE).is_file()}

@@ -21,7 +21,7 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def by_rows(
+def over_devices(
     function: Callable[..., Any], mesh: Mesh | None, whole: int
 ) -> Callable[..., Any]:
     """A function of rows, each device making its own; to be called under ``jax.jit``.

@@ -61,6 +61,36 @@ def of_all(value: Any) -> list[Any]:
     return json.loads(waited_for(f"{name}/all"))
 
 
+class Board:
+    """Notes on one thing, that all processes write and read; nobody waits for another.
+
+    Args:
+        name: of the thing.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._place = f"board/{name}/"
+
+    def __setitem__(self, name: str, text: str) -> None:
+        """Notes something, in the place of what was noted by that name."""
+        store().key_value_set(f"{self._place}{name}", text, allow_overwrite=True)
+
+    def pop(self, name: str, default: None = None) -> None:
+        """Takes a note away."""
+        store().key_value_delete(f"{self._place}{name}")
+        return default
+
+    def copy(self) -> dict[str, str]:
+        """All notes, by name."""
+        found = store().key_value_dir_get(self._place)
+        return {name.removeprefix(self._place): text for name, text in found}
+
+
+def board(name: str) -> Board | dict[str, str]:
+    """Notes of all processes; where there is one alone, a dict of its own."""
+    return {} if alone() else Board(name)
+
+
 def after_first(make: Callable[[], _Made]) -> _Made:
     """What each process makes, the others once the first one has."""
     if is_first():

@@ -218,7 +218,8 @@ def train(
 
             def keep() -> None:
                 if done > max(start, checkpoints.latest):
-                    data = {"batches": position, "skipped": watch.skipped}
+                    place = resume.of_all_processes(position)
+                    data = {"batches": place, "skipped": watch.skipped}
                     checkpoints.save(done, state, data)
                 clock.lap("checkpoint")
 
@@ -311,7 +312,7 @@ def train(
                 take_back(error.taken)
                 saved = max(start, session.last_step)
                 raise UserError(
-                    f"{error}; {non_finite.advice(saved, workdir)}"
+                    f"{error}; {non_finite.advice(saved, error.taken, workdir)}"
                 ) from None
             except Exception:  # what is computed is not lost with what failed
                 # With several processes, the others may not have come as far.

@@ -200,7 +200,7 @@ def write(workdir: Path, taken: Taken, key: Key) -> Path:
         "clips": taken.clips,
         "position": taken.before,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
-        "replay": f"diffusion-audio replay --workdir={workdir} --step={taken.step}",
+        "replay": _replay(workdir, taken),
     }
     try:
         path.parent.mkdir(exist_ok=True)
@@ -210,20 +210,31 @@ def write(workdir: Path, taken: Taken, key: Key) -> Path:
     return path
 
 
-def advice(saved: int, workdir: Path) -> str:
-    """What can be done after a number that is not finite."""
+def advice(saved: int, taken: Taken, workdir: Path) -> str:
+    """What can be done after a number that is not finite.
+
+    Args:
+        saved: the last step that is saved; 0 for none.
+        taken: the step that it is of.
+        workdir: of the run.
+    """
     change = (
         "a lower config.optimizer.learning_rate or with config.optimizer.clip_norm "
         "set, or check the data (`data check`)"
     )
     skip = "--config.train.non_finite=skip leaves such steps out"
+    where = f"`{_replay(workdir, taken)}` says in which gradients it is"
     if not saved:
         return (
             f"nothing is saved in {workdir}, so the same --workdir takes a changed "
-            f"config: train with {change}; {skip}"
+            f"config: train with {change}; {skip}; {where}"
         )
     return (
         f"step {saved} is saved, and {workdir} keeps its config: train in a new "
         f"--workdir with {change}; here the same command goes on from step {saved}; "
-        f"{skip}"
+        f"{skip}; {where}"
     )
+
+
+def _replay(workdir: Path, taken: Taken) -> str:
+    return f"diffusion-audio replay --workdir={workdir} --step={taken.step}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -28,9 +29,14 @@ from diffusion_audio.runs.same_run import begun
 from diffusion_audio.runs.session import PROVENANCE, sessions
 from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.settings import settings
-from diffusion_audio.training import loop, resume, run
+from diffusion_audio.training import gradients, loop, resume, run
 from diffusion_audio.training.non_finite import GuardedStep
-from diffusion_audio.training.parallel import ParallelConfig, make_mesh, place_batch
+from diffusion_audio.training.parallel import (
+    ParallelConfig,
+    make_mesh,
+    place_batch,
+    replicate,
+)
 
 
 class Replayed(NamedTuple):
@@ -43,6 +49,8 @@ class Replayed(NamedTuple):
         batch: arrays [B, ...] by name, those of groups as ``group/name``.
         drawn: what it drew, [B, ...] by name; see `training.task.Task`.
         metrics: loss, gradient norm and all else that a step tells.
+        gradients: where one of them is not finite, of each parameter whether its
+            gradient is (`gradients.finite`); else empty.
         logged: the step's row in ``metrics.jsonl``, None where it has none.
         sample_rate: of ``batch["audio"]``, in Hz.
     """
@@ -53,8 +61,14 @@ class Replayed(NamedTuple):
     batch: dict[str, np.ndarray]
     drawn: dict[str, np.ndarray]
     metrics: dict[str, float]
+    gradients: dict[str, bool]
     logged: dict[str, Any] | None
     sample_rate: int
+
+    @property
+    def broken(self) -> list[str]:
+        """Parameters whose gradients are not finite."""
+        return [name for name, good in self.gradients.items() if not good]
 
     @property
     def differences(self) -> dict[str, tuple[float, float]]:
@@ -120,7 +134,14 @@ def replay(
         batch = next(stream)
         placed = place_batch(batch, mesh)
         drawn = jax.jit(made.task.drawn)(state, placed, key)
-        _, metrics, _ = step_fn(state, placed, key)
+        state, metrics, _ = step_fn(state, placed, key)
+        finite: dict[str, bool] = {}
+        if not all(np.isfinite(float(value)) for value in metrics.values()):
+            # The step has left the state as it was, but for the number.
+            state["step"] = replicate(jnp.int32(step - 1), mesh)
+            finite = gradients.finite(
+                made.task.step, mesh, parallel.mode, state, placed, key
+            )
         view.close()
         return Replayed(
             step,
@@ -129,6 +150,7 @@ def replay(
             _flat(batch),
             _flat(jax.device_get(drawn)),
             {name: float(value) for name, value in metrics.items()},
+            finite,
             next((r for r in rows if (r["step"], r["split"]) == (step, "train")), None),
             made.spec.sample_rate,
         )

@@ -12,6 +12,7 @@ from diffusion_audio.storage import write_whole, written_whole
 from diffusion_audio.training.replay import Replayed
 
 BATCH, DRAWN, STEP = "batch.npz", "drawn.npz", "step.json"
+FIRST = 5  # parameters that are named
 
 
 def lines(found: Replayed) -> Iterator[str]:
@@ -20,6 +21,11 @@ def lines(found: Replayed) -> Iterator[str]:
     yield f"step       {found.step}, from {start}"
     for name, value in found.metrics.items():
         yield f"{name:<10} {value!r}"
+    if found.gradients:
+        broken, first = found.broken, ", ".join(found.broken[:FIRST])
+        more = f" and {len(broken) - FIRST} more" if len(broken) > FIRST else ""
+        count = f"{len(broken)} of {len(found.gradients)} not finite"
+        yield f"gradients  {count}{': ' if broken else ''}{first}{more}"
     if found.logged is None:
         yield "logged     no"
     elif differences := found.differences:
@@ -74,6 +80,7 @@ def write(found: Replayed, folder: str | Path, *, overwrite: bool) -> None:
         "from": found.start,
         "clips": found.clips,
         "metrics": found.metrics,
+        "gradients_not_finite": found.broken,
         "logged": found.logged,
     }
     write_whole(folder / STEP, json.dumps(record, indent=2) + "\n")

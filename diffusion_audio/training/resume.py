@@ -43,6 +43,20 @@ class BatchStream(Protocol):
         ...
 
 
+def of_all_processes(position: Any) -> Any:
+    """The position to save: all stand at this one, and each has met its own bad clips.
+
+    Args:
+        position: of this process's stream, `data.pipeline.Batches.get_state`.
+    """
+    if processes.alone():
+        return position
+    met: dict[str, str] = {}
+    for each in processes.of_all(position["skipped"]):
+        met |= each
+    return position | {"skipped": met}
+
+
 def find(
     workdir: Path, checkpoints: Checkpoints, session: Session, allow_fresh: bool
 ) -> int | None:

@@ -125,7 +125,8 @@ def train(
             session.clock.lap("encode")
 
         def evaluation_batches() -> Iterator[dict[str, np.ndarray]]:
-            return batches(made.held, seed=0, **made.options)
+            notes = processes.board("held out")
+            return batches(made.held, seed=0, notes=notes, **made.options)
 
         stack.callback(session.end)
         return loop.train(
@@ -227,7 +228,8 @@ def training_batches(
             samples=made.options["samples"],
             frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
         )
-    return batches(source, seed=resolved["seed"], **made.options)
+    notes = processes.board("trained on")
+    return batches(source, seed=resolved["seed"], notes=notes, **made.options)
 
 
 def _require_used(data: DataConfig, task: Task, name: str) -> None:

@@ -17,7 +17,7 @@ import optax
 from diffusion_audio.aliases import Array, Batch, Key, Params, State
 from diffusion_audio.errors import UserError
 from diffusion_audio.settings import settings
-from diffusion_audio.training import ema
+from diffusion_audio.training import ema, gradients
 from diffusion_audio.training.loop import TrainConfig
 from diffusion_audio.training.optimizer import OptimizerConfig, make_optimizer
 from diffusion_audio.training.task import new_state
@@ -70,11 +70,12 @@ def update_rule(config: Mapping[str, Any]) -> UpdateRule:
 def apply_gradients(
     optimizer: optax.GradientTransformation, grads: Params, opt: Any, params: Params
 ) -> tuple[Params, Any]:
-    """One update of the optimiser.
+    """One update of the optimiser; every update of a step is by this.
 
     Returns:
         The new parameters and the new optimiser state.
     """
+    gradients.show(grads)
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
         updates, opt = optimizer.update(grads, opt, params)
     return optax.apply_updates(params, updates), opt

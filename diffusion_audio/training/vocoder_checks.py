@@ -47,8 +47,9 @@ def load_start(config: Mapping[str, Any]) -> Params:
     """
     loaded = load_components(config)
     if "vocoder" in loaded:
-        directory = config["components"]["vocoder"]["run"]
-        loaded["discriminators"] = load_discriminators(directory)
+        part = config["components"]["vocoder"]
+        known = load_discriminators(part["run"], part.get("step"))
+        loaded["discriminators"] = known
     return loaded
 
 

@@ -228,6 +228,41 @@ def test_beyond_the_budget_the_run_stops() -> None:
         take(iterator, 10)
 
 
+def test_the_budget_is_of_all_processes_that_share_their_notes() -> None:
+    def epoch(process: int, bad: dict[int, str], **changes: object):
+        options = {"process_index": process, "process_count": 2, "repeat": False}
+        source = Numbers(20, bad)
+        return make(source, skip_budget=0.15, **options, **changes)
+
+    seen = [clips_of(list(epoch(process, {}))) for process in range(2)]
+    assert len(set(seen[0] + seen[1])) == 20
+    bad = {int(clip): "empty" for clips in seen for clip in clips[:2]}  # 3 may be
+    for process in range(2):  # each alone has met but two of the four
+        alone = epoch(process, bad)
+        list(alone)
+        assert alone.skipped == {"empty": 2}
+    notes: dict[str, str] = {}
+    list(epoch(0, bad, notes=notes))
+    assert len(notes) == 2
+    with pytest.raises(UserError, match="4 of the 20 clips of numbers are bad"):
+        list(epoch(1, bad, notes=notes))
+    mended = epoch(0, {}, notes=notes)
+    mended.set_state({"place": mended.get_state()["place"], "skipped": notes.copy()})
+    list(mended)
+    assert len(mended.skipped) == 1  # what it has not read may still be bad
+
+
+def test_a_clip_that_could_be_read_after_all_is_bad_for_nobody() -> None:
+    notes: dict[str, str] = {}
+    source = Numbers(10, {4: "unreadable"})
+    stream = make(source, batch_size=2, notes=notes)
+    while not notes:
+        next(stream)
+    source.bad.clear()
+    take(stream, 30)
+    assert (stream.skipped, notes) == ({}, {})
+
+
 def test_a_source_without_any_good_clip_ends_in_an_error() -> None:
     iterator = make(Numbers(1, {0: "missing"}), batch_size=1)
     with pytest.raises(UserError, match="every clip of numbers is bad"):

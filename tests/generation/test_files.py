@@ -6,6 +6,7 @@ The model is a stand-in; that of `tests/test_end_to_end.py` is real.
 import dataclasses
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -246,4 +247,4 @@ def test_what_came_from_the_hub_is_on_record(model, tmp_path, monkeypatch):
     make("a/b", ["rain"], tmp_path / "out", revision="main")
     found = index(tmp_path / "out")
     assert (found["model"], found["origin"]) == ("a/b", record)
-    assert asked == [("a/b", "main")]
+    assert asked == [(Path("a/b"), "main")]

@@ -8,9 +8,12 @@ import soundfile
 
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
+from diffusion_audio.generation import load
 from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.systems import denoisers, outside
 from diffusion_audio.systems.table import Entry
+from tests.training.test_loop import same
 
 HERE = Path(__file__).parent
 PARTS = f"--parts={HERE / 'toy_parts.py'}"
@@ -74,10 +77,33 @@ def test_they_are_trained_stopped_and_gone_on_with(runs):
     assert set(record["sessions"][0]["parts"]) == {"toy_parts.py"}
 
 
+def test_a_run_stands_on_the_step_that_is_named(runs):
+    vocoder = f"--config.components.vocoder={runs}/vocoder"
+    steps = "--config.train.steps=4"
+    train("toy_vocoder", runs / "vocoder", steps)  # goes on, so its newest is another
+    train("toy_diffusion", runs / "named", f"{vocoder}@2")
+    named = read_config(runs / "named")["components"]["vocoder"]
+    assert (named["step"], named["run"]) == (2, f"{runs}/vocoder")
+    whole = read_config(runs / "whole")["components"]["vocoder"]
+    assert named["hash"] == whole["hash"]
+    assert load(runs / "named").step == 4
+    pipeline = load(f"{runs}/named@2", f"{runs}/vocoder@4")
+    assert pipeline.step == 2
+    kept, newest = load(runs / "named").frozen, pipeline.frozen
+    assert same(kept["vocoder"], load(runs / "whole").frozen["vocoder"])
+    assert not same(kept["vocoder"], newest["vocoder"])
+    train("toy_diffusion", runs / "named", f"{vocoder}@2", "--config.train.steps=5")
+    words = [f"--config={HERE}/toy_diffusion.py", f"--workdir={runs}/named", vocoder]
+    assert main(["train", *words, PARTS]) == 2  # the newest is not what it began with
+
+
 @pytest.mark.slow
 def test_they_are_generated_with_and_evaluated(runs, tmp_path, capsys):
     flags = [f"--config.components.vocoder={runs}/vocoder"]
-    run("generate", f"--model={runs}/whole", "a tone", f"--out={tmp_path}/gen")
+    words = ["generate", f"--model={runs}/whole@2", f"--vocoder={runs}/vocoder@2"]
+    run(*words, "a tone", f"--out={tmp_path}/gen")
+    index = json.loads((tmp_path / "gen" / "index.json").read_text())
+    assert (index["step"], index["vocoder"]) == (2, f"{runs}/vocoder@2")
     (path,) = (tmp_path / "gen").glob("*.wav")
     assert soundfile.info(path).frames == 16384
     run("vocode", f"--model={runs}/vocoder", path, tmp_path / "copy.wav")
@@ -85,10 +111,11 @@ def test_they_are_generated_with_and_evaluated(runs, tmp_path, capsys):
     assert main(["convert", f"{runs}/vocoder", f"--out={tmp_path}/weights", PARTS]) == 2
     assert "trained a vocoder 'toy'" in capsys.readouterr().err
     train("toy_diffusion", runs / "averages", "--config.task=averages", *flags)
-    for name in ("vocoder", "whole", "averages"):
+    for name, step in (("vocoder@2", 2), ("whole@2", 2), ("averages", 4)):
         out = tmp_path / f"{name}-page"
         run("evaluate", f"--model={runs}/{name}", f"--out={out}", "--captions=2")
         assert (out / "report.html").exists()
+        assert json.loads((out / "results.json").read_text())["spec"]["step"] == step
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import soundfile
 
@@ -13,7 +15,16 @@ from diffusion_audio.diffusion.noise import example_keys, example_noise, step_ke
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.training import run
+from diffusion_audio.training.gradients import finite
+from diffusion_audio.training.parallel import (
+    ParallelConfig,
+    make_mesh,
+    place_batch,
+    replicate,
+)
 from diffusion_audio.training.replay import replay
+from diffusion_audio.training.tasks import vae
+from diffusion_audio.training.update import apply_gradients
 from tests.recipes import folder_of_audio, label, tiny
 
 
@@ -119,3 +130,70 @@ def test_every_task_can_be_looked_back_at(task, tmp_path):
         assert ((found.drawn["time"] >= 0) & (found.drawn["share"] < 1)).all()
         assert found.drawn["noise"].shape == found.drawn["latents"].shape
         assert set(found.drawn["without_prompt"].tolist()) <= {True, False}
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_which_gradients_are_not_finite(mode):
+    """Under the sharding of several devices, in a branch, and of parts of a state."""
+    mesh = make_mesh(ParallelConfig(mode=mode, data=4))
+    optimizer = optax.sgd(0.1)
+
+    def step(state, batch, key):
+        del key
+        x = batch["x"].mean()
+        first = {"w": x * jnp.ones(3), "b": {"c": jnp.ones(2)}}
+        second = {"v": jnp.ones(2), "u": x * jnp.ones(2)}
+        opt, params = state["opt"], state["params"]
+        params = jax.lax.cond(
+            x > jnp.inf,
+            lambda: params,
+            lambda: {
+                "first": apply_gradients(optimizer, first, opt, params["first"])[0],
+                "second": apply_gradients(optimizer, second, opt, params["second"])[0],
+            },
+        )
+        return state | {"params": params}, {"loss": x}
+
+    zeros = {"w": jnp.zeros(3), "b": {"c": jnp.zeros(2)}}
+    params = {"first": zeros, "second": {"v": jnp.zeros(2), "u": jnp.zeros(2)}}
+    state = {"params": params, "frozen": {}, "opt": optimizer.init(zeros)}
+    state = replicate(state, mesh)
+    batch = place_batch({"x": np.full(8, np.nan, np.float32)}, mesh)
+    assert finite(step, mesh, mode, state, batch, jax.random.key(0)) == {
+        "first/b/c": True,
+        "first/w": False,
+        "second/u": False,
+        "second/v": True,
+    }
+
+
+def test_a_step_that_is_not_finite_is_told_where(tmp_path, capsys, monkeypatch):
+    """The loss overflows within the decoder's last layer alone, at step 3."""
+    source = folder_of_audio(tmp_path / "audio")
+    compute = vae.loss
+
+    def loss(task, params, state, batch, key):
+        total, metrics = compute(task, params, state, batch, key)
+        last = params["autoencoder"]["decoder"]["conv_out"]["bias"]
+        bad = jnp.where(state["step"] == 2, jnp.inf, 0.0) * last.sum()
+        return total + bad, metrics
+
+    monkeypatch.setattr(vae, "loss", loss)
+    config = f"--config={tmp_path}/vae.py"
+    (tmp_path / "vae.py").write_text(
+        "from tests.recipes import tiny\n"
+        f"def get_config():\n    return tiny('vae', {source!r}, steps=5)\n"
+    )
+    assert main(["train", config, f"--workdir={tmp_path}/run"]) == 2
+    words = ["replay", f"--workdir={tmp_path}/run", "--step=3"]
+    assert f"`diffusion-audio {' '.join(words)}` says" in capsys.readouterr().err
+    assert main([*words, f"--dump={tmp_path}/dump"]) == 0
+    out = capsys.readouterr().out
+    name = "autoencoder/decoder/conv_out/bias"
+    (line,) = [line for line in out.splitlines() if line.startswith("gradients")]
+    assert line.startswith("gradients  1 of ")
+    assert line.endswith(f" not finite: {name}")
+    record = json.loads((tmp_path / "dump/step.json").read_text())
+    assert record["gradients_not_finite"] == [name]
+    assert main(["replay", f"--workdir={tmp_path}/run", "--step=2"]) == 0
+    assert "gradients" not in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Several processes are one run: the same numbers, one stop, one end."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,7 +18,8 @@ import pytest
 from diffusion_audio.runs.checkpoint import Checkpoints
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.session import sessions
-from diffusion_audio.training import agreement
+from diffusion_audio.systems import processes
+from diffusion_audio.training import agreement, resume
 from diffusion_audio.training.agreement import AgreedStop, Together
 from tests.recipes import folder_of_audio
 
@@ -110,6 +112,37 @@ def test_who_leaves_says_why_and_with_which_code(ended):
     group[1].leave("the disk\nis full", 143)
     group[0]._closed.wait(10)
     assert said == [(0, "process 1 has ended: the disk is full", 143)]
+
+
+BOARD = """
+import sys, jax
+jax.distributed.initialize(f"localhost:{sys.argv[1]}", 1, 0)
+from diffusion_audio.systems.processes import Board
+one, other, another = Board("clips"), Board("clips"), Board("others")
+one["3"], one["14"], another["3"] = "empty", "empty", "missing"
+other["3"] = "unreadable"
+assert one.copy() == other.copy() == {"3": "unreadable", "14": "empty"}
+one.pop("14"), one.pop("15")
+assert other.copy() == {"3": "unreadable"}
+assert another.copy() == {"3": "missing"}
+"""
+
+
+def test_what_one_process_notes_all_can_read():
+    words = [sys.executable, "-c", BOARD, str(free_port())]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_saved_position_has_the_bad_clips_of_all(monkeypatch):
+    said = [{"1": "empty"}, {"2": "missing"}, {}]
+    monkeypatch.setattr(processes, "alone", lambda: False)
+    monkeypatch.setattr(processes, "of_all", lambda own: [own, *said])
+    position = {"place": {"next_index": 8}, "skipped": {"0": "empty"}}
+    assert resume.of_all_processes(position) == {
+        "place": {"next_index": 8},
+        "skipped": {"0": "empty", "1": "empty", "2": "missing"},
+    }
 
 
 PROGRAM = """
@@ -324,3 +357,19 @@ def test_a_mistake_ends_both(config, tmp_path):
     assert [code for code, _, _ in ended] == [2, 2], ended
     assert "train.steps must be 1 or more" in ended[0][2]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_bad_clips_are_counted_and_saved_for_all(tmp_path):
+    source = folder_of_audio(tmp_path / "audio")
+    for i in range(2):
+        (tmp_path / f"audio/clip{i}.wav").write_bytes(b"RIFF, and no more")
+    (tmp_path / "config.py").write_text(CONFIG.format(source=source))
+    flags = ("--config.train.steps=3", "--config.data.skip_budget=0.7")
+    ended = launch(tmp_path / "config.py", tmp_path / "run", 2, *flags)
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    data = tmp_path / "run/checkpoints/steps/3/data/metadata"
+    assert len(json.loads(data.read_text())["batches"]["skipped"]) == 2
+    ended = launch(tmp_path / "config.py", tmp_path / "other", 2, flags[0])
+    assert 2 in [code for code, _, _ in ended], ended  # of whom it was one too many
+    assert any("more than the 1 allowed" in err for _, _, err in ended), ended

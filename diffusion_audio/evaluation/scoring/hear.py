@@ -30,7 +30,7 @@ from diffusion_audio.evaluation.scoring.encoders import OpenEncoder
 from diffusion_audio.evaluation.treatment import Treatment
 from diffusion_audio.generation.batches import require_size
 from diffusion_audio.systems.audio_encoders import AudioEncoder
-from diffusion_audio.systems.devices import by_rows, everywhere
+from diffusion_audio.systems.devices import everywhere, over_devices
 
 AHEAD = 16  # files that are read before they are needed
 WAITING = 8  # batches of parts that wait for others of their length
@@ -208,9 +208,9 @@ class _Batches:
             jax.device_put(opened.params, everywhere(mesh)) if mesh else opened.params
         )
         self._encoder = opened.encoder
-        self._encode = jax.jit(by_rows(opened.encoder.encode, mesh, whole=1))
+        self._encode = jax.jit(over_devices(opened.encoder.encode, mesh, whole=1))
         self._encode_filled = opened.encoder.encode_filled and jax.jit(
-            by_rows(opened.encoder.encode_filled, mesh, whole=1)
+            over_devices(opened.encoder.encode_filled, mesh, whole=1)
         )
         # By length of the program: the clip of a part, its place there, and the part.
         self._parts: dict[int, deque[tuple[str, int, np.ndarray]]] = defaultdict(deque)
