@@ -30,6 +30,8 @@ class Batches:
         iterator: over the batches of this process.
         skipped: those it met.
         process_count: how many share a batch.
+        same_clips: whether places that were saved are of these very clips. Else their
+            bad ones are others.
 
     Attributes:
         ids: clips of the last batch, of this process.
@@ -41,11 +43,13 @@ class Batches:
         iterator: grain.DatasetIterator,
         skipped: Skipped,
         process_count: int = 1,
+        same_clips: bool = True,
     ):
         self.ids: tuple[str, ...] = ()
         self._iterator = iterator
         self._skipped = skipped
         self._processes = process_count
+        self._same_clips = same_clips
 
     def __iter__(self) -> "Batches":
         return self
@@ -74,7 +78,8 @@ class Batches:
         """Go on from where ``get_state`` was asked."""
         place = state["place"]
         self._iterator.set_state(place | {_NEXT: place[_NEXT] // self._processes})
-        self._skipped.set_state(state["skipped"])
+        if self._same_clips:
+            self._skipped.set_state(state["skipped"])
 
 
 def batches(
@@ -90,6 +95,7 @@ def batches(
     process_count: int = 1,
     skip_budget: float = 0.001,
     notes: Notes | None = None,
+    same_clips: bool = True,
 ) -> Batches:
     """Batches of a source, as this process sees them; b = batch_size / process_count.
 
@@ -110,6 +116,7 @@ def batches(
         process_count: how many there are.
         skip_budget: share of the clips that may be bad; see `skipped.allowed`.
         notes: of bad clips, that all processes share; those of this one where None.
+        same_clips: of `Batches`.
 
     Raises:
         UserError: for an empty source, sizes that do not fit, and, while iterating,
@@ -164,7 +171,7 @@ def batches(
         num_threads=threads, prefetch_buffer_size=max(2 * local, threads)
     )
     stacked = drawn.to_iter_dataset(reading).batch(local, batch_fn=collate)
-    return Batches(iter(stacked), skipped, process_count)
+    return Batches(iter(stacked), skipped, process_count, same_clips)
 
 
 def _rows(

@@ -105,5 +105,6 @@ class Skipped:
             raise UserError(
                 f"{len(kinds)} of the {self._clips} clips of {self._name} are bad "
                 f"({dict(Counter(kinds.values()))}), more than the {self._allowed} "
-                f"allowed; the last: {error}; `data check` names them all"
+                f"allowed; the last: {error}; `data check` names them all, and "
+                "config.data.skip_budget is the share of a set that may be bad"
             )

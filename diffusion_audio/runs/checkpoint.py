@@ -10,7 +10,6 @@ good, and kept in ``aside/``. Nothing here starts from scratch by itself.
 """
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -93,17 +92,16 @@ class Checkpoints:
             checkpoints are kept. So does a save that fails later, in `finish`.
         """
         self.finish()
-        if problem := processes.from_first(partial(self._no_room, state)):
-            self._failed(step, problem)
-            return False
-        try:
-            self._checkpointer.save(
+        if not (problem := processes.from_first(partial(self._no_room, state))):
+            saved = partial(
+                self._checkpointer.save,
                 self._saving / str(step),
                 args=composite.save_args(state, data),
                 force=True,
             )
-        except Exception as error:  # of orbax and TensorStore, of any kind
-            self._failed(step, _said(error))
+            problem = _tried_by_all(saved)
+        if problem:
+            self._failed(step, problem)
             return False
         self._unfinished = step
         return True
@@ -119,13 +117,14 @@ class Checkpoints:
         step = self._unfinished
         problem = ""
         if not wait:
-            problem = _tried(self._checkpointer.check_for_errors)
+            # Orbax says an error once, and to the process that has it.
+            problem = _tried_by_all(self._checkpointer.check_for_errors)
             saved = self._saving / str(step)
-            if not processes.from_first(lambda: bool(problem) or saved.exists()):
+            if not problem and not processes.from_first(saved.exists):
                 return
-        problem = problem or _tried(self._checkpointer.wait_until_finished)
+        problem = problem or _tried_by_all(self._checkpointer.wait_until_finished)
         self._unfinished = None
-        if problem := next(filter(None, processes.of_all(problem)), "") or (
+        if problem := problem or (
             processes.from_first(lambda: _tried(partial(self._seal, step)))
         ):
             self._failed(step, problem)
@@ -382,19 +381,6 @@ def _tried(do: Callable[[], None]) -> str:
     return ""
 
 
-def content_hash(directory: Path, step: int | None = None) -> str:
-    """Short hash of a checkpoint there, by its manifest; empty without it.
-
-    Args:
-        directory: of the checkpoints.
-        step: of which; the newest where None.
-    """
-    manifests = (directory / "manifests").glob("*.json")
-    steps = {
-        int(path.stem) for path in manifests if path.stem.isdecimal() and path.is_file()
-    }
-    step = max(steps, default=0) if step is None else step
-    if step not in steps:
-        return ""
-    chosen = (directory / "manifests" / f"{step}.json").read_bytes()
-    return hashlib.sha256(chosen).hexdigest()[:12]
+def _tried_by_all(do: Callable[[], None]) -> str:
+    """The same of all processes, which learn of it together."""
+    return next(filter(None, processes.of_all(_tried(do))), "")

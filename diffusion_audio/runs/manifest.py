@@ -37,6 +37,24 @@ def write(step: Path, path: Path) -> None:
     sync(path.parent)
 
 
+def content_hash(directory: Path, step: int | None = None) -> str:
+    """Short hash of a checkpoint of a run, by its manifest; empty without it.
+
+    Args:
+        directory: of the checkpoints.
+        step: of which; the newest where None.
+    """
+    manifests = (directory / "manifests").glob("*.json")
+    steps = {
+        int(path.stem) for path in manifests if path.stem.isdecimal() and path.is_file()
+    }
+    step = max(steps, default=0) if step is None else step
+    if step not in steps:
+        return ""
+    chosen = (directory / "manifests" / f"{step}.json").read_bytes()
+    return hashlib.sha256(chosen).hexdigest()[:12]
+
+
 def read(step: Path, path: Path) -> Sums:
     """The sums of a step by name.
 

@@ -17,7 +17,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.outputs import run_around
 from diffusion_audio.pretrained import folder
 from diffusion_audio.pretrained.read_system import is_system, read_system
-from diffusion_audio.runs import checkpoint, side_files
+from diffusion_audio.runs import manifest, side_files
 from diffusion_audio.runs.extras import EXTRAS
 from diffusion_audio.runs.metric_log import METRICS, read_metrics
 from diffusion_audio.runs.session import PROVENANCE, sessions
@@ -63,6 +63,8 @@ FREE_TO_CHANGE = (
     "train.expected",
     "parallel.",
 )
+# It changes none either, but runs and bands are known by hashes that it is part of.
+ALSO_FREE = ("data.skip_budget",)
 
 
 def begun(workdir: Path) -> bool:
@@ -112,7 +114,7 @@ def weights_hash(directory: str | Path, part: str = "", step: int | None = None)
     if is_system(directory):
         return read_system(directory).hash(part)[:12]
     if not folder.is_weights(directory):
-        return checkpoint.content_hash(Path(directory) / "checkpoints", step)
+        return manifest.content_hash(Path(directory) / "checkpoints", step)
     digest = hashlib.sha256()
     for path in sorted(Path(directory).glob("*.safetensors")):
         with path.open("rb") as file:
@@ -155,7 +157,7 @@ def require_same(workdir: Path, config: Mapping[str, Any]) -> None:
     changed = [
         line
         for line in differences(content(read_config(workdir)), content(config))
-        if not line.startswith(FREE_TO_CHANGE)
+        if not line.startswith(FREE_TO_CHANGE + ALSO_FREE)
     ]
     if not changed:
         return

@@ -25,6 +25,7 @@ def latent_cache(
     *,
     samples: int,
     frozen: Callable[[], Params],
+    spare: Path | None = None,
 ) -> Any:
     """The source with its audio replaced by the VAE's posterior moments.
 
@@ -36,6 +37,7 @@ def latent_cache(
         source: of clips with audio.
         samples: length N of each clip.
         frozen: loads what encodes; not called where the cache is there and whole.
+        spare: where it is made in place of ``directory``, which is only read then.
 
     Raises:
         UserError: no clip is good, the cache cannot be written, or a link is in its
@@ -67,10 +69,12 @@ def latent_cache(
         try:
             return latents.open(directory, encoding(), meta)
         except UserError as error:
-            if directory.is_symlink():  # where it leads is not ours
+            if spare is None and directory.is_symlink():  # where it leads is not ours
                 raise
             logging.warning("%s; they are computed again now", error)
-            shutil.rmtree(directory)
+            if spare is None:
+                shutil.rmtree(directory)
+    directory = spare or directory
     logging.info("encoding %d clips, once a run, into %s", len(source), directory)
     latent_files.write(directory, encoding(), meta)
     return latents.open(directory, encoding(), meta)

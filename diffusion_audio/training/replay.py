@@ -7,6 +7,7 @@ run on the same processor, devices and versions.
 """
 
 import math
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,9 +106,11 @@ def replay(
     rows = read_metrics(workdir)
     _require_taken(workdir, step, rows)
     _warn_of_other_bits(workdir, step)
-    with decoding(settings(DataConfig, config, "data").decode_workers) as decode:
+    workers = settings(DataConfig, config, "data").decode_workers
+    with decoding(workers) as decode, tempfile.TemporaryDirectory() as spare:
         made = run.assemble(config, workdir, Extras(workdir), decode)
-        stream = run.training_batches(made, config, workdir)
+        latents = Path(spare) / "latents"
+        stream = run.training_batches(made, config, workdir, latents)
         mesh, key = make_mesh(parallel), jax.random.key(config["seed"])
 
         def frozen() -> Params:

@@ -208,14 +208,26 @@ def assemble(
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
         "skip_budget": data.skip_budget,
+        "same_clips": not record.changes,
     }
     return Assembled(task, spec, source, held, record, options)
 
 
 def training_batches(
-    made: Assembled, resolved: Mapping[str, Any], workdir: Path
+    made: Assembled,
+    resolved: Mapping[str, Any],
+    workdir: Path,
+    spare: Path | None = None,
 ) -> loop.BatchStream:
-    """What is learned from, as latents that the run keeps where the config says so."""
+    """What is learned from, as latents that the run keeps where the config says so.
+
+    Args:
+        made: of `assemble`.
+        resolved: the config.
+        workdir: of the run.
+        spare: where latents are made that the run does not have, if it is not to be
+            changed.
+    """
     from diffusion_audio.data.pipeline import batches
 
     source = made.source
@@ -227,6 +239,7 @@ def training_batches(
             source,
             samples=made.options["samples"],
             frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
+            spare=spare,
         )
     notes = processes.board("trained on")
     return batches(source, seed=resolved["seed"], notes=notes, **made.options)

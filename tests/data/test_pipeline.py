@@ -220,6 +220,10 @@ def test_skipped_clips_are_saved_with_the_place(caplog) -> None:
     mended.set_state(state)
     take(mended, 6)
     assert mended.skipped == {"missing": 1}
+    others = make(Numbers(10, {8: "empty"}), skip_budget=0.3, same_clips=False)
+    others.set_state(state)  # whose numbers are of clips that are there no more
+    take(others, 6)
+    assert others.skipped == {"empty": 1}
 
 
 def test_beyond_the_budget_the_run_stops() -> None:

@@ -211,7 +211,6 @@ def test_mismatches_are_of_what_is_asked_for_alone(saved):
             read(saved, wanted(like))
 
 
-
 def test_a_whole_state_of_other_types_is_another_model(tmp_path):
     state = state_of(0)
     with Checkpoints(tmp_path) as checkpoints:

@@ -87,6 +87,7 @@ def test_places_do_not_make_another_run(run):
 
 def test_length_may_change(run):
     same_run.require_same(run, changed(train={"steps": 20}))
+    same_run.require_same(run, changed(data={"skip_budget": 0.5}))
 
 
 def test_other_settings_make_another_run(run):

@@ -159,7 +159,7 @@ def test_latents_of_something_else_are_made_again(tmp_path, caplog):
         folder_of_audio(tmp_path / "clips", 16_000, 1), "train", 16_000
     )
 
-    def cached(scale):
+    def cached(scale, spare=None):
         clips = latent_cache.latent_cache(
             task,
             config,
@@ -167,6 +167,7 @@ def test_latents_of_something_else_are_made_again(tmp_path, caplog):
             source,
             samples=64,
             frozen=lambda: jnp.float32(scale),
+            spare=spare,
         )
         return np.stack([clips[i]["moments"] for i in range(len(clips))])
 
@@ -176,6 +177,8 @@ def test_latents_of_something_else_are_made_again(tmp_path, caplog):
     assert np.array_equal(cached(2.0), 2 * first)
     assert "autoencoder: '1' != '2'" in caplog.text
     (tmp_path / "latents" / "moments.npy").write_bytes(b"")
+    assert np.array_equal(cached(4.0, tmp_path / "spare"), 4 * first)
+    assert (tmp_path / "latents" / "moments.npy").read_bytes() == b""
     assert np.array_equal(cached(3.0), 3 * first)
     (tmp_path / "latents").rename(tmp_path / "far")
     (tmp_path / "latents").symlink_to("far")
