@@ -56,6 +56,33 @@ def by_rows(
     )(*split, *whole)
 
 
+def mean_by_rows(
+    function: Callable[..., Any], batch: Any, *whole: Any, parts: int = 1
+) -> Any:
+    """A mean over a batch, each device making that of its own rows; added up once.
+
+    The function itself where one device has them all, or they cannot be shared evenly.
+
+    Args:
+        function: of a batch and then ``whole``, to means over its examples.
+        batch: a tree of arrays [B, ...].
+        whole: trees of arrays that are the same on all devices.
+        parts: equal pieces that the function cuts a batch into.
+    """
+    mesh = _mesh()
+    if mesh is None or any(
+        x.shape[0] % (mesh.size * parts) for x in jax.tree.leaves(batch)
+    ):
+        return function(batch, *whole)
+    rows, every = PartitionSpec(mesh.axis_names), PartitionSpec()
+    return jax.shard_map(
+        lambda *args: jax.lax.pmean(function(*args), mesh.axis_names),
+        in_specs=(rows,) + (every,) * len(whole),
+        out_specs=every,
+        check_vma=False,
+    )(batch, *whole)
+
+
 def whole(tree: Any) -> Any:
     """Arrays that all devices of the mesh have whole, whatever they are made of.
 

@@ -24,6 +24,7 @@ from diffusion_audio.diffusion.noise import (
 from diffusion_audio.diffusion.reverse import split_variance
 from diffusion_audio.diffusion.schedule import Schedule
 from diffusion_audio.diffusion.timestep_samplers import make_timestep_sampler
+from diffusion_audio.rows import whole
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.training import ema
 from diffusion_audio.training.diffusion_settings import Diffusion
@@ -75,8 +76,8 @@ def mean_loss(
     address = step_key(key, "timestep", EVALUATION_STEP)
     share, weight = uniform.draw({}, address, batch["index"])
     timed = batch | {"share": share, "weight": weight}
-    at = state | {"step": jnp.int32(EVALUATION_STEP)}
-    return loss(task, params, at, timed, key)[0]
+    at = {"step": jnp.int32(EVALUATION_STEP), "frozen": whole(state["frozen"])}
+    return loss(task, whole(params), state | at, timed, key)[0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -84,6 +85,7 @@ def likelihood(
     task: Diffusion, params: Params, frozen: Params, batch: Batch, key: Key
 ) -> Metrics:
     """Of latents under their captions, in bits per dimension, mean of a batch."""
+    params, frozen = whole((params, frozen))
     system, measure = task.system, task.likelihood
     address = step_key(key, "posterior", EVALUATION_STEP)
     x0 = system.latents(frozen, batch, example_keys(address, batch["index"]))
@@ -127,6 +129,7 @@ def listen(
     task: Diffusion, params: Params, frozen: Params, prompt: Any, key: Key
 ) -> tuple[Array, Array | None]:
     """Log-mels [B, T, F] of prompts, and waveforms [B, N] where there is a vocoder."""
+    params, frozen = whole((params, frozen))
     system = task.system
     index = jnp.arange(task.prompts.count)
     keys = example_keys(purpose_key(key, "listen"), index)

@@ -13,6 +13,7 @@ from absl import logging
 from diffusion_audio.aliases import Batch, Key, Metrics, Params, State
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.progress import MakeView, ProgressView
+from diffusion_audio.rows import split_over
 from diffusion_audio.runs.checkpoint import Checkpoints
 from diffusion_audio.runs.metric_log import open_log, read_metrics
 from diffusion_audio.runs.retention import BETTER, Retention, best_step
@@ -254,7 +255,7 @@ def train(
                             stop.at_once = session.last_step == done
                         yield place_batch(batch, mesh)
 
-                with contextlib.suppress(_Stopped):
+                with contextlib.suppress(_Stopped), split_over(mesh):
                     found = task.evaluate(state, held(), key)
                     stop.at_once = False
                     log.evaluation(done, found)

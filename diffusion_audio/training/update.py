@@ -16,6 +16,7 @@ import optax
 
 from diffusion_audio.aliases import Array, Batch, Key, Params, State
 from diffusion_audio.errors import UserError
+from diffusion_audio.rows import mean_by_rows
 from diffusion_audio.settings import settings
 from diffusion_audio.training import ema, gradients
 from diffusion_audio.training.loop import TrainConfig
@@ -86,6 +87,7 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
 
     In a fraction of the memory. As a draw is addressed by the example's index and the
     loss is a mean over examples, the result is that of the whole batch up to rounding.
+    What else the loss tells is the mean of the parts', of each device's own.
 
     Args:
         gradient: of a mean over examples; ``jax.grad(loss, has_aux=True)``.
@@ -108,9 +110,7 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
         # on its own examples in every part.
         return jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1)
 
-    def in_parts(
-        params: Params, state: State, batch: Batch, key: Key
-    ) -> tuple[Params, Any]:
+    def in_parts(batch: Batch, params: Params, state: State, key: Key) -> Any:
         def add(total: Params, part: Batch) -> tuple[Params, Any]:
             grads, aux = gradient(params, state, part, key)
             return jax.tree.map(lambda t, g: t + g / parts, total, grads), aux
@@ -119,4 +119,13 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
         grads, aux = jax.lax.scan(add, zeros, jax.tree.map(cut, batch))
         return grads, jax.tree.map(lambda m: jnp.mean(m, axis=0), aux)
 
-    return in_parts
+    def whole(
+        params: Params, state: State, batch: Batch, key: Key
+    ) -> tuple[Params, Any]:
+        # Devices add up their gradients after the last part, and not after each.
+        made: tuple[Params, Any] = mean_by_rows(
+            in_parts, batch, params, state, key, parts=parts
+        )
+        return made
+
+    return whole

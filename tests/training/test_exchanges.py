@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -21,6 +22,7 @@ from diffusion_audio.audio.mel import stft
 from diffusion_audio.nn.conv1d import grouped_conv
 from diffusion_audio.training import parallel, program
 from diffusion_audio.training.parallel import ParallelConfig
+from diffusion_audio.training.update import accumulated
 
 WIDTH, SAMPLES, BATCH = 128, 256, 8
 SHAPES = {"w": (33, WIDTH), "grouped": (3, WIDTH // 4, WIDTH), "out": (WIDTH, 256)}
@@ -30,21 +32,24 @@ SCALARS = 4  # of the loss
 HURRY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
-def step(state, batch, key, *mean):
+def step(parts, state, batch, key):
     """One update with a transform, a convolution in groups and products."""
 
-    def loss(params):
+    def loss(params, state, batch, key):
+        del state, key
         power = jnp.square(jnp.abs(stft(batch["x"], 64, 32, 64)))  # [B, T, 33]
         hidden = jnp.tanh(power @ params["w"])
         hidden = grouped_conv(hidden, params["grouped"], 1, 4)
-        return jnp.square(hidden @ params["out"]).mean()
+        value = jnp.square(hidden @ params["out"]).mean()
+        return value, value
 
-    value, grads = jax.value_and_grad(loss)(state["params"])
+    gradient = accumulated(jax.grad(loss, has_aux=True), parts)
+    grads, value = gradient(state["params"], state, batch, key)
     params = jax.tree.map(lambda p, g: p - 0.1 * g, state["params"], grads)
     return state | {"params": params}, {"loss": value}
 
 
-def run(cfg):
+def run(cfg, parts=1):
     mesh = parallel.make_mesh(cfg)
     rng = np.random.default_rng(0)
     params = {k: rng.normal(0, 0.1, v).astype("float32") for k, v in SHAPES.items()}
@@ -52,7 +57,9 @@ def run(cfg):
     state = jax.device_put(state, parallel.state_shardings(state, mesh))
     wave = rng.normal(0, 1, (BATCH, SAMPLES)).astype("float32")
     batch = parallel.place_batch({"x": wave}, mesh)
-    lowered = parallel.compile_step(step, mesh).lower(state, batch, jax.random.key(0))
+    lowered = parallel.compile_step(partial(step, parts), mesh).lower(
+        state, batch, jax.random.key(0)
+    )
     compiled = lowered.compile()
     found = program.read(compiled).collectives
     assert {each.times for each in found} <= {1}
@@ -69,10 +76,14 @@ def alone():
     return result
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize(("data", "fsdp"), [(4, 1), (1, 4), (2, 2)])
-def test_parameters_are_gathered_and_gradients_added(data, fsdp, alone, monkeypatch):
+def test_parameters_are_gathered_and_gradients_added(
+    data, fsdp, parts, alone, monkeypatch
+):
+    """Once, in however many parts a batch goes through."""
     monkeypatch.setattr(parallel, "SMALLEST_SPLIT", 4 * WIDTH)
-    totals, result = run(ParallelConfig(data=data, fsdp=fsdp))
+    totals, result = run(ParallelConfig(data=data, fsdp=fsdp), parts)
     every = sum(BYTES.values())
     # With both axes it may add over one, cut, and add the parts over the other.
     again = every // fsdp if data > 1 and fsdp > 1 else 0

@@ -22,6 +22,7 @@ from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.source import Clip
 from diffusion_audio.diffusion.noise import example_keys, example_noise, step_key
 from diffusion_audio.errors import unknown
+from diffusion_audio.rows import whole
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.settings import settings
 from diffusion_audio.systems.classifier import (
@@ -123,7 +124,7 @@ def drawn(
 @partial(jax.jit, static_argnums=0)
 def classify(task: Classification, params: Params, audio: Array) -> Array:
     """The most probable classes [B, A] of waveforms [B, N]."""
-    logits = task.classifier.logits(params["classifier"], audio)
+    logits = task.classifier.logits(whole(params["classifier"]), audio)
     return jnp.stack([jnp.argmax(score, axis=1) for score in logits], axis=1)
 
 

@@ -21,6 +21,7 @@ from diffusion_audio.diffusion.noise import example_keys, example_noise, step_ke
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.models.vae import kl, sample_moments
 from diffusion_audio.nn.functional import Network
+from diffusion_audio.rows import whole
 from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.settings import settings
 from diffusion_audio.systems import autoencoders
@@ -146,7 +147,7 @@ def drawn(task: VAE, state: State, batch: Batch, key: Key) -> dict[str, Array]:
 @partial(jax.jit, static_argnums=0)
 def rebuild(task: VAE, params: Params, audio: Array) -> tuple[Array, Array]:
     """Log-mels [B, T, F] of waveforms, and what the autoencoder makes of them."""
-    apply, params = task.network.apply, params["autoencoder"]
+    apply, params = task.network.apply, whole(params["autoencoder"])
     mel = log_mel(task.spec, audio)
     moments = apply(params, normalize(task.spec, mel)[..., None], method="encode")
     rebuilt = apply(params, moments.mean, method="decode")[..., 0]

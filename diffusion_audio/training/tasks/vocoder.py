@@ -267,6 +267,7 @@ def vocode(
     task: Vocoding, params: Params, frozen: Params, batch: Batch
 ) -> tuple[Array, Array, Array]:
     """Waveforms [B, N], and the log-mels of recordings and of these."""
+    params, frozen = whole((params, frozen))
     fake = task.vocoder.network.apply(
         params["vocoder"], input_mels(task, frozen, batch)
     )
