@@ -37,13 +37,14 @@ def verdict(results: Results, metric: str, variant: str, contrast: Contrast) -> 
     what = f"{about(metric).title}: {_evidence(metric, contrast)}"
     if contrast.verdict != "not distinguishable":
         return f"{variant} is {contrast.verdict} than {baseline} ({what})."
-    if contrast.difference == 0 and not any(contrast.spread):
+    spread = contrast.spread
+    if not (contrast.difference or spread.seeds or spread.prompts or spread.rest):
         return f"{variant} and {baseline} are equal in every run ({what})."
-    smallest = number(metric, contrast.detectable)
+    seeds, smallest = len(results.seeds), number(metric, contrast.detectable)
     return (
         f"{variant} is not distinguishable from {baseline} ({what}); the smallest "
-        f"difference that {contrast.seeds} seeds find with {100 * POWER:.0f} % power "
-        f"is {smallest}, and {_needed(contrast)}."
+        f"difference that {seeds} seeds find with {100 * POWER:.0f} % power is "
+        f"{smallest}, and {_needed(contrast)}."
     )
 
 
@@ -95,7 +96,7 @@ def summary(results: Results) -> list[str]:
         if found == "not distinguishable":
             widest = max(contrast.detectable for _, contrast in members)
             line += (
-                f" The smallest differences that {members[0][1].seeds} seeds find with "
+                f" The smallest differences that {len(results.seeds)} seeds find with "
                 f"{100 * POWER:.0f} % power are up to {number(metric, widest)}."
             )
         lines.append(line)
