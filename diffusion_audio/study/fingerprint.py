@@ -8,7 +8,7 @@ and at the end.
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -19,9 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Params, State
-from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.data.open import open_source
-from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
 from diffusion_audio.runs.code_hash import short_hash
 from diffusion_audio.runs.resolve import STARTED
@@ -29,8 +26,7 @@ from diffusion_audio.runs.workdir import provenance
 from diffusion_audio.settings import settings
 from diffusion_audio.systems import autoencoders, vocoders
 from diffusion_audio.systems.table import build
-from diffusion_audio.training import tasks
-from diffusion_audio.training.latent_cache import latent_cache
+from diffusion_audio.training import run
 from diffusion_audio.training.parallel import (
     ParallelConfig,
     compile_step,
@@ -39,14 +35,14 @@ from diffusion_audio.training.parallel import (
     replicate,
     state_shardings,
 )
-from diffusion_audio.training.task import Data, Task
+from diffusion_audio.training.task import Task
 
 # Relative, between machines: other processors round and add in other ways.
 TOLERANCE = 1e-3
 SEED = 0  # of every probe: runs that differ in their seed alone compute alike
 
 Numbers = dict[str, list[float]]
-Clips = Iterator[dict[str, np.ndarray]]
+Clips = Iterable[dict[str, Any]]
 
 
 class Fingerprint(NamedTuple):
@@ -159,39 +155,19 @@ def _probe_task(
         The task; random components, by name; batches to train and to evaluate on.
         Latents are cached of one batch of clips only.
     """
+    from diffusion_audio.audio.decoders import here
     from diffusion_audio.data.pipeline import batches
 
-    data = settings(DataConfig, config, "data")
-    spec = AudioSpec.from_config(config["audio"])
-    samples = round(data.seconds * spec.sample_rate)
-    source, held = (
-        open_source(data.source, split, spec.sample_rate)
-        for split in (data.train_split, data.evaluation_split)
+    config, frozen = {**config, "seed": SEED}, _random_components(config)
+    made = run.assemble(config, folder, None, here)
+    source = made.source
+    if config["data"]["cache_latents"]:
+        source = _First(source, made.options["batch_size"])
+    training = run.training_batches(
+        made._replace(source=source), config, folder, lambda: frozen
     )
-    entry = tasks.TABLE[config["task"]]
-    task = entry.make(entry.configure({**config, "seed": SEED}), Data(source, held))
-    frozen = _random_components(config)
-    if data.cache_latents:
-        source = latent_cache(
-            task,
-            config,
-            folder / "latents",
-            _First(source, data.batch_size),
-            samples=samples,
-            frozen=lambda: frozen,
-        )
-    training, evaluation = (
-        batches(
-            split,
-            seed=SEED,
-            batch_size=data.batch_size,
-            samples=samples,
-            inputs=task.inputs,
-            skip_budget=data.skip_budget,
-        )
-        for split in (source, held)
-    )
-    return task, frozen, training, evaluation
+    evaluation = batches(made.held, seed=SEED, **made.options)
+    return made.task, frozen, training, evaluation
 
 
 def _random_components(config: Mapping[str, Any]) -> Params:

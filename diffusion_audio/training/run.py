@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffusion_audio.aliases import State
+from diffusion_audio.aliases import Params, State
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
@@ -209,12 +209,19 @@ def assemble(
 
 
 def training_batches(
-    made: Assembled, resolved: Mapping[str, Any], workdir: Path
+    made: Assembled,
+    resolved: Mapping[str, Any],
+    workdir: Path,
+    frozen: Callable[[], Params] | None = None,
 ) -> loop.BatchStream:
-    """What is learned from, as latents that the run keeps where the config says so."""
+    """What is learned from, as latents that the run keeps where the config says so.
+
+    ``frozen`` loads what encodes them; where None, the config's autoencoder.
+    """
     from diffusion_audio.data.pipeline import batches
 
     source = made.source
+    load = frozen or (lambda: load_components(resolved, workdir, ("autoencoder",)))
     if resolved["data"]["cache_latents"]:
         source = latent_cache(
             made.task,
@@ -222,7 +229,7 @@ def training_batches(
             workdir / "latents",
             source,
             samples=made.options["samples"],
-            frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
+            frozen=load,
         )
     return batches(source, seed=resolved["seed"], **made.options)
 
