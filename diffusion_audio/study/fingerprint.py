@@ -8,7 +8,7 @@ and at the end.
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -42,7 +42,7 @@ TOLERANCE = 1e-3
 SEED = 0  # of every probe: runs that differ in their seed alone compute alike
 
 Numbers = dict[str, list[float]]
-Clips = Iterable[dict[str, Any]]
+Clips = Iterator[dict[str, np.ndarray]]
 
 
 class Fingerprint(NamedTuple):
