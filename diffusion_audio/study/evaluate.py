@@ -6,6 +6,7 @@ untrained; a vocoder by resynthesis of real clips, beside Griffin-Lim.
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,6 @@ from diffusion_audio.evaluation.measures import (
     measure,
     protocols,
 )
-from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.evaluation.stages import (
     PASSES,
     Waves,
@@ -41,7 +41,7 @@ from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
 from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
-from diffusion_audio.study.measure import resynthesis
+from diffusion_audio.study.measure import Synthesizer, generating, resynthesis
 from diffusion_audio.study.results import RESULTS, Results, new_record, write
 from diffusion_audio.study.run_data import open_run_data
 from diffusion_audio.study.run_sections import provenance_of, training_curves
@@ -55,20 +55,16 @@ class Subject(NamedTuple):
     """What is evaluated.
 
     Attributes:
-        spec: of its mels.
-        seconds: length of its sounds.
-        vocoder: hash of what makes waveforms of mels.
+        made_by: what makes its sounds.
         made_of: the network that was trained, in words.
-        passes: of all clips, until they are made.
-        sound: ``sound(reference, advance)`` makes them, stage by stage.
+        passes: of all clips, until the stages are made.
+        stages: ``stages(reference, advance)`` makes them.
     """
 
-    spec: AudioSpec
-    seconds: float
-    vocoder: str
+    made_by: Synthesizer
     made_of: str
     passes: int
-    sound: Callable[[Reference, Callable[[int], None]], Waves]
+    stages: Callable[[Reference, Callable[[int], None]], Waves]
 
 
 def evaluate(
@@ -83,7 +79,6 @@ def evaluate(
     examples: int = 12,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
-    command: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Evaluates a run and writes ``results.json`` and ``report.html``.
@@ -101,7 +96,6 @@ def evaluate(
         examples: how many of them are on the page.
         seed: of generation, crops and Griffin-Lim.
         batch_size: sounds that are made at a time, which memory grows with.
-        command: what was typed, for the page; this process's own where None.
         overwrite: files that were not made here may be replaced; see `outputs`.
 
     Returns:
@@ -131,25 +125,27 @@ def evaluate(
             config.setdefault("components", {})["vocoder"] = {"run": str(vocoder)}
     else:
         subject = _vocoder(model, config, vocoder, seed, batch_size)
-    spec = subject.spec
+    spec = subject.made_by.spec
     attributes = load_attribute_classifier(classifier, spec) if classifier else None
     source, split = open_run_data(
         config, spec.sample_rate, split, unseen=generates, moved_to=data
     )
     if attributes is not None:
         attributes.require(source)
-    samples = round(subject.seconds * spec.sample_rate)
+    samples = round(subject.made_by.seconds * spec.sample_rate)
     reference = draw_reference(source, captions, samples, attributes, seed)
     if not generates:
         reference = _trimmed(reference, spec)
     out.mkdir(parents=True, exist_ok=True)
     view = ProgressView("evaluate", subject.passes * len(reference.captions))
     try:
-        waves = {"real": reference.audio} | subject.sound(reference, view.advance)
+        waves = {"real": reference.audio} | subject.stages(reference, view.advance)
     finally:
         view.close()
     now = provenance()
-    results = _results(subject, reference, waves, config, now, model, split, seed)
+    results = _results(
+        subject.made_by, reference, waves, config, now, model, split, seed
+    )
     write(results, out / RESULTS)
     record(out / RESULTS, "evaluate")
     runs = _runs(config, model, classifier, "diffusion" if generates else "vocoder")
@@ -166,7 +162,7 @@ def evaluate(
             provenance=provenance_of(
                 {name: session.sessions(path) for name, path in runs.items()},
                 [now],
-                command=command or now["command"],
+                command=now["command"],
                 configs={n: content_hash(read_config(p)) for n, p in runs.items()},
                 seconds={"evaluate": time.monotonic() - started},
             ),
@@ -182,20 +178,11 @@ def _generating(
 ) -> Subject:
     pipeline = load(model, vocoder)
     pipeline.system.require_vocoder()
-
-    def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
-        options: Any = {"batch_size": batch_size, "advance": advance}
-        return of_captions(
-            pipeline, reference.captions, reference.audio, seed, **options
-        )
-
     return Subject(
-        pipeline.system.spec,
-        pipeline.seconds,
-        params_hash(pipeline.frozen["vocoder"]),
+        generating(pipeline),
         _made_of("latent diffusion model", pipeline.params),
-        PASSES + 1,
-        sound,
+        PASSES,
+        partial(of_captions, pipeline, seed=seed, batch_size=batch_size),
     )
 
 
@@ -216,30 +203,20 @@ def _vocoder(
             f"{model} is converted weights, not a run, and knows no data set to be "
             "measured on; `diffusion-audio vocode` resynthesizes files of yours"
         )
-    spec = voice.spec
+    made_by = resynthesis(voice, LONGEST, batch_size)
 
-    def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
-        real = reference.audio
-        again = resynthesis(voice, real.shape[1] / spec.sample_rate, batch_size)
-        made = []
-        for wave in again.sound(reference, seed):
-            made.append(wave)
-            advance(1)
+    def stages(reference: Reference, advance: Callable[[int], None]) -> Waves:
+        by_hand = in_batches(
+            lambda clips: inverted_mels(voice.spec, clips, seed),
+            reference.audio,
+            size=batch_size,
+        )
+        return {
+            "vocoder": joined(made_by.sound(reference, seed), advance),
+            "griffin_lim": joined(by_hand, advance),
+        }
 
-        def inverted(clips: np.ndarray) -> np.ndarray:
-            return inverted_mels(spec, clips, seed)
-
-        theirs = joined(in_batches(inverted, real, size=batch_size), advance)
-        return {"vocoder": np.stack(made), "griffin_lim": theirs}
-
-    return Subject(
-        spec,
-        LONGEST,
-        "the system under test",
-        _made_of("HiFi-GAN", voice.params),
-        2,
-        sound,
-    )
+    return Subject(made_by, _made_of("HiFi-GAN", voice.params), 2, stages)
 
 
 def _made_of(kind: str, params: Params) -> str:
@@ -256,7 +233,7 @@ def _trimmed(reference: Reference, spec: AudioSpec) -> Reference:
 
 
 def _results(
-    subject: Subject,
+    made_by: Synthesizer,
     reference: Reference,
     waves: Waves,
     config: Mapping[str, Any],
@@ -267,14 +244,14 @@ def _results(
 ) -> Results:
     """All measures of all stages, kept as an experiment's are."""
     found = {
-        column.name: measure(reference, waves[stage][None], subject.spec)
+        column.name: measure(reference, waves[stage][None], made_by.spec)
         for stage, column in (STAGES | RESYNTHESIS).items()
         if stage in waves
     }
     names, features = list(found), reference.features
     metrics = {name: about(name).better for name in found[names[0]]}
     how = protocols(
-        reference, subject.spec, vocoder=subject.vocoder, sampling_seeds=(seed,)
+        reference, made_by.spec, vocoder=made_by.vocoder, sampling_seeds=(seed,)
     )
     parts = {n: str(part["run"]) for n, part in config.get("components", {}).items()}
     return Results(

@@ -33,31 +33,13 @@ WAVES = "waves.npy"
 REAL = "real.npy"
 
 
-class SharedProgress:
-    """One progress view over many pieces of work, each of known size.
+class Part:
+    """The view of one piece of work, shown as a part of the whole.
 
     Args:
-        name: of the whole.
-        total: steps and clips in all.
+        view: of the whole.
+        before: steps of the whole that come before.
     """
-
-    def __init__(self, name: str, total: int) -> None:
-        self._view = ProgressView(name, total)
-        self._before = 0
-
-    def part(self, size: int) -> "ProgressPart":
-        """The next piece of work."""
-        part = ProgressPart(self._view, self._before)
-        self._before += size
-        return part
-
-    def close(self) -> None:
-        """Ends the display."""
-        self._view.close()
-
-
-class ProgressPart:
-    """The view of one piece, shown as a part of the whole."""
 
     def __init__(self, view: ProgressView, before: int) -> None:
         self._view, self._before = view, before
@@ -92,24 +74,27 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
         if identity.check(training, runs).state != "done":
             left.setdefault(training.id, training)
     steps = sum(training.steps for training in left.values())
-    shared = SharedProgress(
+    view = ProgressView(
         f"{name}: steps and clips", steps + plan.clips * len(unmeasured)
     )
     compared = {cell.training.id for cell in cells}
     failed: list[str] = []
+    done = 0
     try:
         for training in left.values():
-            part = shared.part(training.steps)
+            part = Part(view, done)
             if training.id in compared:
                 _attempt(training.name, failed, _train, training, runs, part)
             else:  # others stand on it
                 _train(training, runs, part)
+            done += training.steps
         for cell in unmeasured:
-            part = shared.part(plan.clips)
+            view.update(done)
             if identity.locate(cell.training, runs).state == "done":
-                _attempt(cell.name, failed, _measure, plan, cell, runs, part)
+                _attempt(cell.name, failed, _measure, plan, cell, runs, view.advance)
+            done += plan.clips
     finally:
-        shared.close()
+        view.close()
     if failed:
         raise UserError(
             f"{len(failed)} failed, all else is done: {'; '.join(failed)}; mend these "
@@ -144,7 +129,7 @@ def measure_cell(
     plan: Plan,
     cell: Cell,
     runs: Path,
-    progress: Callable[[int], None] = lambda done: None,
+    advance: Callable[[int], None] = lambda clips: None,
     *,
     probe_only: bool = False,
 ) -> Measurement:
@@ -159,12 +144,12 @@ def measure_cell(
         split=experiment.split,
         prompts=experiment.prompts,
         sampling_seeds=experiment.sampling_seeds,
-        progress=progress,
+        advance=advance,
         probe_only=probe_only,
     )
 
 
-def _train(training: Training, runs: Path, part: ProgressPart) -> None:
+def _train(training: Training, runs: Path, part: Part) -> None:
     with _locked(runs / training.directory):
         place = identity.begin(training, runs)
         if place.state == "done":  # another process was first
@@ -185,7 +170,9 @@ def _train(training: Training, runs: Path, part: ProgressPart) -> None:
         jax.clear_caches()
 
 
-def _measure(plan: Plan, cell: Cell, runs: Path, part: ProgressPart) -> None:
+def _measure(
+    plan: Plan, cell: Cell, runs: Path, advance: Callable[[int], None]
+) -> None:
     def probe() -> Fingerprint:
         return _fingerprint(measure_cell(plan, cell, runs, probe_only=True))
 
@@ -194,7 +181,7 @@ def _measure(plan: Plan, cell: Cell, runs: Path, part: ProgressPart) -> None:
             return
         logging.info("measuring %s", cell.name)
         clock = Stopwatch()
-        found = measure_cell(plan, cell, runs, part.update)
+        found = measure_cell(plan, cell, runs, advance)
         clock.lap("listen")  # see `results.RECORD`
         place = identity.begin(cell, runs, lambda: _fingerprint(found))
         directory = place.directory
