@@ -68,12 +68,9 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     unmeasured = [c for c in cells if identity.locate(c, runs).state != "done"]
     _require_clips(plan, unmeasured)
-    needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
-    left: dict[str, Training] = {}
-    for training in needed:
-        if identity.check(training, runs).state != "done":
-            left.setdefault(training.id, training)
-    steps = sum(training.steps for training in left.values())
+    needed = plan.trainings(cells)
+    left = [t for t in needed if identity.check(t, runs).state != "done"]
+    steps = sum(training.steps for training in left)
     view = ProgressView(
         f"{name}: steps and clips", steps + plan.clips * len(unmeasured)
     )
@@ -81,7 +78,7 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     failed: list[str] = []
     done = 0
     try:
-        for training in left.values():
+        for training in left:
             part = Part(view, done)
             if training.id in compared:
                 _attempt(training.name, failed, _train, training, runs, part)

@@ -193,7 +193,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 },
             )
         )
-    tools = {tool.task: _name(tool, runs) for tool in plan.tools()}
+    tools = {tool.task: _name(tool, runs) for tool in plan.trainings([])}
     spec = specs.describe(experiment)
     results = Results(directory.name, spec, protocols, tools, records)
     write(results, directory / RESULTS)

@@ -47,7 +47,7 @@ def directory(tmp_path):
 
 def test_no_vocoder_is_trained_beside_those_compared(directory):
     made = plan.make_plan(spec.load(directory))
-    assert [tool.task for tool in made.tools()] == ["classifier"]
+    assert [tool.task for tool in made.tools.values()] == ["classifier"]
     assert [cell.training.task for cell in made.cells] == ["vocoder"] * 4
     assert all(cell.sampling == {} for cell in made.cells)
 
