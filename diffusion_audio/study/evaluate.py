@@ -14,6 +14,8 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.open import open_source, split_names
+from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.evaluation.measures import (
@@ -43,11 +45,11 @@ from diffusion_audio.runs.workdir import provenance, read_config
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from diffusion_audio.study.measure import Synthesizer, generating, resynthesis
 from diffusion_audio.study.results import RESULTS, Results, new_record, write
-from diffusion_audio.study.run_data import open_run_data
-from diffusion_audio.study.run_sections import provenance_of, training_curves
+from diffusion_audio.study.sections import provenance_of, training_curves
 
 PAGE = "report.html"
 TRAINED = ("denoiser", "vocoder")  # what a config has a group of
+UNSEEN = "held_out"  # combinations of labels that training never had, in some sets
 LONGEST = 4.0  # s, of a clip that a vocoder resynthesizes
 
 
@@ -171,6 +173,41 @@ def evaluate(
     )
     record(page, "evaluate")
     return page
+
+
+def open_run_data(
+    config: Mapping[str, Any],
+    sample_rate: int,
+    split: str | None,
+    *,
+    unseen: bool = False,
+    moved_to: str | None = None,
+) -> tuple[Source, str]:
+    """A split of what a run was trained on, and its name.
+
+    Args:
+        config: of the run.
+        sample_rate: Hz.
+        split: of its data set; where None, what the run was evaluated on.
+        unseen: where ``split`` is None, take ``UNSEEN`` if the data has it.
+        moved_to: the source to take in place of the config's own; None is that.
+
+    Raises:
+        UserError: it cannot be opened; what to do where it has moved is said.
+    """
+    place = moved_to or config["data"]["source"]
+    try:
+        if split is None:
+            there = unseen and UNSEEN in split_names(place)
+            split = UNSEEN if there else config["data"]["evaluation_split"]
+        return open_source(place, split, sample_rate), split
+    except UserError as error:
+        if moved_to:
+            raise
+        raise UserError(
+            f"{error}; if the data of this run is elsewhere now, say where: "
+            "--data=SOURCE"
+        ) from error
 
 
 def _generating(

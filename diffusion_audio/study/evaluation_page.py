@@ -23,7 +23,7 @@ from diffusion_audio.report.content import (
     Training,
 )
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.tables import values_row
+from diffusion_audio.study.sections import values_row
 
 STAGES = {
     "real": Column("Real clips", "the ceiling", bound=True),
