@@ -23,7 +23,7 @@ from diffusion_audio.generation.batches import in_batches, joined
 from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.runs.extras import Extras
 from diffusion_audio.runs.read import read_part
-from diffusion_audio.runs.workdir import read_config
+from diffusion_audio.runs.workdir import read_config, require_part
 from diffusion_audio.systems.classifier import (
     Labels,
     build,
@@ -143,11 +143,7 @@ def load_attribute_classifier(
             classes lack or do not fit.
     """
     config = read_config(run_dir)
-    if "classifier" not in config:
-        raise UserError(
-            f"{run_dir} is a run of task {config['task']!r}; the classifier must "
-            "be one of task 'classifier'"
-        )
+    require_part(config, run_dir, "classifier", "attributes are heard by one with")
     classifier = build(config)
     classifier.spec.require_same(spec, mine="classifier", theirs="model")
     shapes = abstract_params(classifier.network)

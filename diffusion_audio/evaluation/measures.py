@@ -105,15 +105,15 @@ MEASURES: dict[str, Measure] = {
         by_classifier=True,
         better="higher",
     ),
-    "mel_l1": Measure(
-        "Mel L1 to the real clip",
-        "mean absolute difference of the model's log-mels to the clip of the caption",
-        reference=True,
-    ),
     "mel_l1_full_band": Measure(
         "Mel L1 of the full band to the real clip",
         "mean absolute difference of log-mels of all bands, floor 1e-5: HiFi-GAN's "
         "validation error",
+        reference=True,
+    ),
+    "mel_l1": Measure(
+        "Mel L1 to the real clip",
+        "mean absolute difference of the model's log-mels to the clip of the caption",
         reference=True,
     ),
     "multi_resolution_stft": Measure(

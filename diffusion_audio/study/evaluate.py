@@ -6,6 +6,7 @@ untrained; a vocoder by resynthesis of real clips, beside Griffin-Lim.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,11 +140,9 @@ def evaluate(
     if not generates:
         reference = _trimmed(reference, spec)
     out.mkdir(parents=True, exist_ok=True)
-    view = ProgressView("evaluate", subject.passes * len(reference.captions))
-    try:
+    passes = subject.passes * len(reference.captions)
+    with closing(ProgressView("evaluate", passes)) as view:
         waves = {"real": reference.audio} | subject.stages(reference, view.advance)
-    finally:
-        view.close()
     now = provenance()
     results = _results(
         subject.made_by, reference, waves, config, now, model, split, seed

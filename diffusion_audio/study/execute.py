@@ -6,8 +6,8 @@ process that holds it, however it ends.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from absl import logging
 
 from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
-from diffusion_audio.progress import ProgressView
+from diffusion_audio.progress import Part, ProgressView
 from diffusion_audio.runs.lock import locked
 from diffusion_audio.runs.session import Stopwatch, sessions
 from diffusion_audio.runs.workdir import provenance, write_json
@@ -31,25 +31,6 @@ from diffusion_audio.training import run
 
 WAVES = "waves.npy"
 REAL = "real.npy"
-
-
-class Part:
-    """The view of one piece of work, shown as a part of the whole.
-
-    Args:
-        view: of the whole.
-        before: steps of the whole that come before.
-    """
-
-    def __init__(self, view: ProgressView, before: int) -> None:
-        self._view, self._before = view, before
-
-    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
-        """Shows that ``done`` steps of this piece are done."""
-        self._view.update(self._before + done, values)
-
-    def close(self) -> None:
-        """The whole goes on."""
 
 
 def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
@@ -71,13 +52,11 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     needed = plan.trainings(cells)
     left = [t for t in needed if identity.check(t, runs).state != "done"]
     steps = sum(training.steps for training in left)
-    view = ProgressView(
-        f"{name}: steps and clips", steps + plan.clips * len(unmeasured)
-    )
+    total = steps + plan.clips * len(unmeasured)
     compared = {cell.training.id for cell in cells}
     failed: list[str] = []
     done = 0
-    try:
+    with closing(ProgressView(f"{name}: steps and clips", total)) as view:
         for training in left:
             part = Part(view, done)
             if training.id in compared:
@@ -90,8 +69,6 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
             if identity.locate(cell.training, runs).state == "done":
                 _attempt(cell.name, failed, _measure, plan, cell, runs, view.advance)
             done += plan.clips
-    finally:
-        view.close()
     if failed:
         raise UserError(
             f"{len(failed)} failed, all else is done: {'; '.join(failed)}; mend these "

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -116,13 +117,11 @@ def again(
         results.record(cell)
         for training in cell.parts.values():
             _require_run(results, training, runs)
-    view = ProgressView(f"{results.name}: clips", len(cells) * plan.clips)
-    try:
+    clips = len(cells) * plan.clips
+    with closing(ProgressView(f"{results.name}: clips", clips)) as view:
         errors = [
             _error(results, plan, runs, metrics, cell, view.advance) for cell in cells
         ]
-    finally:
-        view.close()
     return f"made again: equal to the results within {max(*errors, TOLERANCE):.1g}"
 
 
