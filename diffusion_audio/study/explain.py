@@ -38,9 +38,8 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     mean = results.summaries(metric)[system]
     table = results.values(metric, system)
     seeds, prompts = table.shape
-    ends = wording.interval(metric, mean.low, mean.high)
     yield f"{about(metric).title}, {system}: "
-    yield f"  value     {wording.number(metric, mean.value)} {ends}"
+    yield f"  value     {wording.estimate(metric, *mean)}"
     if seeds > 1:
         sd = spread_of(table)
         size = f"{seeds} seeds x {prompts} values"

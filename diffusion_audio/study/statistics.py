@@ -113,16 +113,6 @@ class Contrast(NamedTuple):
         correction = 1 - 3 / (4 * (self.spread.shape[0] - 1) - 1)
         return correction * self.difference / self.spread.seeds
 
-    @property
-    def detectable(self) -> float:
-        """The smallest difference that is found with ``POWER`` at these seeds."""
-        return detectable(self.spread, self.level)
-
-    @property
-    def seeds_needed(self) -> int | None:
-        """Seeds that find a difference as large as the one seen; see the function."""
-        return seeds_needed(self.difference, self.spread, self.level)
-
 
 def summary(values: np.ndarray) -> Summary:
     """Mean of one system's values [S, P] with its interval.

@@ -128,7 +128,8 @@ def test_direction_and_a_difference_that_never_varies():
     assert s.compare(base, {"x": base - 1.0}, "higher")["x"].verdict == "worse"
     same = s.compare(base, {"x": base.copy()}, "higher")["x"]
     assert same.verdict == "not distinguishable"
-    assert (same.p, same.seeds_needed) == (1.0, None)
+    assert same.p == 1.0
+    assert s.seeds_needed(same.difference, same.spread, same.level) is None
 
 
 def test_seeds_needed_is_the_first_that_is_enough():
