@@ -88,13 +88,12 @@ class AttributeClassifier:
         """Classes int32 [n, A] that captions request.
 
         Args:
-            source: of the clips.
+            source: of the clips, which `require` takes.
             attributes: of n of its clips.
 
         Raises:
-            UserError: as `require` does, or a clip is without an attribute.
+            UserError: a clip is without an attribute.
         """
-        self.require(source)
         for name in self.values:
             if missing := sum(name not in clip for clip in attributes):
                 raise UserError(

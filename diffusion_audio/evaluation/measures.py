@@ -227,7 +227,12 @@ def draw_reference(
         classifier: of their attributes; all other clips of the split go through it
             too. None: no measure that rests on it.
         seed: of crops.
+
+    Raises:
+        UserError: no clip is good, or the classifier does not fit their attributes.
     """
+    if classifier is not None:
+        classifier.require(source)  # before clips are read, which takes long
     total = len(source) if classifier else count
     clips = drawn_evenly(source, total, samples, seed)
     chosen = evenly(len(clips), count)

@@ -42,14 +42,13 @@ from diffusion_audio.report.page import render
 from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
-from diffusion_audio.runs.workdir import provenance, read_config
+from diffusion_audio.runs.workdir import provenance, read_config, require_part
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from diffusion_audio.study.measure import Synthesizer, generating, resynthesis
 from diffusion_audio.study.results import RESULTS, Results, new_record, write
 from diffusion_audio.study.sections import provenance_of, training_curves
 
 PAGE = "report.html"
-TRAINED = ("denoiser", "vocoder")  # what a config has a group of
 UNSEEN = "held_out"  # combinations of labels that training never had, in some sets
 LONGEST = 4.0  # s, of a clip that a vocoder resynthesizes
 
@@ -110,18 +109,15 @@ def evaluate(
     started, out = time.monotonic(), Path(out)
     config = read_config(model)
     # Not by the name of its task, which may be of one's own.
-    trained = [name for name in TRAINED if name in config]
-    if not trained:
-        raise UserError(
-            f"{model} is a run of task {config['task']!r}; evaluate needs one that "
-            f"trained a {' or '.join(TRAINED)}"
-        )
+    generates = "denoiser" in config
+    if not generates:
+        needs = "evaluate needs one that trained a denoiser or"
+        require_part(config, model, "vocoder", needs)
     require_writable(
         [out / RESULTS, out / PAGE],
         inputs=[path for path in (model, classifier, vocoder) if path is not None],
         overwrite=overwrite,
     )
-    generates = trained[0] == "denoiser"
     if generates:
         subject = _generating(model, vocoder, seed, batch_size)
         if vocoder is not None:
@@ -133,8 +129,6 @@ def evaluate(
     source, split = open_run_data(
         config, spec.sample_rate, split, unseen=generates, moved_to=data
     )
-    if attributes is not None:
-        attributes.require(source)
     samples = round(subject.made_by.seconds * spec.sample_rate)
     reference = draw_reference(source, captions, samples, attributes, seed)
     if not generates:
