@@ -109,9 +109,9 @@ class Plan(NamedTuple):
         return self.experiment.prompts * len(self.experiment.sampling_seeds)
 
     def trainings(self, cells: Iterable[Cell] | None = None) -> list[Training]:
-        """Every run that some cells, or all, are made of.
+        """Every run that some cells, or all, are made of, each after what it stands on.
 
-        Each once, after those it stands on, and what all are measured with first.
+        First are those that any cells, even none, are measured with.
         """
         compared = (cell.training for cell in (self.cells if cells is None else cells))
         first: dict[str, Training] = {}
