@@ -107,3 +107,22 @@ class ProgressView:
     def close(self) -> None:
         """Ends the display."""
         self._bar.stop()
+
+
+class Part:
+    """The view of one piece of work, shown as a part of the whole.
+
+    Args:
+        view: of the whole.
+        before: steps of the whole that come before.
+    """
+
+    def __init__(self, view: View, before: int) -> None:
+        self._view, self._before = view, before
+
+    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
+        """Shows that ``done`` steps of this piece are done."""
+        self._view.update(self._before + done, values)
+
+    def close(self) -> None:
+        """The whole goes on."""

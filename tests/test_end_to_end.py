@@ -261,7 +261,7 @@ def test_the_report_of_a_vocoder(runs, tmp_path, capsys):
     assert "--vocoder is for diffusion runs" in capsys.readouterr().err
     assert main(["evaluate", f"--model={runs / 'vae'}", f"--out={tmp_path / 'a'}"]) == 2
     assert (
-        "evaluate needs one that trained a denoiser or vocoder"
+        "evaluate needs one that trained a denoiser or a vocoder"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "a").exists()

@@ -24,7 +24,7 @@ from diffusion_audio.nn.functional import abstract_params
 from diffusion_audio.runs.chosen import choose
 from diffusion_audio.runs.extras import Extras
 from diffusion_audio.runs.read import read_part
-from diffusion_audio.runs.workdir import read_config
+from diffusion_audio.runs.workdir import read_config, require_part
 from diffusion_audio.systems.classifier import (
     Labels,
     build,
@@ -89,13 +89,12 @@ class AttributeClassifier:
         """Classes int32 [n, A] that captions request.
 
         Args:
-            source: of the clips.
+            source: of the clips, which `require` takes.
             attributes: of n of its clips.
 
         Raises:
-            UserError: as `require` does, or a clip is without an attribute.
+            UserError: a clip is without an attribute.
         """
-        self.require(source)
         for name in self.values:
             if missing := sum(name not in clip for clip in attributes):
                 raise UserError(
@@ -145,11 +144,7 @@ def load_attribute_classifier(
     """
     run, step = choose(run_dir)
     config = read_config(run)
-    if "classifier" not in config:
-        raise UserError(
-            f"{run} is a run of task {config['task']!r}; the classifier must "
-            "be one of task 'classifier'"
-        )
+    require_part(config, run, "classifier", "attributes are heard by one with")
     classifier = build(config)
     classifier.spec.require_same(spec, mine="classifier", theirs="model")
     shapes = abstract_params(classifier.network)

@@ -105,15 +105,15 @@ MEASURES: dict[str, Measure] = {
         by_classifier=True,
         better="higher",
     ),
-    "mel_l1": Measure(
-        "Mel L1 to the real clip",
-        "mean absolute difference of the model's log-mels to the clip of the caption",
-        reference=True,
-    ),
     "mel_l1_full_band": Measure(
         "Mel L1 of the full band to the real clip",
         "mean absolute difference of log-mels of all bands, floor 1e-5: HiFi-GAN's "
         "validation error",
+        reference=True,
+    ),
+    "mel_l1": Measure(
+        "Mel L1 to the real clip",
+        "mean absolute difference of the model's log-mels to the clip of the caption",
         reference=True,
     ),
     "multi_resolution_stft": Measure(
@@ -227,7 +227,12 @@ def draw_reference(
         classifier: of their attributes; all other clips of the split go through it
             too. None: no measure that rests on it.
         seed: of crops.
+
+    Raises:
+        UserError: no clip is good, or the classifier does not fit their attributes.
     """
+    if classifier is not None:
+        classifier.require(source)  # before clips are read, which takes long
     total = len(source) if classifier else count
     clips = drawn_evenly(source, total, samples, seed)
     chosen = evenly(len(clips), count)

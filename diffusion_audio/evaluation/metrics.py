@@ -66,9 +66,7 @@ def log_spectral_distance(ref: Array, est: Array, sample_rate: int) -> np.ndarra
     return np.sqrt(squares.mean(-1)).mean(-1)
 
 
-def band_errors(
-    ref: Array, est: Array, sample_rate: int, bands: tuple[float, ...] = BANDS
-) -> np.ndarray:
+def band_errors(ref: Array, est: Array, sample_rate: int) -> np.ndarray:
     """Log-spectral error by band: where in the spectrum two sounds differ.
 
     Mean over frames of 46 ms and bins of ``|20 log10 ((|E| + floor) / (|R| + floor))|``
@@ -79,10 +77,9 @@ def band_errors(
         ref: [B, N] reference waveforms.
         est: [B, N] waveforms to compare.
         sample_rate: Hz.
-        bands: edges in Hz; those beyond half the rate are left out.
 
     Returns:
-        [B, bands] in dB.
+        [B, bands] in dB, of ``BANDS`` up to half the rate.
     """
     require_pairs(ref, est)
     n_fft = int(2048 / (44100 / sample_rate))
@@ -95,7 +92,7 @@ def band_errors(
     floor = 1e-4 * n_fft / 4  # the peak of a full-scale sine under a Hann window
     error = np.abs(20 * np.log10((made + floor) / (real + floor)))
     hertz = np.arange(error.shape[-1]) * sample_rate / n_fft
-    edges = [edge for edge in bands if edge < sample_rate / 2] + [sample_rate / 2]
+    edges = [edge for edge in BANDS if edge < sample_rate / 2] + [sample_rate / 2]
     return np.stack(
         [
             error[:, :, (hertz >= low) & (hertz < high)].mean((1, 2))

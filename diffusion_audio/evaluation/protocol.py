@@ -11,6 +11,7 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.errors import UserError, unknown
+from diffusion_audio.runs.code_hash import json_hash
 from diffusion_audio.runs.workdir import differences
 
 
@@ -76,8 +77,7 @@ class Protocol:
     @property
     def hash(self) -> str:
         """Short hash of every field."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return json_hash(self.to_dict())
 
     def require_same(self, other: "Protocol") -> None:
         """Refuses a comparison with a number that was made in another way.
@@ -110,4 +110,4 @@ def params_hash(params: Params) -> str:
 
 def text_hash(lines: list[str]) -> str:
     """Short hash of texts, in order."""
-    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:12]
+    return json_hash(lines)

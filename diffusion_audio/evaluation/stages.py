@@ -11,6 +11,7 @@ import numpy as np
 from diffusion_audio.audio.griffin_lim import griffin_lim
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.evaluation.measures import Reference
 from diffusion_audio.generation import Pipeline
 from diffusion_audio.generation.batches import in_batches, joined
 
@@ -23,31 +24,30 @@ Waves = dict[str, np.ndarray]
 
 def of_captions(
     pipeline: Pipeline,
-    captions: list[str],
-    real: np.ndarray,
-    seed: int,
-    *,
-    batch_size: int,
+    reference: Reference,
     advance: Callable[[int], None],
+    *,
+    seed: int,
+    batch_size: int,
 ) -> Waves:
     """The stages of a text-to-audio model, and what each of them does by itself.
 
     Args:
         pipeline: the model.
-        captions: P of them.
-        real: their clips [P, N].
-        seed: of generation.
-        batch_size: clips that are made at a time, which memory grows with.
+        reference: P captions and their clips.
         advance: called with the number of clips of each batch; ``PASSES`` times P of
             them in all.
+        seed: of generation.
+        batch_size: clips that are made at a time, which memory grows with.
 
     Returns:
         ``rebuilt``: the clips through VAE and vocoder. ``generated``: from the
         captions, in the run's own way. ``inverted``: the same mels by Griffin-Lim:
         what diffusion did, apart from the vocoder. ``untrained``: from the captions,
-        by the same networks before training. ``vocoder`` and ``griffin_lim``: as
-        `of_mels`.
+        by the same networks before training. ``vocoder`` and ``griffin_lim``: the mels
+        of the clips by either.
     """
+    captions, real = reference.captions, reference.audio
     samples, key, spec = real.shape[1], jax.random.key(seed), pipeline.system.spec
     untrained = dataclasses.replace(
         pipeline, params=pipeline.system.init(key, "untrained")

@@ -5,10 +5,11 @@ Where it differs, code may still compute the same; `study.fingerprint` tells.
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import diffusion_audio
 from diffusion_audio.runs.workdir import provenance
@@ -20,6 +21,11 @@ PACKAGE = Path(diffusion_audio.__file__).parent
 def short_hash(text: str) -> str:
     """Enough of a SHA-256 sum to tell texts apart."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def json_hash(value: Any) -> str:
+    """`short_hash` of JSON values; the order of an object's names does not count."""
+    return short_hash(json.dumps(value, sort_keys=True))
 
 
 @cache

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diffusion_audio.audio.spec import AudioSpec
-from diffusion_audio.runs.code_hash import short_hash
+from diffusion_audio.runs.code_hash import json_hash
 from diffusion_audio.runs.same_run import FREE_TO_CHANGE
 
 # Groups of a config that training does not depend on.
@@ -38,4 +38,4 @@ def recipe_hash(config: Mapping[str, Any]) -> str:
         for name, part in config.get("components", {}).items()
         if name != "vocoder" or config["task"] == "vocoder"
     }
-    return short_hash(json.dumps(content, sort_keys=True))
+    return json_hash(content)

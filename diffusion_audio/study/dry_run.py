@@ -88,7 +88,8 @@ def _detectable(plan: Plan, directory: Path) -> str:
     seeds, variants = len(experiment.seeds), len(experiment.variants)
     metric = next(iter(experiment.metrics))
     level = VERDICT_LEVEL / variants
-    unit = detectable(Spread(1.0, 0.0), seeds, experiment.prompts, level)
+    shape = seeds, experiment.prompts
+    unit = detectable(Spread(1.0, 0.0, shape), level)
     text = (
         f"minimum detectable effect on {metric}: {seeds} paired seeds, power "
         f"{100 * POWER:.0f} %, level {VERDICT_LEVEL:g} over {variants} variants: "
@@ -101,5 +102,5 @@ def _detectable(plan: Plan, directory: Path) -> str:
     if metric not in before.metrics:
         return text
     spreads = [c.spread for c in before.contrasts(metric).values()]
-    worst = max(detectable(s, seeds, experiment.prompts, level) for s in spreads)
+    worst = max(detectable(s._replace(shape=shape), level) for s in spreads)
     return f"{text}; by the last results, {wording.number(metric, worst)}"

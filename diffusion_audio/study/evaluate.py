@@ -6,6 +6,8 @@ untrained; a vocoder by resynthesis of real clips, beside Griffin-Lim.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,8 @@ import numpy as np
 
 from diffusion_audio.aliases import Params
 from diffusion_audio.audio.spec import AudioSpec
+from diffusion_audio.data.open import open_source, split_names
+from diffusion_audio.data.source import Source
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
 from diffusion_audio.evaluation.measures import (
@@ -22,7 +26,6 @@ from diffusion_audio.evaluation.measures import (
     measure,
     protocols,
 )
-from diffusion_audio.evaluation.protocol import params_hash
 from diffusion_audio.evaluation.stages import (
     PASSES,
     Waves,
@@ -40,15 +43,14 @@ from diffusion_audio.runs import session
 from diffusion_audio.runs.chosen import Chosen, choose
 from diffusion_audio.runs.same_run import content_hash
 from diffusion_audio.runs.session import PROVENANCE
-from diffusion_audio.runs.workdir import provenance, read_config
+from diffusion_audio.runs.workdir import provenance, read_config, require_part
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
-from diffusion_audio.study.measure import resynthesis
+from diffusion_audio.study.measure import Synthesizer, generating, resynthesis
 from diffusion_audio.study.results import RESULTS, Results, new_record, write
-from diffusion_audio.study.run_data import open_run_data
-from diffusion_audio.study.run_sections import provenance_of, training_curves
+from diffusion_audio.study.sections import provenance_of, training_curves
 
 PAGE = "report.html"
-TRAINED = ("denoiser", "vocoder")  # what a config has a group of
+UNSEEN = "held_out"  # combinations of labels that training never had, in some sets
 LONGEST = 4.0  # s, of a clip that a vocoder resynthesizes
 
 
@@ -56,22 +58,18 @@ class Subject(NamedTuple):
     """What is evaluated.
 
     Attributes:
-        spec: of its mels.
-        seconds: length of its sounds.
+        made_by: what makes its sounds.
         step: of the checkpoint that was read.
-        vocoder: hash of what makes waveforms of mels.
         made_of: the network that was trained, in words.
-        passes: of all clips, until they are made.
-        sound: ``sound(reference, advance)`` makes them, stage by stage.
+        passes: of all clips, until the stages are made.
+        stages: ``stages(reference, advance)`` makes them.
     """
 
-    spec: AudioSpec
-    seconds: float
+    made_by: Synthesizer
     step: int | None
-    vocoder: str
     made_of: str
     passes: int
-    sound: Callable[[Reference, Callable[[int], None]], Waves]
+    stages: Callable[[Reference, Callable[[int], None]], Waves]
 
 
 def evaluate(
@@ -86,7 +84,6 @@ def evaluate(
     examples: int = 12,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
-    command: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Evaluates a run and writes ``results.json`` and ``report.html``.
@@ -105,7 +102,6 @@ def evaluate(
         examples: how many of them are on the page.
         seed: of generation, crops and Griffin-Lim.
         batch_size: sounds that are made at a time, which memory grows with.
-        command: what was typed, for the page; this process's own where None.
         overwrite: files that were not made here may be replaced; see `outputs`.
 
     Returns:
@@ -118,18 +114,15 @@ def evaluate(
     run = choose(model).place
     config = read_config(run)
     # Not by the name of its task, which may be of one's own.
-    trained = [name for name in TRAINED if name in config]
-    if not trained:
-        raise UserError(
-            f"{run} is a run of task {config['task']!r}; evaluate needs one that "
-            f"trained a {' or '.join(TRAINED)}"
-        )
+    generates = "denoiser" in config
+    if not generates:
+        needs = "evaluate needs one that trained a denoiser or"
+        require_part(config, run, "vocoder", needs)
     require_writable(
         [out / RESULTS, out / PAGE],
         inputs=[choose(each).place for each in (run, classifier, vocoder) if each],
         overwrite=overwrite,
     )
-    generates = trained[0] == "denoiser"
     if generates:
         subject = _generating(model, vocoder, seed, batch_size)
         if vocoder is not None:
@@ -138,23 +131,19 @@ def evaluate(
             config.setdefault("components", {})["vocoder"] = part
     else:
         subject = _vocoder(model, config, vocoder, seed, batch_size)
-    spec = subject.spec
+    spec = subject.made_by.spec
     attributes = load_attribute_classifier(classifier, spec) if classifier else None
     source, split = open_run_data(
         config, spec.sample_rate, split, unseen=generates, moved_to=data
     )
-    if attributes is not None:
-        attributes.require(source)
-    samples = round(subject.seconds * spec.sample_rate)
+    samples = round(subject.made_by.seconds * spec.sample_rate)
     reference = draw_reference(source, captions, samples, attributes, seed)
     if not generates:
         reference = _trimmed(reference, spec)
     out.mkdir(parents=True, exist_ok=True)
-    view = ProgressView("evaluate", subject.passes * len(reference.captions))
-    try:
-        waves = {"real": reference.audio} | subject.sound(reference, view.advance)
-    finally:
-        view.close()
+    passes = subject.passes * len(reference.captions)
+    with closing(ProgressView("evaluate", passes)) as view:
+        waves = {"real": reference.audio} | subject.stages(reference, view.advance)
     now = provenance()
     results = _results(subject, reference, waves, config, now, model, split, seed)
     write(results, out / RESULTS)
@@ -173,7 +162,7 @@ def evaluate(
             provenance=provenance_of(
                 {name: session.sessions(path) for name, path in runs.items()},
                 [now],
-                command=command or now["command"],
+                command=now["command"],
                 configs={n: content_hash(read_config(p)) for n, p in runs.items()},
                 seconds={"evaluate": time.monotonic() - started},
             ),
@@ -184,26 +173,52 @@ def evaluate(
     return page
 
 
+def open_run_data(
+    config: Mapping[str, Any],
+    sample_rate: int,
+    split: str | None,
+    *,
+    unseen: bool = False,
+    moved_to: str | None = None,
+) -> tuple[Source, str]:
+    """A split of what a run was trained on, and its name.
+
+    Args:
+        config: of the run.
+        sample_rate: Hz.
+        split: of its data set; where None, what the run was evaluated on.
+        unseen: where ``split`` is None, take ``UNSEEN`` if the data has it.
+        moved_to: the source to take in place of the config's own; None is that.
+
+    Raises:
+        UserError: it cannot be opened; what to do where it has moved is said.
+    """
+    place = moved_to or config["data"]["source"]
+    try:
+        if split is None:
+            there = unseen and UNSEEN in split_names(place)
+            split = UNSEEN if there else config["data"]["evaluation_split"]
+        return open_source(place, split, sample_rate), split
+    except UserError as error:
+        if moved_to:
+            raise
+        raise UserError(
+            f"{error}; if the data of this run is elsewhere now, say where: "
+            "--data=SOURCE"
+        ) from error
+
+
 def _generating(
     model: str | Path, vocoder: str | Path | None, seed: int, batch_size: int
 ) -> Subject:
     pipeline = load(model, vocoder)
     pipeline.system.require_vocoder()
-
-    def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
-        options: Any = {"batch_size": batch_size, "advance": advance}
-        return of_captions(
-            pipeline, reference.captions, reference.audio, seed, **options
-        )
-
     return Subject(
-        pipeline.system.spec,
-        pipeline.seconds,
+        generating(pipeline),
         pipeline.step,
-        params_hash(pipeline.frozen["vocoder"]),
         _made_of("latent diffusion model", pipeline.params),
-        PASSES + 1,
-        sound,
+        PASSES,
+        partial(of_captions, pipeline, seed=seed, batch_size=batch_size),
     )
 
 
@@ -224,31 +239,20 @@ def _vocoder(
             f"{model} is converted weights, not a run, and knows no data set to be "
             "measured on; `diffusion-audio vocode` resynthesizes files of yours"
         )
-    spec = voice.spec
+    made_by = resynthesis(voice, LONGEST, batch_size)
 
-    def sound(reference: Reference, advance: Callable[[int], None]) -> Waves:
-        real = reference.audio
-        again = resynthesis(voice, real.shape[1] / spec.sample_rate, batch_size)
-        made = []
-        for wave in again.sound(reference, seed):
-            made.append(wave)
-            advance(1)
+    def stages(reference: Reference, advance: Callable[[int], None]) -> Waves:
+        by_hand = in_batches(
+            lambda clips: inverted_mels(voice.spec, clips, seed),
+            reference.audio,
+            size=batch_size,
+        )
+        return {
+            "vocoder": joined(made_by.sound(reference, seed), advance),
+            "griffin_lim": joined(by_hand, advance),
+        }
 
-        def inverted(clips: np.ndarray) -> np.ndarray:
-            return inverted_mels(spec, clips, seed)
-
-        theirs = joined(in_batches(inverted, real, size=batch_size), advance)
-        return {"vocoder": np.stack(made), "griffin_lim": theirs}
-
-    return Subject(
-        spec,
-        LONGEST,
-        voice.step,
-        "the system under test",
-        _made_of("HiFi-GAN", voice.params),
-        2,
-        sound,
-    )
+    return Subject(made_by, voice.step, _made_of("HiFi-GAN", voice.params), 2, stages)
 
 
 def _made_of(kind: str, params: Params) -> str:
@@ -275,15 +279,16 @@ def _results(
     seed: int,
 ) -> Results:
     """All measures of all stages, kept as an experiment's are."""
+    made_by = subject.made_by
     found = {
-        column.name: measure(reference, waves[stage][None], subject.spec)
+        column.name: measure(reference, waves[stage][None], made_by.spec)
         for stage, column in (STAGES | RESYNTHESIS).items()
         if stage in waves
     }
     names, features = list(found), reference.features
     metrics = {name: about(name).better for name in found[names[0]]}
     how = protocols(
-        reference, subject.spec, vocoder=subject.vocoder, sampling_seeds=(seed,)
+        reference, made_by.spec, vocoder=made_by.vocoder, sampling_seeds=(seed,)
     )
     parts = {
         name: str(Chosen(part["run"], part.get("step")))

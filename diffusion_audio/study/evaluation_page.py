@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 
 from diffusion_audio.data.source import evenly
-from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX, Reference, about
+from diffusion_audio.evaluation.measures import (
+    ATTRIBUTE_PREFIX,
+    MEASURES,
+    Reference,
+    about,
+)
 from diffusion_audio.evaluation.stages import GRIFFIN_LIM_ITERATIONS, Waves
 from diffusion_audio.report.content import (
     Attribute,
@@ -23,7 +28,7 @@ from diffusion_audio.report.content import (
     Training,
 )
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.tables import values_row
+from diffusion_audio.study.sections import values_row
 
 STAGES = {
     "real": Column("Real clips", "the ceiling", bound=True),
@@ -37,14 +42,11 @@ RESYNTHESIS = {
     "griffin_lim": Column("Griffin-Lim", f"{GRIFFIN_LIM_ITERATIONS} iterations"),
 }
 NOT_SHOWN = ("untrained",)  # not among the examples
-RESYNTHESIS_METRICS = (
-    "mel_l1_full_band",
-    "mel_l1",
-    "multi_resolution_stft",
-    "log_spectral_distance",
-    "given_bands",
-    "top_band",
-)
+RESYNTHESIS_METRICS = [
+    metric
+    for metric, kind in MEASURES.items()
+    if kind.reference and not kind.by_classifier
+]
 
 
 def report(

@@ -6,8 +6,8 @@ process that holds it, however it ends.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from absl import logging
 
 from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
-from diffusion_audio.progress import ProgressView
+from diffusion_audio.progress import Part, ProgressView
 from diffusion_audio.runs.lock import locked
 from diffusion_audio.runs.session import Stopwatch, sessions
 from diffusion_audio.runs.workdir import provenance, write_json
@@ -31,43 +31,6 @@ from diffusion_audio.training import run
 
 WAVES = "waves.npy"
 REAL = "real.npy"
-
-
-class SharedProgress:
-    """One progress view over many pieces of work, each of known size.
-
-    Args:
-        name: of the whole.
-        total: steps and clips in all.
-    """
-
-    def __init__(self, name: str, total: int) -> None:
-        self._view = ProgressView(name, total)
-        self._before = 0
-
-    def part(self, size: int) -> "ProgressPart":
-        """The next piece of work."""
-        part = ProgressPart(self._view, self._before)
-        self._before += size
-        return part
-
-    def close(self) -> None:
-        """Ends the display."""
-        self._view.close()
-
-
-class ProgressPart:
-    """The view of one piece, shown as a part of the whole."""
-
-    def __init__(self, view: ProgressView, before: int) -> None:
-        self._view, self._before = view, before
-
-    def update(self, done: float, values: Mapping[str, float] | None = None) -> None:
-        """Shows that ``done`` steps of this piece are done."""
-        self._view.update(self._before + done, values)
-
-    def close(self) -> None:
-        """The whole goes on."""
 
 
 def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
@@ -86,30 +49,26 @@ def execute(plan: Plan, cells: list[Cell], runs: Path, name: str) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     unmeasured = [c for c in cells if identity.locate(c, runs).state != "done"]
     _require_clips(plan, unmeasured)
-    needed = plan.tools() + [t for cell in cells for t in cell.training.with_parts()]
-    left: dict[str, Training] = {}
-    for training in needed:
-        if identity.check(training, runs).state != "done":
-            left.setdefault(training.id, training)
-    steps = sum(training.steps for training in left.values())
-    shared = SharedProgress(
-        f"{name}: steps and clips", steps + plan.clips * len(unmeasured)
-    )
+    needed = plan.trainings(cells)
+    left = [t for t in needed if identity.check(t, runs).state != "done"]
+    steps = sum(training.steps for training in left)
+    total = steps + plan.clips * len(unmeasured)
     compared = {cell.training.id for cell in cells}
     failed: list[str] = []
-    try:
-        for training in left.values():
-            part = shared.part(training.steps)
+    done = 0
+    with closing(ProgressView(f"{name}: steps and clips", total)) as view:
+        for training in left:
+            part = Part(view, done)
             if training.id in compared:
                 _attempt(training.name, failed, _train, training, runs, part)
             else:  # others stand on it
                 _train(training, runs, part)
+            done += training.steps
         for cell in unmeasured:
-            part = shared.part(plan.clips)
+            view.update(done)
             if identity.locate(cell.training, runs).state == "done":
-                _attempt(cell.name, failed, _measure, plan, cell, runs, part)
-    finally:
-        shared.close()
+                _attempt(cell.name, failed, _measure, plan, cell, runs, view.advance)
+            done += plan.clips
     if failed:
         raise UserError(
             f"{len(failed)} failed, all else is done: {'; '.join(failed)}; mend these "
@@ -144,7 +103,7 @@ def measure_cell(
     plan: Plan,
     cell: Cell,
     runs: Path,
-    progress: Callable[[int], None] = lambda done: None,
+    advance: Callable[[int], None] = lambda clips: None,
     *,
     probe_only: bool = False,
 ) -> Measurement:
@@ -159,12 +118,12 @@ def measure_cell(
         split=experiment.split,
         prompts=experiment.prompts,
         sampling_seeds=experiment.sampling_seeds,
-        progress=progress,
+        advance=advance,
         probe_only=probe_only,
     )
 
 
-def _train(training: Training, runs: Path, part: ProgressPart) -> None:
+def _train(training: Training, runs: Path, part: Part) -> None:
     with _locked(runs / training.directory):
         place = identity.begin(training, runs)
         if place.state == "done":  # another process was first
@@ -185,7 +144,9 @@ def _train(training: Training, runs: Path, part: ProgressPart) -> None:
         jax.clear_caches()
 
 
-def _measure(plan: Plan, cell: Cell, runs: Path, part: ProgressPart) -> None:
+def _measure(
+    plan: Plan, cell: Cell, runs: Path, advance: Callable[[int], None]
+) -> None:
     def probe() -> Fingerprint:
         return _fingerprint(measure_cell(plan, cell, runs, probe_only=True))
 
@@ -194,7 +155,7 @@ def _measure(plan: Plan, cell: Cell, runs: Path, part: ProgressPart) -> None:
             return
         logging.info("measuring %s", cell.name)
         clock = Stopwatch()
-        found = measure_cell(plan, cell, runs, part.update)
+        found = measure_cell(plan, cell, runs, advance)
         clock.lap("listen")  # see `results.RECORD`
         place = identity.begin(cell, runs, lambda: _fingerprint(found))
         directory = place.directory

@@ -4,32 +4,37 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from diffusion_audio.data.source import evenly
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.report import plots
 from diffusion_audio.report.content import (
     Blind,
     Clip,
+    Column,
     Curves,
+    Estimate,
     Example,
     Listen,
     Measured,
     Provenance,
     Published,
     Report,
+    Row,
+    Table,
     Training,
 )
 from diffusion_audio.report.page import render
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.workdir import read_json
-from diffusion_audio.study import spec, wording
+from diffusion_audio.study import explain, spec, wording
 from diffusion_audio.study.execute import REAL, WAVES
 from diffusion_audio.study.identity import FINISHED, NUMBERS
 from diffusion_audio.study.plan import Plan
 from diffusion_audio.study.recorded_runs import recorded_runs
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.run_sections import provenance_of
-from diffusion_audio.study.tables import differences, tables
+from diffusion_audio.study.sections import provenance_of, values_row
 
 
 def write(plan: Plan, results: Results, runs: Path, out: Path) -> Path:
@@ -71,8 +76,8 @@ def report(
 ) -> Report:
     """Question, verdicts, numbers, sounds, where all is from."""
     measured = Measured(
-        tuple(tables(results)),
-        tuple(differences(results)),
+        tuple(_tables(results)),
+        tuple(_differences(results)),
         results.systems[0],
         published,
     )
@@ -145,3 +150,69 @@ def _provenance(plan: Plan, results: Results, places: Mapping[str, Path]) -> Pro
         seconds={"measure": sum(r["seconds"]["listen"] for r in results.runs)},
         other={f"Protocol of {m}": p.hash for m, p in results.protocols.items()},
     )
+
+
+def _tables(results: Results) -> list[Table]:
+    """Values and differences; shares and other units apart."""
+    made = []
+    columns = tuple(Column(system) for system in results.systems)
+    for percent in (True, False):
+        metrics = [m for m in results.metrics if about(m).percent == percent]
+        if not metrics:
+            continue
+        unit = "shares" if percent else "other measures"
+        made.append(
+            Table(
+                f"Values: {unit}",
+                columns,
+                tuple(values_row(results, metric, columns) for metric in metrics),
+                "Mean over training seeds and prompts with its 95 % interval."
+                + wording.seeds_only(results, metrics),
+                percent=percent,
+                mark=False,
+            )
+        )
+        made.append(
+            Table(
+                f"Differences to {results.systems[0]}: {unit}",
+                columns[1:],
+                tuple(_contrasts(results, metric) for metric in metrics),
+                "Paired by training seed and prompt; intervals at the level of Holm's "
+                "correction over the variants." + wording.seeds_only(results, metrics),
+                percent=percent,
+                mark=False,
+                signed=True,
+            )
+        )
+    return made
+
+
+def _contrasts(results: Results, metric: str) -> Row:
+    cells = []
+    for system, contrast in results.contrasts(metric).items():
+        sentence = wording.verdict(results, metric, system, contrast)
+        origin = f"{sentence}\n\n{explain.explain(results, metric, system)}"
+        ends = contrast.low, contrast.high
+        cells.append(Estimate(contrast.difference, *ends, contrast.verdict, origin))
+    return Row(about(metric).title, tuple(cells), results.metrics[metric])
+
+
+def _differences(results: Results) -> list[tuple[str, Markup]]:
+    """A figure for each metric: every variant's difference to the baseline."""
+    figures = []
+    for metric in results.metrics:
+        baseline = results.values(metric, results.systems[0]).mean(1)
+        scale = 100.0 if about(metric).percent else 1.0
+        lines = {
+            name: plots.Line(
+                scale * contrast.low,
+                scale * contrast.high,
+                scale * (results.values(metric, name).mean(1) - baseline),
+            )
+            for name, contrast in results.contrasts(metric).items()
+        }
+        unit = " (points of %)" if about(metric).percent else ""
+        better = f", {results.metrics[metric]} is better"
+        title = f"{about(metric).title}{unit}{better}"
+        figures.append((title, plots.forest(lines, title)))
+    return figures

@@ -2,15 +2,17 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.measures import about
+from diffusion_audio.progress import ProgressView
 from diffusion_audio.study import wording
-from diffusion_audio.study.execute import ProgressPart, SharedProgress, measure_cell
+from diffusion_audio.study.execute import measure_cell
 from diffusion_audio.study.identity import check
 from diffusion_audio.study.plan import Cell, Plan, Training
 from diffusion_audio.study.results import DIGITS, Results
@@ -36,9 +38,8 @@ def _lines(results: Results, metric: str, system: str) -> Iterator[str]:
     mean = results.summaries(metric)[system]
     table = results.values(metric, system)
     seeds, prompts = table.shape
-    ends = wording.interval(metric, mean.low, mean.high)
     yield f"{about(metric).title}, {system}: "
-    yield f"  value     {wording.number(metric, mean.value)} {ends}"
+    yield f"  value     {wording.estimate(metric, *mean)}"
     if seeds > 1:
         sd = spread_of(table)
         size = f"{seeds} seeds x {prompts} values"
@@ -115,14 +116,11 @@ def again(
         results.record(cell)
         for training in cell.parts.values():
             _require_run(results, training, runs)
-    shared = SharedProgress(f"{results.name}: clips", len(cells) * plan.clips)
-    try:
+    clips = len(cells) * plan.clips
+    with closing(ProgressView(f"{results.name}: clips", clips)) as view:
         errors = [
-            _error(results, plan, runs, metrics, cell, shared.part(plan.clips))
-            for cell in cells
+            _error(results, plan, runs, metrics, cell, view.advance) for cell in cells
         ]
-    finally:
-        shared.close()
     return f"made again: equal to the results within {max(*errors, TOLERANCE):.1g}"
 
 
@@ -149,10 +147,10 @@ def _error(
     runs: Path,
     metrics: list[str],
     cell: Cell,
-    part: ProgressPart,
+    advance: Callable[[int], None],
 ) -> float:
     """The largest relative difference of a cell measured again to what is on record."""
-    found, stored = measure_cell(plan, cell, runs, part.update), results.record(cell)
+    found, stored = measure_cell(plan, cell, runs, advance), results.record(cell)
     worst = 0.0
     for metric in metrics:
         results.protocols[metric].require_same(found.protocols[metric])

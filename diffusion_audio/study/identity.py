@@ -9,7 +9,6 @@ A probe takes seconds, so it is made only where a run is there that other source
 made, and what came of it is kept.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 from absl import logging
 
-from diffusion_audio.runs.code_hash import code_hash, short_hash
+from diffusion_audio.runs.code_hash import code_hash, json_hash
 from diffusion_audio.runs.workdir import read_json, write_json
 from diffusion_audio.study.fingerprint import (
     Fingerprint,
@@ -159,8 +158,7 @@ def _probe_file(node: Node, runs: Path) -> Path:
         content["probe"] = node.probe
     else:
         content |= {"heard": node.id, "parts": _marks(node, runs)}
-    text = json.dumps(content, sort_keys=True)
-    return runs / PROBES / f"{short_hash(text)}.json"
+    return runs / PROBES / f"{json_hash(content)}.json"
 
 
 def _kept(file: Path) -> Fingerprint | None:
@@ -172,4 +170,4 @@ def _fingerprint(kept: Mapping[str, Any]) -> Fingerprint:
 
 
 def _mark(numbers: Mapping[str, Any], parts: Mapping[str, str]) -> str:
-    return short_hash(json.dumps([numbers, parts], sort_keys=True))[:6]
+    return json_hash([numbers, parts])[:6]

@@ -21,17 +21,14 @@ from diffusion_audio.evaluation.measures import (
     protocols,
 )
 from diffusion_audio.evaluation.protocol import Protocol, params_hash
-from diffusion_audio.generation import load, vocode
-from diffusion_audio.generation.batches import BATCH_SIZE
+from diffusion_audio.generation import Pipeline, load, vocode
+from diffusion_audio.generation.batches import BATCH_SIZE, joined
 from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.settings import settings
 from diffusion_audio.systems.system import SamplingConfig
 
 # Of a probe: as many as make a batch, and a distance between sets.
 PROBE_CLIPS = 16
-
-Sound = Callable[[Reference, int], Iterator[np.ndarray]]
-"""Waves [N] of a reference's captions in order, with a seed."""
 
 
 class Synthesizer(NamedTuple):
@@ -41,13 +38,14 @@ class Synthesizer(NamedTuple):
         spec: of its mels.
         seconds: length of its sounds.
         vocoder: hash of what makes waveforms of mels.
-        sound: makes them.
+        sound: ``sound(reference, seed)`` makes those of a reference's captions in
+            order, batches [b, N] of waves.
     """
 
     spec: AudioSpec
     seconds: float
     vocoder: str
-    sound: Sound
+    sound: Callable[[Reference, int], Iterator[np.ndarray]]
 
 
 class Measurement(NamedTuple):
@@ -81,7 +79,7 @@ def measure_run(
     split: str,
     prompts: int,
     sampling_seeds: tuple[int, ...],
-    progress: Callable[[int], None] = lambda done: None,
+    advance: Callable[[int], None] = lambda clips: None,
     probe_only: bool = False,
 ) -> Measurement:
     """Generates for captions of a split, or resynthesizes their clips, and measures.
@@ -94,7 +92,7 @@ def measure_run(
         split: of the run's data set.
         prompts: how many captions.
         sampling_seeds: one sound of each caption a seed.
-        progress: called with the number of clips done.
+        advance: called with the number of clips of each batch that is done.
         probe_only: make no more than ``probe`` needs; ``values`` are the same then.
     """
     config = read_config(run_dir)
@@ -102,7 +100,9 @@ def measure_run(
         seconds = read_config(classifier)["data"]["seconds"]
         made_by = resynthesis(vocode.load_voice(run_dir), seconds)
     else:
-        made_by = _generating(run_dir, vocoder, sampling)
+        drawn = settings(SamplingConfig, {"sampling": sampling}, "sampling")
+        pipeline = load(run_dir, vocoder)
+        made_by = generating(dataclasses.replace(pipeline, sampling=drawn))
     spec = made_by.spec
     attributes = load_attribute_classifier(classifier, spec)
     samples = round(made_by.seconds * spec.sample_rate)
@@ -111,12 +111,9 @@ def measure_run(
     few = reference.first(PROBE_CLIPS)
     if probe_only:
         reference, sampling_seeds = few, sampling_seeds[:1]
-    waves: list[np.ndarray] = []
-    for seed in sampling_seeds:
-        for wave in made_by.sound(reference, seed):
-            waves.append(wave)
-            progress(len(waves))
-    sounds = np.stack(waves).reshape(len(sampling_seeds), -1, samples)
+    sounds = np.stack(
+        [joined(made_by.sound(reference, seed), advance) for seed in sampling_seeds]
+    )
     probe = measure(few, sounds[:1, : len(few.captions)], spec)
     return Measurement(
         values=probe if probe_only else measure(reference, sounds, spec),
@@ -134,19 +131,11 @@ def measure_run(
     )
 
 
-def _generating(
-    run_dir: str | Path, vocoder: str | Path, sampling: Mapping[str, Any]
-) -> Synthesizer:
-    """A diffusion run, with a vocoder."""
-    pipeline = dataclasses.replace(
-        load(run_dir, vocoder),
-        sampling=settings(SamplingConfig, {"sampling": sampling}, "sampling"),
-    )
+def generating(pipeline: Pipeline) -> Synthesizer:
+    """A diffusion model, given captions."""
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
-        key = jax.random.key(seed)
-        for batch in pipeline.batches(reference.captions, key=key):
-            yield from batch
+        return pipeline.batches(reference.captions, key=jax.random.key(seed))
 
     return Synthesizer(
         pipeline.system.spec,
@@ -157,18 +146,17 @@ def _generating(
 
 
 def resynthesis(
-    vocoder: vocode.Voice, seconds: float, batch_size: int = BATCH_SIZE
+    voice: vocode.Voice, seconds: float, batch_size: int = BATCH_SIZE
 ) -> Synthesizer:
     """A vocoder, given the mels of real clips; seeds change nothing."""
 
     def sound(reference: Reference, seed: int) -> Iterator[np.ndarray]:
         del seed
         clips = ((i, [wave]) for i, wave in enumerate(reference.audio))
-        made = vocode.resynthesize(
-            vocoder, clips, seconds=seconds, batch_size=batch_size
-        )
-        for _, waves in made:
-            yield np.concatenate(list(waves))
+        window = reference.audio.shape[1] / voice.spec.sample_rate
+        made = vocode.resynthesize(voice, clips, seconds=window, batch_size=batch_size)
+        for _, blocks in made:
+            yield np.concatenate(list(blocks))[None]
 
     # What is compared is the vocoder itself, so it is no part of how.
-    return Synthesizer(vocoder.spec, seconds, "the system under test", sound)
+    return Synthesizer(voice.spec, seconds, "the system under test", sound)

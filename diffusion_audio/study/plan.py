@@ -12,7 +12,7 @@ from diffusion_audio import recipe
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.measures import ATTRIBUTE_PREFIX
-from diffusion_audio.runs.code_hash import short_hash
+from diffusion_audio.runs.code_hash import json_hash
 from diffusion_audio.runs.decisive import UNUSED_IN_TRAINING, decisive
 from diffusion_audio.study.spec import Experiment, configs
 from diffusion_audio.training import tasks
@@ -95,32 +95,29 @@ class Plan(NamedTuple):
     Attributes:
         experiment: its spec.
         cells: systems x seeds, the baseline first.
-        vocoder: the run that makes waveforms of all, or None.
-        classifier: the run of the attribute classifier.
+        tools: the runs that all are measured with: ``classifier``, and ``vocoder``
+            where one makes waveforms of all.
     """
 
     experiment: Experiment
     cells: tuple[Cell, ...]
-    vocoder: Training | None
-    classifier: Training
+    tools: dict[str, Training]
 
     @property
     def clips(self) -> int:
         """Sounds of a cell."""
         return self.experiment.prompts * len(self.experiment.sampling_seeds)
 
-    def tools(self) -> list[Training]:
-        """The runs that all systems are measured with."""
-        tools = [self.classifier] + ([self.vocoder] if self.vocoder else [])
-        return [run for tool in tools for run in tool.with_parts()]
+    def trainings(self, cells: Iterable[Cell] | None = None) -> list[Training]:
+        """Every run that some cells, or all, are made of, each after what it stands on.
 
-    def trainings(self) -> list[Training]:
-        """Every run, each once and after those it stands on."""
-        every = self.tools()
-        every += [t for cell in self.cells for t in cell.training.with_parts()]
+        First are those that any cells, even none, are measured with.
+        """
+        compared = (cell.training for cell in (self.cells if cells is None else cells))
         first: dict[str, Training] = {}
-        for training in every:
-            first.setdefault(training.id, training)
+        for training in (*self.tools.values(), *compared):
+            for each in training.with_parts():
+                first.setdefault(each.id, each)
         return list(first.values())
 
 
@@ -130,15 +127,13 @@ def make_plan(experiment: Experiment) -> Plan:
     Raises:
         UserError: the spec asks for something impossible.
     """
-    vocoder = None
+    tools = {"classifier": _component("classifier", experiment.classifier)}
+    _require_labels(experiment, tools["classifier"])
     if experiment.vocoder:
-        vocoder = _component("vocoder", experiment.vocoder)
-    classifier = _component("classifier", experiment.classifier)
-    _require_labels(experiment, classifier)
-    tools = {"classifier": classifier} | ({"vocoder": vocoder} if vocoder else {})
+        tools["vocoder"] = _component("vocoder", experiment.vocoder)
     measured_by = {
-        "vocoder": vocoder.id if vocoder else "",
-        "classifier": classifier.id,
+        "vocoder": "",
+        **{name: tool.id for name, tool in tools.items()},
         "split": experiment.split,
         "prompts": experiment.prompts,
         "sampling_seeds": experiment.sampling_seeds,
@@ -147,20 +142,20 @@ def make_plan(experiment: Experiment) -> Plan:
     for system, config in configs(experiment).items():
         plain = _plain(config)
         sampling = plain.get("sampling", {})
-        if ("vocoder" in plain) == bool(vocoder):
+        if ("vocoder" in plain) == ("vocoder" in tools):
             raise UserError(
                 f"the experiment's vocoder is {experiment.vocoder!r}, but its systems "
                 f'are of task {plain["task"]!r}; give vocoder="" where they are '
                 "vocoders, and a recipe where they are not"
             )
-        _require_possible(system, plain, classifier, vocoder)
+        _require_possible(system, plain, tools)
         for seed in experiment.seeds:
             training = _training(f"{system}, seed {seed}", plain | {"seed": seed})
             content = measured_by | {"run": training.id, "sampling": sampling}
             parts = {"run": training} | tools
-            cells.append(Cell(system, seed, parts, sampling, _hash(content)))
+            cells.append(Cell(system, seed, parts, sampling, json_hash(content)))
     _require_different(cells)
-    return Plan(experiment, tuple(cells), vocoder, classifier)
+    return Plan(experiment, tuple(cells), tools)
 
 
 def _require_different(cells: Iterable[Cell]) -> None:
@@ -185,16 +180,13 @@ def _require_labels(experiment: Experiment, classifier: Training) -> None:
 
 
 def _require_possible(
-    system: str,
-    config: Mapping[str, Any],
-    classifier: Training,
-    vocoder: Training | None,
+    system: str, config: Mapping[str, Any], tools: Mapping[str, Training]
 ) -> None:
     """Says now what training or measuring would say hours later."""
     try:
         training = _training(system, config)
         spec = AudioSpec.from_config(config["audio"])
-        for other in filter(None, (*training.parts.values(), classifier, vocoder)):
+        for other in (*training.parts.values(), *tools.values()):
             theirs = AudioSpec.from_config(other.config["audio"])
             spec.require_same(theirs, mine="the system", theirs=f"the {other.task}")
         later = {
@@ -247,11 +239,7 @@ def _training(name: str, config: Mapping[str, Any]) -> Training:
         plain["components"] = {}
     content = decisive(plain) | {"parts": {k: part.id for k, part in parts.items()}}
     probe = {key: value for key, value in content.items() if key != "seed"}
-    return Training(name, plain, parts, _hash(content), _hash(probe))
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    return short_hash(json.dumps(content, sort_keys=True))
+    return Training(name, plain, parts, json_hash(content), json_hash(probe))
 
 
 def _plain(config: Any) -> dict[str, Any]:

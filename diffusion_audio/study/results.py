@@ -14,11 +14,7 @@ from diffusion_audio.evaluation.measures import about
 from diffusion_audio.evaluation.protocol import Protocol
 from diffusion_audio.runs import session
 from diffusion_audio.runs.same_run import content_hash
-from diffusion_audio.runs.workdir import (
-    differences,
-    read_json,
-    write_json,
-)
+from diffusion_audio.runs.workdir import differences, read_json, write_json
 from diffusion_audio.study import identity, statistics
 from diffusion_audio.study import spec as specs
 from diffusion_audio.study.identity import FINISHED, NUMBERS
@@ -31,18 +27,8 @@ ORIGIN = ("commit", "uncommitted_changes", "device")  # of a run, all of each
 # What is kept of a system and seed. Names are those of results that were committed:
 # "heard" is the id of the numbers of a cell, "listen" the seconds that they took.
 RECORD = (
-    "system",
-    "seed",
-    "task",
-    "run",
-    "heard",
-    "overrides",
-    "parts",
-    "sampling",
-    "config_hash",
-    *ORIGIN,
-    "seconds",
-    "values",
+    *("system", "seed", "task", "run", "heard", "overrides", "parts", "sampling"),
+    *("config_hash", *ORIGIN, "seconds", "values"),
 )
 
 
@@ -193,7 +179,7 @@ def collect(plan: Plan, directory: Path, runs: Path) -> Results:
                 },
             )
         )
-    tools = {tool.task: _name(tool, runs) for tool in plan.tools()}
+    tools = {tool.task: _name(tool, runs) for tool in plan.trainings([])}
     spec = specs.describe(experiment)
     results = Results(directory.name, spec, protocols, tools, records)
     write(results, directory / RESULTS)

@@ -45,22 +45,34 @@ class Spread(NamedTuple):
     Attributes:
         seeds: of the means of the seeds, prompts held.
         prompts: of the means of the prompts, seeds held.
+        shape: numbers S of seeds and P of prompts.
         rest: of what neither a seed nor a prompt explains; both of the others hold
             some of it.
     """
 
     seeds: float
     prompts: float
+    shape: tuple[int, ...]
     rest: float = 0.0
 
-    def with_seeds(self, seeds: int, more: int) -> "Spread":
-        """What to expect of a table with ``more`` seeds, where this one has ``seeds``.
+    @property
+    def parts(self) -> list[tuple[int, float]]:
+        """(number, variance of the mean) of what varies at all."""
+        deviations = self.seeds, self.prompts
+        parts = [(n, sd**2 / n) for n, sd in zip(self.shape, deviations, strict=True)]
+        return [(number, variance) for number, variance in parts if variance > 0]
 
-        A prompt's mean over seeds has the variance of the prompt itself, estimated by
-        taking off ``rest^2 / seeds``, and ``rest^2 / more``.
+    def with_seeds(self, more: int) -> "Spread":
+        """What to expect of a table with another number of seeds.
+
+        The variance of a prompt's mean over S seeds is that of the prompt itself and
+        ``rest^2 / S``; the first is estimated by taking off the second.
         """
+        seeds, prompts = self.shape
         prompt = max(0.0, self.prompts**2 - self.rest**2 / seeds)
-        return self._replace(prompts=math.sqrt(prompt + self.rest**2 / more))
+        return self._replace(
+            prompts=math.sqrt(prompt + self.rest**2 / more), shape=(more, prompts)
+        )
 
 
 class Summary(NamedTuple):
@@ -82,8 +94,6 @@ class Contrast(NamedTuple):
         p: two-sided, after Holm's correction over the variants.
         verdict: ``"better"``, ``"worse"`` or ``"not distinguishable"``.
         spread: of the differences.
-        seeds: number of training seeds S.
-        prompts: number of prompts P.
         level: at which this variant is tested.
     """
 
@@ -93,8 +103,6 @@ class Contrast(NamedTuple):
     p: float
     verdict: str
     spread: Spread
-    seeds: int
-    prompts: int
     level: float
 
     @property
@@ -102,31 +110,18 @@ class Contrast(NamedTuple):
         """Hedges' g of the seeds' paired differences; NaN where they are all equal."""
         if self.spread.seeds == 0:
             return float("nan")
-        correction = 1 - 3 / (4 * (self.seeds - 1) - 1)
+        correction = 1 - 3 / (4 * (self.spread.shape[0] - 1) - 1)
         return correction * self.difference / self.spread.seeds
 
-    @property
-    def detectable(self) -> float:
-        """The smallest difference that is found with ``POWER`` at these seeds."""
-        return detectable(self.spread, self.seeds, self.prompts, self.level)
 
-    @property
-    def seeds_needed(self) -> int | None:
-        """Seeds that find a difference as large as the one seen; see the function."""
-        return seeds_needed(
-            self.difference, self.spread, self.seeds, self.prompts, self.level
-        )
-
-
-def summary(values: np.ndarray, level: float = LEVEL) -> Summary:
+def summary(values: np.ndarray) -> Summary:
     """Mean of one system's values [S, P] with its interval.
 
     Of a single run it is that over prompts alone: Wilson's of what is 0 or 1.
     """
-    center, (seeds, prompts) = float(np.mean(values)), values.shape
-    if seeds == 1 and np.isin(values, (0, 1)).all():
+    if len(values) == 1 and np.isin(values, (0, 1)).all():
         return proportion(values[0])
-    reach = half_width(spread_of(values), seeds, prompts, level)
+    center, reach = float(np.mean(values)), half_width(spread_of(values), LEVEL)
     return Summary(center, center - reach, center + reach)
 
 
@@ -165,99 +160,65 @@ def compare(
             raise UserError("a comparison needs 2 training seeds or more")
         if not (np.isfinite(values).all() and np.isfinite(baseline).all()):
             raise UserError(f"{name}: a value is not finite, so nothing can be said")
-    tables = {name: values - baseline for name, values in variants.items()}
-    spreads = {name: spread_of(table) for name, table in tables.items()}
-    raw = [_p_value(table, spreads[name]) for name, table in tables.items()]
-    corrected, levels = holm(raw), holm_levels(raw)
+    tables = [values - baseline for values in variants.values()]
+    differences, spreads = (
+        [float(np.mean(t)) for t in tables],
+        list(map(spread_of, tables)),
+    )
+    corrected, levels = holm(list(map(_p_value, differences, spreads)))
     contrasts = {}
-    for i, (name, table) in enumerate(tables.items()):
-        difference, (seeds, prompts) = float(np.mean(table)), table.shape
-        reach = half_width(spreads[name], seeds, prompts, levels[i])
+    for name, difference, spread, p, level in zip(
+        variants, differences, spreads, corrected, levels, strict=True
+    ):
+        reach = half_width(spread, level)
         verdict = "not distinguishable"
         if abs(difference) > reach:
             verdict = "better" if (difference > 0) == (better == "higher") else "worse"
-        contrasts[name] = Contrast(
-            difference,
-            difference - reach,
-            difference + reach,
-            corrected[i],
-            verdict,
-            spreads[name],
-            seeds,
-            prompts,
-            levels[i],
-        )
+        ends = difference - reach, difference + reach
+        contrasts[name] = Contrast(difference, *ends, p, verdict, spread, level)
     return contrasts
 
 
-def half_width(
-    spread: Spread, seeds: int, prompts: int, level: float = VERDICT_LEVEL
-) -> float:
+def half_width(spread: Spread, level: float = VERDICT_LEVEL) -> float:
     """Half the width of a mean's interval."""
-    parts = [
-        _quantile(level, size) ** 2 * variance
-        for size, variance in _parts(spread, seeds, prompts)
-    ]
-    return float(np.sqrt(sum(parts)))
+    return math.sqrt(sum(_quantile(level, n) ** 2 * v for n, v in spread.parts))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Values of p corrected for their number (Holm 1979)."""
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(stepped, 1.0)
-    return corrected.tolist()
+def holm(p_values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Values of p corrected for their number, and the level at which each is tested.
 
-
-def holm_levels(p_values: Sequence[float], level: float = VERDICT_LEVEL) -> list[float]:
-    """The level at which Holm's procedure tests each p value.
-
-    It goes on from the smallest p with ``level / k``, ``level / (k - 1)``, ... and
-    stops at the first that fails; those after it stay at that level. So an interval
-    at a variant's level excludes 0 exactly where its corrected p is below ``level``.
+    Holm 1979: from the smallest p on with ``VERDICT_LEVEL / k``, ``/ (k - 1)``, ... to
+    the first that fails; those after it stay at its level. So an interval at a
+    variant's level excludes 0 exactly where its corrected p is below ``VERDICT_LEVEL``.
     """
-    k = len(p_values)
-    levels = [0.0] * k
-    step = 0
-    for place, i in enumerate(np.argsort(p_values, kind="stable")):
-        if place == step:
-            levels[i] = level / (k - step)
-            step += p_values[i] < levels[i]
-        else:
-            levels[i] = level / (k - step)
-    return levels
+    p, places = np.asarray(p_values, np.float64), np.arange(len(p_values))
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * (len(p) - places))
+    passed = np.sum(stepped < VERDICT_LEVEL)
+    corrected, levels = np.empty((2, len(p)))
+    corrected[order] = np.minimum(stepped, 1.0)
+    levels[order] = VERDICT_LEVEL / (len(p) - np.minimum(places, passed))
+    return corrected.tolist(), levels.tolist()
 
 
-def power(
-    effect: float,
-    spread: Spread,
-    seeds: int,
-    prompts: int,
-    level: float = VERDICT_LEVEL,
-) -> float:
+def power(effect: float, spread: Spread, level: float = VERDICT_LEVEL) -> float:
     """Chance that a true difference is found.
 
     Noncentral t with the degrees of freedom of Satterthwaite 1946: exact where only
     seeds or only prompts vary.
     """
-    parts = _parts(spread, seeds, prompts)
-    if not parts:
+    if not spread.parts:
         return float(effect != 0)
-    error, critical, degrees = _test(parts, level)
+    error, critical, degrees = _test(spread, level)
     beyond = stats.nct.sf(critical, degrees, abs(effect) / error)
     return float(np.nan_to_num(beyond, nan=1.0))  # far out, scipy gives no number
 
 
-def detectable(
-    spread: Spread, seeds: int, prompts: int, level: float = VERDICT_LEVEL
-) -> float:
+def detectable(spread: Spread, level: float = VERDICT_LEVEL) -> float:
     """The smallest true difference that is found with ``POWER``."""
-    parts = _parts(spread, seeds, prompts)
-    if not parts:
+    if not spread.parts:
         return 0.0
-    error, critical, degrees = _test(parts, level)
+    error, critical, degrees = _test(spread, level)
 
     def lacking(shift: float) -> float:
         return float(stats.nct.sf(critical, degrees, shift)) - POWER
@@ -269,11 +230,7 @@ def detectable(
 
 
 def seeds_needed(
-    effect: float,
-    spread: Spread,
-    seeds: int,
-    prompts: int,
-    level: float = VERDICT_LEVEL,
+    effect: float, spread: Spread, level: float = VERDICT_LEVEL
 ) -> int | None:
     """The fewest training seeds that find a difference with ``POWER``, or ``None``.
 
@@ -281,15 +238,12 @@ def seeds_needed(
 
     Args:
         effect: the true difference.
-        spread: of a table of ``seeds`` x ``prompts`` differences.
-        seeds: of that table.
-        prompts: of that table and of the one to be made.
+        spread: of differences seen, whose number of prompts stays.
         level: of the test.
     """
 
     def enough(more: int) -> bool:
-        expected = spread.with_seeds(seeds, more)
-        return power(effect, expected, more, prompts, level) >= POWER
+        return power(effect, spread.with_seeds(more), level) >= POWER
 
     if effect == 0 or not enough(MOST_SEEDS):
         return None
@@ -299,51 +253,33 @@ def seeds_needed(
 def spread_of(table: np.ndarray) -> Spread:
     """Standard deviations of seeds' and of prompts' means of a table [S, P]."""
     if np.ptp(table) == 0:  # said exactly, whatever rounding a mean brings
-        return Spread(0.0, 0.0)
+        return Spread(0.0, 0.0, table.shape)
     by_seed, by_prompt = table.mean(1), table.mean(0)
-    if len(table) == 1:
-        return Spread(0.0, float(np.std(by_prompt, ddof=1)))
-    seeds = float(np.std(by_seed, ddof=1))
-    if table.shape[1] == 1:
-        return Spread(seeds, 0.0)
+    seeds, prompts = (
+        float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+        for means in (by_seed, by_prompt)
+    )
     rest = table - by_seed[:, None] - by_prompt + table.mean()
     freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return Spread(
-        seeds,
-        float(np.std(by_prompt, ddof=1)),
-        math.sqrt(np.square(rest).sum() / freedom),
-    )
+    unexplained = math.sqrt(np.square(rest).sum() / freedom) if freedom else 0.0
+    return Spread(seeds, prompts, table.shape, unexplained)
 
 
-def _parts(spread: Spread, seeds: int, prompts: int) -> list[tuple[int, float]]:
-    """(number, variance of the mean) of what varies at all."""
-    variances = spread.seeds**2 / seeds, spread.prompts**2 / prompts
-    parts = zip((seeds, prompts), variances, strict=True)
-    return [(size, variance) for size, variance in parts if variance > 0]
-
-
-def _test(
-    parts: Sequence[tuple[int, float]], level: float
-) -> tuple[float, float, float]:
+def _test(spread: Spread, level: float) -> tuple[float, float, float]:
     """Standard error, critical value in its units, and effective degrees of freedom."""
-    total = sum(variance for _, variance in parts)
-    squares = sum(_quantile(level, size) ** 2 * v for size, v in parts)
-    degrees = total**2 / sum(v**2 / (size - 1) for size, v in parts)
-    return total**0.5, (squares / total) ** 0.5, degrees
+    total = sum(variance for _, variance in spread.parts)
+    degrees = total**2 / sum(v**2 / (size - 1) for size, v in spread.parts)
+    return total**0.5, half_width(spread, level) / total**0.5, degrees
 
 
-def _p_value(table: np.ndarray, spread: Spread) -> float:
+def _p_value(difference: float, spread: Spread) -> float:
     """The level at which a mean's interval begins to exclude 0."""
-    seeds, prompts = table.shape
-    mean, parts = abs(float(np.mean(table))), _parts(spread, seeds, prompts)
-    if not parts:
-        return 0.0 if mean else 1.0
+    if difference == 0:
+        return 1.0
 
     def excess(logarithm: float) -> float:
-        return half_width(spread, seeds, prompts, np.exp(logarithm)) - mean
+        return half_width(spread, np.exp(logarithm)) - abs(difference)
 
-    if mean == 0:
-        return 1.0
     if excess(LOG_SMALLEST) < 0:
         return 0.0
     return float(np.exp(optimize.brentq(excess, LOG_SMALLEST, 0.0)))

@@ -8,7 +8,14 @@ from diffusion_audio.evaluation.measures import about
 from diffusion_audio.runs import session
 from diffusion_audio.storage import write_whole
 from diffusion_audio.study.results import Results
-from diffusion_audio.study.statistics import MOST_SEEDS, POWER, VERDICT_LEVEL, Contrast
+from diffusion_audio.study.statistics import (
+    MOST_SEEDS,
+    POWER,
+    VERDICT_LEVEL,
+    Contrast,
+    detectable,
+    seeds_needed,
+)
 
 BEGIN = "<!-- results: begin, written by `diffusion-audio experiment run` -->"
 END = "<!-- results: end -->"
@@ -31,34 +38,41 @@ def interval(metric: str, low: float, high: float, signed: bool = False) -> str:
     return f"[{', '.join(ends)}]"
 
 
+def estimate(
+    metric: str, value: float, low: float, high: float, signed: bool = False
+) -> str:
+    """A value and its interval."""
+    return f"{number(metric, value, signed)} {interval(metric, low, high, signed)}"
+
+
 def verdict(results: Results, metric: str, variant: str, contrast: Contrast) -> str:
     """One sentence that says what is known of a variant."""
     baseline = results.systems[0]
     what = f"{about(metric).title}: {_evidence(metric, contrast)}"
     if contrast.verdict != "not distinguishable":
         return f"{variant} is {contrast.verdict} than {baseline} ({what})."
-    if contrast.difference == 0 and not any(contrast.spread):
+    spread = contrast.spread
+    if not (contrast.difference or spread.seeds or spread.prompts or spread.rest):
         return f"{variant} and {baseline} are equal in every run ({what})."
-    smallest = number(metric, contrast.detectable)
+    seeds = len(results.seeds)
+    smallest = number(metric, detectable(spread, contrast.level))
     return (
         f"{variant} is not distinguishable from {baseline} ({what}); the smallest "
-        f"difference that {contrast.seeds} seeds find with {100 * POWER:.0f} % power "
-        f"is {smallest}, and {_needed(contrast)}."
+        f"difference that {seeds} seeds find with {100 * POWER:.0f} % power is "
+        f"{smallest}, and {_needed(contrast)}."
     )
 
 
 def _evidence(metric: str, contrast: Contrast) -> str:
     """A difference, its interval and p."""
-    difference = number(metric, contrast.difference, signed=True)
-    ends = interval(metric, contrast.low, contrast.high, signed=True)
-    return f"{difference} {ends}, p = {contrast.p:.2g}"
+    return f"{estimate(metric, *contrast[:3], signed=True)}, p = {contrast.p:.2g}"
 
 
 def _needed(contrast: Contrast) -> str:
     """How many seeds it would take."""
-    if contrast.seeds_needed:
-        needed = f"{contrast.seeds_needed} seeds"
-        return f"a true difference of the size seen would take {needed}"
+    needed = seeds_needed(contrast.difference, contrast.spread, contrast.level)
+    if needed:
+        return f"a true difference of the size seen would take {needed} seeds"
     return (
         f"no number of seeds up to {MOST_SEEDS} would tell a true difference of the "
         "size seen, at these prompts"
@@ -93,9 +107,9 @@ def summary(results: Results) -> list[str]:
         word = "from" if found.startswith("not") else "than"
         line = f"* **{found}** {word} {baseline}: {listed}."
         if found == "not distinguishable":
-            widest = max(contrast.detectable for _, contrast in members)
+            widest = max(detectable(c.spread, c.level) for _, c in members)
             line += (
-                f" The smallest differences that {members[0][1].seeds} seeds find with "
+                f" The smallest differences that {len(results.seeds)} seeds find with "
                 f"{100 * POWER:.0f} % power are up to {number(metric, widest)}."
             )
         lines.append(line)
@@ -121,15 +135,11 @@ def markdown(results: Results) -> str:
     for system in results.systems:
         cells = []
         for metric in results.metrics:
-            mean = results.summaries(metric)[system]
-            cell = number(metric, mean.value)
-            cell += f" {interval(metric, mean.low, mean.high)}"
-            if system in contrasts[metric]:
-                found = contrasts[metric][system]
-                cell += f"<br>{number(metric, found.difference, signed=True)} "
-                cell += interval(metric, found.low, found.high, signed=True)
-                mark = {"better": " **better**", "worse": " **worse**"}
-                cell += mark.get(found.verdict, "")
+            cell = estimate(metric, *results.summaries(metric)[system])
+            if found := contrasts[metric].get(system):
+                cell += f"<br>{estimate(metric, *found[:3], signed=True)}"
+                if found.verdict in ("better", "worse"):
+                    cell += f" **{found.verdict}**"
             cells.append(cell)
         rows.append(f"| {system} | {' | '.join(cells)} |")
     commits = session.named(
@@ -184,11 +194,7 @@ def side_by_side(found: list[Results]) -> str:
     ]
     for results in found:
         for system in results.systems:
-            means = [results.summaries(metric)[system] for metric in shared]
-            cells = [
-                f"{number(metric, mean.value)} {interval(metric, mean.low, mean.high)}"
-                for metric, mean in zip(shared, means, strict=True)
-            ]
+            cells = [estimate(m, *results.summaries(m)[system]) for m in shared]
             lines.append(f"| {results.name}: {system} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -110,7 +110,7 @@ def replay(
     with decoding(workers) as decode, tempfile.TemporaryDirectory() as spare:
         made = run.assemble(config, workdir, Extras(workdir), decode)
         latents = Path(spare) / "latents"
-        stream = run.training_batches(made, config, workdir, latents)
+        stream = run.training_batches(made, config, workdir, spare=latents)
         mesh, key = make_mesh(parallel), jax.random.key(config["seed"])
 
         def frozen() -> Params:

@@ -3,7 +3,7 @@
 A run whose checkpoints are lost never starts over by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,16 +22,12 @@ from diffusion_audio.training.parallel import place_batch, replicate, state_shar
 from diffusion_audio.training.task import Task
 
 
-class BatchStream(Protocol):
+class BatchStream(Iterator[dict[str, np.ndarray]], Protocol):
     """Batches without end, whose position can be saved and set."""
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The clips of the last batch, by their ids."""
-        ...
-
-    def __next__(self) -> dict[str, np.ndarray]:
-        """The next batch of this process."""
         ...
 
     def get_state(self) -> Any:

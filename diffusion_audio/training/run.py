@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffusion_audio.aliases import State
+from diffusion_audio.aliases import Params, State
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
@@ -217,6 +217,8 @@ def training_batches(
     made: Assembled,
     resolved: Mapping[str, Any],
     workdir: Path,
+    *,
+    frozen: Callable[[], Params] | None = None,
     spare: Path | None = None,
 ) -> loop.BatchStream:
     """What is learned from, as latents that the run keeps where the config says so.
@@ -225,12 +227,14 @@ def training_batches(
         made: of `assemble`.
         resolved: the config.
         workdir: of the run.
+        frozen: loads what encodes them; where None, the config's autoencoder.
         spare: where latents are made that the run does not have, if it is not to be
             changed.
     """
     from diffusion_audio.data.pipeline import batches
 
     source = made.source
+    load = frozen or (lambda: load_components(resolved, workdir, ("autoencoder",)))
     if resolved["data"]["cache_latents"]:
         source = latent_cache(
             made.task,
@@ -238,7 +242,7 @@ def training_batches(
             workdir / "latents",
             source,
             samples=made.options["samples"],
-            frozen=lambda: load_components(resolved, workdir, ("autoencoder",)),
+            frozen=load,
             spare=spare,
         )
     notes = processes.board("trained on")

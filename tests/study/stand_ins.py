@@ -44,12 +44,12 @@ def stand_in(patch):
     patch.setattr(identity, "of_training", probe)
 
 
-def measure_run(run_dir, *, sampling, prompts, sampling_seeds, progress, **options):
+def measure_run(run_dir, *, sampling, prompts, sampling_seeds, advance, **options):
     """In the place of measuring: values that follow from the run and the sampling."""
     del options
     text = f"{run_dir.name} {sampling['guidance']}"
     rng = np.random.default_rng(zlib.crc32(text.encode()))
-    progress(prompts)
+    advance(prompts)
     shapes = {m: 1 if m == "kernel" else prompts for m in METRICS}
     values = {m: rng.uniform(0.2, 0.8, size) for m, size in shapes.items()}
     return Measurement(

@@ -9,6 +9,7 @@ from diffusion_audio.report.page import render
 from diffusion_audio.runs.workdir import provenance
 from diffusion_audio.study import evaluate, results
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
+from diffusion_audio.study.measure import Synthesizer
 from tests.evaluation.test_measures import CLASSIFIER, SPEC, Commands
 from tests.report.test_page import Tags
 
@@ -26,7 +27,8 @@ def made():
     reference = draw_reference(Commands(), 16, 4096, CLASSIFIER)
     waves = {stage: reference.audio.copy() for stage in STAGES | RESYNTHESIS}
     waves["generated"][:8, 1] = 0.1 - waves["generated"][:8, 1]
-    subject = evaluate.Subject(SPEC, 0.256, "0123", "model", 6, lambda *given: waves)
+    made_by = Synthesizer(SPEC, 0.256, "0123", lambda *given: iter(()))
+    subject = evaluate.Subject(made_by, None, "model", 6, lambda *given: waves)
     found = evaluate._results(
         subject, reference, waves, CONFIG, provenance(), "runs/a", "test", 3
     )

@@ -12,6 +12,7 @@ from diffusion_audio.runs.metric_log import Evaluation
 from diffusion_audio.study import fingerprint
 from diffusion_audio.study.fingerprint import Fingerprint, change
 from diffusion_audio.training import ema, optimizer
+from diffusion_audio.training import probe as probing
 from diffusion_audio.training.parallel import mean_over_devices
 from diffusion_audio.training.task import Task
 from diffusion_audio.training.update import UpdateRule, accumulated
@@ -63,7 +64,7 @@ def line(config, folder):
 
 @pytest.fixture
 def probe(monkeypatch):
-    monkeypatch.setattr(fingerprint, "_probe_task", line)
+    monkeypatch.setattr(probing, "_probe_task", line)
     return lambda: fingerprint.of_training(CONFIG)
 
 
@@ -175,4 +176,4 @@ def test_numbers_that_are_not_finite():
 
 def test_the_order_of_arrays_does_not_count():
     leaves = [np.float32([1e8, 1.0]), np.float32([1e-8]), np.float32([[3.0], [1e4]])]
-    assert fingerprint.norm(leaves) == fingerprint.norm(leaves[::-1])
+    assert probing.norm(leaves) == probing.norm(leaves[::-1])

@@ -3,7 +3,7 @@
 import pytest
 
 from diffusion_audio.errors import UserError
-from diffusion_audio.study.run_data import open_run_data
+from diffusion_audio.study.evaluate import open_run_data
 from tests.recipes import folder_of_audio
 
 

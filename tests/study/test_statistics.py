@@ -62,9 +62,9 @@ def test_a_planted_effect_is_found_with_the_stated_power(seeds, spread):
     rng = np.random.default_rng(2)
     seed_sd, prompt_sd = spread
     prompts = 24
-    truth = s.Spread(*spread)
-    effect = s.detectable(truth, seeds, prompts)
-    assert s.power(effect, truth, seeds, prompts) == pytest.approx(s.POWER, abs=1e-6)
+    truth = s.Spread(*spread, (seeds, prompts))
+    effect = s.detectable(truth)
+    assert s.power(effect, truth) == pytest.approx(s.POWER, abs=1e-6)
     found = 0
     for _ in range(DRAWS):
         difference = (
@@ -103,8 +103,10 @@ def test_the_variances_are_those_of_a_hierarchical_bootstrap():
 
 
 def test_holm_equals_its_definition():
-    assert s.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert s.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    corrected, levels = s.holm([0.01, 0.04, 0.03])
+    assert corrected == pytest.approx([0.03, 0.06, 0.06])
+    assert levels == pytest.approx([0.04 / 3, 0.04 / 2, 0.04 / 2])
+    assert s.holm([0.5, 0.9])[0] == pytest.approx([1.0, 1.0])
 
 
 def test_an_interval_holds_zero_where_the_verdict_is_open():
@@ -126,16 +128,17 @@ def test_direction_and_a_difference_that_never_varies():
     assert s.compare(base, {"x": base - 1.0}, "higher")["x"].verdict == "worse"
     same = s.compare(base, {"x": base.copy()}, "higher")["x"]
     assert same.verdict == "not distinguishable"
-    assert (same.p, same.seeds_needed) == (1.0, None)
+    assert same.p == 1.0
+    assert s.seeds_needed(same.difference, same.spread, same.level) is None
 
 
 def test_seeds_needed_is_the_first_that_is_enough():
-    spread = s.Spread(1.0, 0.5)
-    needed = s.seeds_needed(1.0, spread, 3, 48)
-    assert s.power(1.0, spread, needed, 48) >= s.POWER
-    assert s.power(1.0, spread, needed - 1, 48) < s.POWER
+    spread = s.Spread(1.0, 0.5, (3, 48))
+    needed = s.seeds_needed(1.0, spread)
+    assert s.power(1.0, spread.with_seeds(needed)) >= s.POWER
+    assert s.power(1.0, spread.with_seeds(needed - 1)) < s.POWER
     # However many seeds, these few prompts vary too much.
-    assert s.seeds_needed(0.01, s.Spread(0.1, 5.0), 3, 4) is None
+    assert s.seeds_needed(0.01, s.Spread(0.1, 5.0, (3, 4))) is None
 
 
 def test_seeds_needed_knows_that_more_seeds_also_average_what_nothing_explains():
@@ -143,9 +146,9 @@ def test_seeds_needed_knows_that_more_seeds_also_average_what_nothing_explains()
     rng = np.random.default_rng(6)
     effect, prompts = 0.12, 48
     spread = s.spread_of(rng.normal(effect, 1.0, (400, prompts)))
-    pilot = spread.with_seeds(400, 3)
+    pilot = spread.with_seeds(3)
     assert pilot.prompts == pytest.approx(3**-0.5, rel=0.05)
-    needed = s.seeds_needed(effect, pilot, 3, prompts)
+    needed = s.seeds_needed(effect, pilot)
     found = 0
     for _ in range(300):
         difference = rng.normal(effect, 1.0, (needed, prompts))

@@ -20,8 +20,10 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.models.hifigan import build_hifigan
 from diffusion_audio.pretrained.folder import generator_config
 from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.runs.workdir import read_config
 from diffusion_audio.study.evaluate import evaluate
 from diffusion_audio.training import gan_losses, run
+from diffusion_audio.training.probe import probe
 from tests.recipes import folder_of_audio, tiny
 from tests.tasks import make_task
 from tests.training.tasks.test_vocoder import CONFIG, KEY, batch
@@ -70,6 +72,13 @@ def test_fine_tuning_brings_the_loss_down(root):
     assert len(losses) == 12
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
     assert np.isfinite(read_metrics(root / "tuned")[-1]["mel_l1"])
+
+
+@pytest.mark.slow
+def test_what_probes_the_code_takes_the_mels_too(root):
+    config = read_config(root / "tuned")
+    without = config | {"data": config["data"] | {"mels": ""}}
+    assert probe(config)["loss"] != probe(without)["loss"]
 
 
 def test_the_record_is_of_recordings_and_mels(root):

@@ -3,7 +3,7 @@
 import json
 
 from diffusion_audio.runs.resolve import COMPONENTS
-from diffusion_audio.study.run_sections import training_curves
+from diffusion_audio.study.sections import training_curves
 
 
 def test_every_run_that_a_model_stands_on_has_its_curves(tmp_path):

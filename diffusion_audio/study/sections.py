@@ -1,13 +1,16 @@
-"""What pages show of runs: training curves and provenance."""
+"""What every page shows: values with their origin, training curves, provenance."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusion_audio.evaluation.measures import about
 from diffusion_audio.report import plots
-from diffusion_audio.report.content import Curves, Provenance
+from diffusion_audio.report.content import Column, Curves, Estimate, Provenance, Row
 from diffusion_audio.runs import session
 from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.study import explain
+from diffusion_audio.study.results import Results
 
 CURVES = {
     "autoencoder": ("reconstruction", "kl"),
@@ -51,3 +54,22 @@ def provenance_of(
         versions=made_with["versions"],
         **known | {"seconds": spent | known["seconds"]},
     )
+
+
+def values_row(
+    results: Results,
+    metric: str,
+    columns: Sequence[Column],
+    more: tuple[Estimate | None, ...] = (),
+) -> Row:
+    """A metric of systems, by the names of their columns, and more cells after them."""
+    found = results.summaries(metric)
+    cells = []
+    for column in columns:
+        origin = explain.explain(results, metric, column.name)
+        mean = found[column.name]
+        if results.values(metric, column.name).size == 1:  # one number has no interval
+            cells.append(Estimate(mean.value, origin=origin))
+        else:
+            cells.append(Estimate(*mean, origin=origin))
+    return Row(about(metric).title, (*cells, *more), results.metrics[metric])
