@@ -144,7 +144,7 @@ def load_attribute_classifier(
     """
     run, step = choose(run_dir)
     config = read_config(run)
-    require_part(config, run, "classifier", "attributes are heard by one with")
+    require_part(config, run, "classifier", "expected one that trained")
     classifier = build(config)
     classifier.spec.require_same(spec, mine="classifier", theirs="model")
     shapes = abstract_params(classifier.network)
