@@ -370,6 +370,7 @@ def test_bad_clips_are_counted_and_saved_for_all(tmp_path):
     assert [code for code, _, _ in ended] == [0, 0], ended
     data = tmp_path / "run/checkpoints/steps/3/data/metadata"
     assert len(json.loads(data.read_text())["batches"]["skipped"]) == 2
-    ended = launch(tmp_path / "config.py", tmp_path / "other", 2, flags[0])
+    # What is read ahead may meet it first, so the steps must come to that.
+    ended = launch(tmp_path / "config.py", tmp_path / "other", 2)
     assert 2 in [code for code, _, _ in ended], ended  # of whom it was one too many
     assert any("more than the 1 allowed" in err for _, _, err in ended), ended
