@@ -21,7 +21,8 @@ import soundfile
 from diffusion_audio.data.pipeline import Batches
 from diffusion_audio.progress import ProgressView
 from diffusion_audio.recipe import REPOSITORY, load
-from diffusion_audio.training import loop, run
+from diffusion_audio.training import run
+from diffusion_audio.training.non_finite import GuardedStep
 
 CLIPS, SECONDS, RATE = 120, 10, 44_100
 FIRST = 5  # steps that are not counted: the program is compiled in them
@@ -34,19 +35,14 @@ class Timed:
         self.asked: list[float] = []
         self.waited: list[float] = []
         self._last: Any = None
-        self._usual = Batches.__next__, loop.compile_step
+        self._usual = Batches.__next__, GuardedStep.__call__
 
     def __enter__(self) -> "Timed":
-        next_batch, compile_step = self._usual
+        next_batch, step = self._usual
 
-        def compiled(*inputs: Any) -> Any:
-            step = compile_step(*inputs)
-
-            def stepped(*inputs: Any) -> Any:
-                state, self._last = step(*inputs)
-                return state, self._last
-
-            return stepped
+        def stepped(guarded: GuardedStep, *inputs: Any) -> Any:
+            state, self._last, skipped = step(guarded, *inputs)
+            return state, self._last, skipped
 
         def timed(batches: Batches) -> dict[str, np.ndarray]:
             jax.block_until_ready(self._last)  # else the loop runs ahead of its steps
@@ -56,11 +52,12 @@ class Timed:
             return batch
 
         Batches.__next__ = timed  # type: ignore[method-assign]
-        loop.compile_step = compiled
+        GuardedStep.__call__ = stepped  # type: ignore[method-assign]
         return self
 
     def __exit__(self, *_: object) -> None:
-        Batches.__next__, loop.compile_step = self._usual  # type: ignore[method-assign]
+        Batches.__next__, step = self._usual  # type: ignore[method-assign]
+        GuardedStep.__call__ = step  # type: ignore[method-assign]
 
 
 def make_clips(root: Path) -> None:
