@@ -297,7 +297,7 @@ def train(
                     logged = done % cfg.log_every == 0 or done in (1, cfg.steps)
                     if logged:
                         rows.pending = (done, metrics)
-                    if logged or processes.alone():  # several must agree, which takes
+                    if logged or processes.alone():  # several ask each other
                         checkpoints.finish(wait=False)
                     due = done % cfg.checkpoint_every == 0 or done == cfg.steps
                     if due or cfg.evaluates(done) or stop:

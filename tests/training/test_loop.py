@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,7 +20,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.runs import checkpoint
 from diffusion_audio.runs.metric_log import read_metrics
 from diffusion_audio.runs.session import Session, sessions
-from diffusion_audio.training import loop, parallel
+from diffusion_audio.training import interruption, loop, parallel
 from diffusion_audio.training.expected import Band
 from diffusion_audio.training.parallel import ParallelConfig
 from diffusion_audio.training.profiling import Profiler
@@ -36,6 +38,7 @@ def run(
     evaluation_stream=toy.Stream,
     allow_fresh=False,
     profiler=None,
+    stop=None,
     **options,
 ):
     workdir.mkdir(exist_ok=True)
@@ -57,6 +60,7 @@ def run(
         band=Band({}, {}),
         profiler=profiler or Profiler(workdir),
         allow_fresh=allow_fresh,
+        stop=stop,
     )
     return state, stream
 
@@ -109,6 +113,24 @@ def test_an_error_between_two_steps_loses_and_changes_nothing(whole, tmp_path):
     assert same(state, whole[0])
     assert stream.position == whole[1].position
     assert read_metrics(tmp_path / "run")[-1] == read_metrics(whole[2])[-1]
+
+
+@pytest.mark.parametrize(("every", "ends"), [(4, True), (12, False)])
+def test_the_evaluation_of_a_saved_step_may_end_at_once(tmp_path, every, ends):
+    class Noted(interruption.Stop):
+        noted = ()
+
+        def __setattr__(self, name, value):
+            if name == "at_once" and value:
+                self.noted += (self.doing,)
+            super().__setattr__(name, value)
+
+    stop = Noted()
+    held = partial(toy.Stream, hook=lambda _: time.sleep(0.5))  # it is saved meanwhile
+    intervals = {"checkpoint_every": every, "evaluate_every": 4}
+    run(tmp_path / "run", 6, evaluation_stream=held, stop=stop, **intervals)
+    assert ("the evaluation of step 4" in stop.noted) == ends
+    assert not stop.at_once
 
 
 def test_parts_restored_on_one_device_join_a_run_on_all(tmp_path):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diffusion_audio.audio.decoders import here
 from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from diffusion_audio.runs.resolve import resolve
@@ -76,6 +77,18 @@ def test_a_run_is_not_written_among_the_clips(source):
     place = source.removeprefix("folder:")
     with pytest.raises(UserError, match="is the folder of the clips"):
         run.train(tiny("vae", source), place)
+
+
+@pytest.mark.parametrize("changes", [(), ("1 gone",)])
+def test_where_clips_have_changed_others_are_bad(
+    source, tmp_path, monkeypatch, changes
+):
+    def compared(workdir, name, splits, **_):
+        return run.same_run.Data(name, {}, {}, changes)
+
+    monkeypatch.setattr(run.same_run, "require_same_data", compared)
+    made = run.assemble(resolve(tiny("vae", source)), tmp_path, None, here)
+    assert made.options["same_clips"] is not bool(changes)
 
 
 def test_parts_are_of_what_a_device_has_under_pmap(source, tmp_path):
