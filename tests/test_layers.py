@@ -113,6 +113,29 @@ def forbidden(tree: ast.AST) -> list[str]:
     return found
 
 
+def decoded_here(tree: ast.AST) -> list[str]:
+    """Calls that decode files of others in the process itself."""
+    names = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        head, dot, rest = ast.unparse(node.func).partition(".")
+        called = names.get(head, head) + dot + rest
+        opens = called == "diffusion_audio.data.open.open_source"
+        if opens and "decode" not in {word.arg for word in node.keywords}:
+            found.append(called)
+        module, _, function = called.rpartition(".")
+        if module == "diffusion_audio.audio.files" and not function.startswith("write"):
+            found.append(called)
+    return found
+
+
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -123,6 +146,8 @@ def test_library_file(path):
     if path != PACKAGE / "__init__.py":
         assert misplaced(part(path), tree) == []
     assert forbidden(tree) == []
+    if part(path) not in ("audio", "data"):
+        assert decoded_here(tree) == []
     if part(path) != "cli":  # results go to stdout there
         assert not re.search(r"(?<![\w.])print\(", path.read_text())
 
@@ -196,6 +221,21 @@ def test_the_order_notices(importer, source):
 )
 def test_the_gate_notices(source):
     assert len(forbidden(ast.parse(source))) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["read(path, 8000)", "files.blocks(path)", "open_source(name, split)"],
+)
+def test_what_decodes_in_its_own_process_is_noticed(call):
+    source = (
+        "from diffusion_audio.audio import files\n"
+        "from diffusion_audio.audio.files import read, write\n"
+        "from diffusion_audio.data.open import open_source\n"
+        "write(path, wave)\ndecode(read, path)\nopen_source(name, decode=decode)\n"
+    )
+    assert decoded_here(ast.parse(source)) == []
+    assert len(decoded_here(ast.parse(source + call))) == 1
 
 
 def test_the_gate_lets_ordinary_code_pass():

@@ -1,9 +1,10 @@
 """A process that decodes audio files for another one, within limits; see `decoders`.
 
 Requests come on its standard input, a line of JSON each; each answer is a line of JSON
-on the standard output, with the bytes of an array after it where there is one. So
-nothing that comes out of a decoder can be taken for code. It imports what decoding
-needs and no more, and ends when its input does.
+on the standard output, with the bytes of an array after it where there is one. What a
+task yields are as many answers, each but the first asked for by an empty line, and one
+that they are all. So nothing that comes out of a decoder can be taken for code. It
+imports what decoding needs and no more, and ends when its input does.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,15 @@ from diffusion_audio.audio import files, hearing
 from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import UserError
 
-# What may be asked for, by name, and what a list of values is to become again.
+Answer = tuple[dict[str, Any], bytes]
+
+# What may be asked for, by name, and what its values, an array the first of them, are
+# to become again; None where there is only one.
 TASKS: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None]] = {
     "excerpt": (files.excerpt, None),
     "read": (files.read, None),
+    "blocks": (files.blocks, None),
+    "decode": (files.decode, files.Recording),
     "probe": (files.probe, files.AudioInfo),
     "hear_file": (hearing.hear_file, hearing.Heard),
 }
@@ -50,40 +56,65 @@ def main(words: list[str]) -> int:
         _limit(memory)
         for line in sys.stdin.buffer:
             seconds, *request = json.loads(line)
-            # Nobody handles SIGALRM: it ends the process, whatever it is stuck in.
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            head, body = _answer(request, memory)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            try:
-                answers.write(json.dumps(head).encode() + b"\n" + body)
-                answers.flush()
-            except BrokenPipeError:
-                os._exit(0)  # who asked is gone
+            for head, body in _in_time(_answers(request, memory), seconds):
+                try:
+                    answers.write(json.dumps(head).encode() + b"\n" + body)
+                    answers.flush()
+                except BrokenPipeError:
+                    os._exit(0)  # who asked is gone
+                if "more" in head:
+                    sys.stdin.buffer.readline()
     return 0
 
 
-def _answer(request: list[Any], memory: int) -> tuple[dict[str, Any], bytes]:
-    """A line that says what came, and the bytes of an array."""
+def _in_time(answers: Iterator[Answer], seconds: float) -> Iterator[Answer]:
+    """Answers that take so long in all; the time until one is asked for is free."""
+    while True:
+        # Nobody handles SIGALRM: it ends the process, whatever it is stuck in.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        answer = next(answers, None)
+        seconds, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        if answer is None:
+            return
+        yield answer
+
+
+def _answers(request: list[Any], memory: int) -> Iterator[Answer]:
+    """Lines that say what came, each with the bytes of an array."""
     name, args, options = request
     try:
         result = TASKS[name][0](*args, **options)
-        if isinstance(result, np.ndarray):
-            return {"shape": result.shape}, result.astype(DTYPE, copy=False).tobytes()
-        return {"values": _values(result)}, b""
+        if isinstance(result, Iterator):
+            for part in result:
+                head, body = _described(part)
+                yield head | {"more": True}, body
+            yield {"end": True}, b""
+        else:
+            yield _described(result)
     except AudioFileError as error:
-        return {"bad": (error.kind, os.fspath(error.path), error.problem)}, b""
+        yield {"bad": (error.kind, os.fspath(error.path), error.problem)}, b""
     except MemoryError:
         problem = f"decoding takes more than the {memory >> 20} MB that it may"
-        return {"bad": ("too-large", args[0], problem)}, b""
+        yield {"bad": ("too-large", args[0], problem)}, b""
     except UserError as error:
-        return {"refused": str(error)}, b""
+        yield {"refused": str(error)}, b""
     except Exception:
-        return {"failed": traceback.format_exc()}, b""
+        yield {"failed": traceback.format_exc()}, b""
 
 
-def _values(result: Any) -> list[Any]:
-    """The fields of a dataclass or a named tuple."""
-    return [*vars(result).values()] if dataclasses.is_dataclass(result) else [*result]
+def _described(result: Any) -> Answer:
+    """An array, or the fields of a dataclass or a named tuple, the first maybe one."""
+    if isinstance(result, np.ndarray):
+        values = [result]
+    elif dataclasses.is_dataclass(result):
+        values = [*vars(result).values()]
+    else:
+        values = [*result]
+    if not isinstance(values[0], np.ndarray):
+        return {"values": values}, b""
+    array, *values = values
+    body = array.astype(DTYPE, copy=False).tobytes()
+    return {"shape": array.shape, "values": values}, body
 
 
 def _limit(memory: int) -> None:

@@ -6,6 +6,7 @@ its own, which is started again. The samples are those of decoding here, to the 
 """
 
 import contextlib
+import inspect
 import json
 import os
 import select
@@ -14,13 +15,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
 import diffusion_audio
-from diffusion_audio.audio.decode_worker import DTYPE, TASKS
+from diffusion_audio.audio.decode_worker import DTYPE, TASKS, Answer
 from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import UserError
 
@@ -50,12 +52,17 @@ def here(task: Callable[_P, _T], /, *args: _P.args, **options: _P.kwargs) -> _T:
 
 
 @contextlib.contextmanager
-def decoding(workers: int) -> Iterator[Decode]:
-    """Decodes in so many processes, which start when they are needed; 0 for `here`."""
-    if not workers:
+def decoding(workers: int | None = None) -> Iterator[Decode]:
+    """Decodes in other processes, which start when they are needed.
+
+    Args:
+        workers: how many there may be, 0 for `here`; one for each core if None.
+    """
+    count = (os.cpu_count() or 1) if workers is None else workers
+    if not count:
         yield here
         return
-    with contextlib.closing(Decoders(workers)) as decoders:
+    with contextlib.closing(Decoders(count)) as decoders:
         yield decoders
 
 
@@ -77,7 +84,7 @@ class Decoders:
     def __call__(
         self, task: Callable[_P, _T], /, *args: _P.args, **options: _P.kwargs
     ) -> _T:
-        """What a task returns for a file.
+        """What a task returns for a file; what it yields, as it is needed.
 
         Args:
             task: one of `decode_worker.TASKS`.
@@ -90,31 +97,27 @@ class Decoders:
             UserError: as the task, or no worker can be started.
         """
         path = os.fspath(cast(str, args[0]))
+        results = self._results(path, task.__name__, args, options)
+        if inspect.isgeneratorfunction(task):
+            return results  # type: ignore[return-value]
+        (result,) = results
+        return cast(_T, result)
+
+    def _results(self, path: str, task: str, *inputs: Any) -> Iterator[Any]:
+        """What comes of a task for a file."""
         stamp = _stamp(path)
         if path in self._fatal and self._fatal[path][0] == stamp:
             raise self._fatal[path][1].with_traceback(None)  # or it grows each time
         seconds = SECONDS + stamp[0] / 1e6
-        words = [seconds, task.__name__, args, options]
-        request = json.dumps(words, default=os.fspath).encode()
+        request = json.dumps([seconds, task, *inputs], default=os.fspath).encode()
         try:
-            head, body = self._ask(request, seconds)
+            for head, body in self._ask(request, seconds):
+                yield _result(task, head, body)
         except _Ended as ended:
             error = ended.error(path, seconds)
             if isinstance(error, AudioFileError):
                 self._fatal[path] = stamp, error
             raise error from None
-        if "bad" in head:
-            raise AudioFileError(*head["bad"])
-        if "refused" in head:
-            raise UserError(head["refused"])
-        if "failed" in head:
-            raise RuntimeError(head["failed"])
-        if "shape" in head:
-            # A copy, since an array of bytes is never written to.
-            return np.frombuffer(body, DTYPE).reshape(head["shape"]).copy()  # type: ignore[return-value]
-        _, made = TASKS[task.__name__]
-        assert made is not None
-        return made(*head["values"])
 
     def close(self) -> None:
         """Ends the workers; calls under way fail."""
@@ -126,12 +129,20 @@ class Decoders:
                 worker.end()
             self._change.notify_all()
 
-    def _ask(self, request: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """The answer of a worker; raises `_Ended`, or UserError once it is closed."""
+    def _ask(self, request: bytes, seconds: float) -> Iterator[Answer]:
+        """Answers of a worker; raises `_Ended`, or UserError once it is closed."""
+        had = 0
         for attempt in (1, 2):
             worker = self._take()
             try:
-                return worker.ask(request, seconds)
+                for answer in islice(worker.ask(request, seconds), had, None):
+                    had += 1
+                    yield answer
+                return
+            except GeneratorExit:
+                if "more" in answer[0]:  # which is not wanted
+                    worker.kill()
+                raise
             except _Ended as ended:
                 if self._closed:
                     raise UserError(STOPPED) from None
@@ -140,7 +151,6 @@ class Decoders:
                     raise
             finally:
                 self._give(worker)
-        raise AssertionError
 
     def _take(self) -> "_Worker":
         with self._change:
@@ -190,7 +200,7 @@ class _Ended(Exception):
             return AudioFileError("crashed", path, f"its decoder crashed ({name})")
         return UserError(
             f"the process that decodes audio ended with exit code {self.code}; "
-            "config.data.decode_workers=0 decodes without one"
+            "training decodes without one by config.data.decode_workers=0"
         )
 
 
@@ -224,10 +234,19 @@ class _Worker:
         """Whether nothing has ended the process yet."""
         return self._process.poll() is None
 
-    def ask(self, request: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """The answer to a request; raises `_Ended` where there is none."""
-        try:
-            self._requests.write(request + b"\n")
+    def ask(self, request: bytes, seconds: float) -> Iterator[Answer]:
+        """The answers to a request; raises `_Ended` where one is missing."""
+        head, body = self._answer(request, seconds)
+        while "more" in head:
+            yield head, body
+            head, body = self._answer(b"", seconds)
+        if "end" not in head:
+            yield head, body
+
+    def _answer(self, line: bytes, seconds: float) -> Answer:
+        """What is answered to a line; raises `_Ended` where nothing is."""
+        with contextlib.suppress(BrokenPipeError, json.JSONDecodeError):
+            self._requests.write(line + b"\n")
             self._requests.flush()
             if not self._waiting.poll(1000 * (seconds + GRACE)):
                 self.kill()
@@ -239,8 +258,6 @@ class _Worker:
                 body = self._answers.read(size)
                 if len(body) == size:
                     return head, body
-        except (BrokenPipeError, json.JSONDecodeError):
-            pass
         raise _Ended(self.end())
 
     def kill(self) -> None:
@@ -258,6 +275,22 @@ class _Worker:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
         return self._process.wait()
+
+
+def _result(task: str, head: dict[str, Any], body: bytes) -> Any:
+    """What a task has returned or yielded, of an answer; raises what it has raised."""
+    if "bad" in head:
+        raise AudioFileError(*head["bad"])
+    if "refused" in head:
+        raise UserError(head["refused"])
+    if "failed" in head:
+        raise RuntimeError(head["failed"])
+    values = head["values"]
+    if "shape" in head:
+        # A copy, since an array of bytes is never written to.
+        values = [np.frombuffer(body, DTYPE).reshape(head["shape"]).copy(), *values]
+    _, made = TASKS[task]
+    return made(*values) if made else values[0]
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ those that can be are made before it sees the file.
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -27,6 +28,18 @@ SUFFIXES = (
     *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
     *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
 )
+
+
+class Recording(NamedTuple):
+    """A whole file as it is. Made by `decode`.
+
+    Attributes:
+        wave: [N, C] float32, finite, full scale 1.
+        sample_rate: Hz.
+    """
+
+    wave: np.ndarray
+    sample_rate: int
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
@@ -115,11 +128,8 @@ def excerpt(
     return read(path, sample_rate, offset=position * spare, max_seconds=seconds)
 
 
-def decode(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+def decode(path: str | os.PathLike[str]) -> Recording:
     """A whole file as it is: its channels apart, at its own rate.
-
-    Returns:
-        [N, C] float32, finite, full scale 1; and the rate, Hz.
 
     Raises:
         AudioFileError: as ``read``.
@@ -129,7 +139,7 @@ def decode(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
         _require_short(path, info, info.frames)
         waves = [*_channels(path, sound, 0, info.frames)]
     _require_whole(path, info, 0, sum(map(len, waves)), info.frames)
-    return np.concatenate(waves), info.sample_rate
+    return Recording(np.concatenate(waves), info.sample_rate)
 
 
 def blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[np.ndarray]:

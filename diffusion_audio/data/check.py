@@ -1,6 +1,5 @@
 """Checks of a whole set before a run starts: every bad clip is named, with a reason."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -97,9 +96,8 @@ def check(
         findings += [Finding(name, *fault) for name, fault in listing.faults.items()]
         notes = (*listing.taken, *(f"not used: {line}" for line in listing.unused))
     first: dict[str, _Clip] = {}
-    count = (os.cpu_count() or 1) if workers is None else workers
     # Decoding ends first: nothing that waits for it keeps a stopped check from ending.
-    with ThreadPoolExecutor() as pool, decoding(count) as decode:
+    with ThreadPoolExecutor() as pool, decoding(workers) as decode:
         if listing is not None:
             clips = [_clip_of_entry(entry, decode) for entry in listing.entries]
         else:

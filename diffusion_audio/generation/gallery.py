@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from diffusion_audio.audio.decoders import Decode, decoding
 from diffusion_audio.audio.files import probe, read
 from diffusion_audio.errors import UserError, shortened
 from diffusion_audio.generation.index import INDEX, read_index
@@ -90,10 +91,13 @@ def write_gallery(directory: str | Path, *, overwrite: bool = False) -> Path:
     every = [index, *reversed(index.get("earlier", []))]
     entries = [_sounds(directory, call) for call in every]
     there = [[s for s in sounds if _is_there(s.path)] for sounds in entries]
-    shown = _within(there)
-    calls = [
-        _call(call, sounds) for call, sounds in zip(every, shown, strict=True) if sounds
-    ]
+    with decoding(1) as decode:
+        shown, seconds = _within(there, decode)
+        calls = [
+            _call(call, sounds, decode)
+            for call, sounds in zip(every, shown, strict=True)
+            if sounds
+        ]
     if not calls:
         raise UserError(f"no sound that {directory / INDEX} lists is there any more")
     left = _left(*(sum(map(len, each)) for each in (entries, there, shown)))
@@ -101,7 +105,6 @@ def write_gallery(directory: str | Path, *, overwrite: bool = False) -> Path:
         logging.warning("%s: %s", path, left)
     count = sum(map(len, shown))
     examples = [example for listen, *_ in calls for example in listen.examples]
-    seconds = sum(probe(sound.path).seconds for sounds in shown for sound in sounds)
     one = len(examples) == 1
     report = Report(
         title=examples[0].caption if one else "Sounds of prompts",
@@ -148,16 +151,23 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _within(calls: list[list[_Sound]]) -> list[list[_Sound]]:
-    """The first sounds of each call that fit on a page, and the very first anyway."""
-    total, kept = 0.0, list[list[_Sound]]()
+def _within(
+    calls: list[list[_Sound]], decode: Decode
+) -> tuple[list[list[_Sound]], float]:
+    """The first sounds of each call that fit on a page, and their seconds in all.
+
+    The very first is taken whatever its length is.
+    """
+    total, shown, kept = 0.0, 0.0, list[list[_Sound]]()
     for sounds in calls:
         kept.append([])
         for sound in sounds:
-            total += probe(sound.path).seconds
+            seconds = decode(probe, sound.path).seconds
+            total += seconds
             if total <= MOST_SECONDS or not any(kept):
                 kept[-1].append(sound)
-    return kept
+                shown += seconds
+    return kept, shown
 
 
 def _left(listed: int, there: int, shown: int) -> str:
@@ -174,10 +184,10 @@ def _left(listed: int, there: int, shown: int) -> str:
 
 
 def _call(
-    call: Mapping[str, Any], sounds: list[_Sound]
+    call: Mapping[str, Any], sounds: list[_Sound], decode: Decode
 ) -> tuple[Listen, Settings, Provenance]:
     """What one call of `generate` made: prompts, each with its candidates."""
-    rate = probe(sounds[0].path).sample_rate
+    rate = decode(probe, sounds[0].path).sample_rate
     each = call.get("num_candidates")
     each = each if type(each) is int and each > 0 else 1
     prompts: dict[int, list[_Sound]] = {}
@@ -187,7 +197,7 @@ def _call(
         Example(
             _caption(group[0]),
             tuple(
-                _clip(sound, rate, each)
+                _clip(sound, rate, each, decode)
                 for sound in sorted(group, key=lambda s: (s.rank or 0, s.position))
             ),
         )
@@ -211,13 +221,13 @@ def _caption(sound: _Sound) -> str:
     return f"{prompt} \N{EN DASH} “{sound.transcript}”" if sound.transcript else prompt
 
 
-def _clip(sound: _Sound, rate: int, each: int) -> Clip:
+def _clip(sound: _Sound, rate: int, each: int, decode: Decode) -> Clip:
     name = "Generated" if each == 1 else f"Candidate {sound.position % each + 1}"
     notes = [] if sound.rank is None else [f"rank {sound.rank}"]
     if sound.score is not None:
         notes.append(f"CLAP score {sound.score:.3f}")
     note = " · ".join([*notes, sound.path.name])
-    return Clip(name, read(sound.path, rate), note=note)
+    return Clip(name, decode(read, sound.path, rate), note=note)
 
 
 def _settings(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

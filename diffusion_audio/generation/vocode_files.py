@@ -3,6 +3,7 @@
 In a folder a file that cannot be used is named and passed over, and the rest is made.
 """
 
+import contextlib
 import errno
 import stat
 import unicodedata
@@ -14,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from diffusion_audio.audio import files, mel_files
+from diffusion_audio.audio.decoders import Decode, decoding
 from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.audio.mel_range import require_log_mel, value_range
 from diffusion_audio.audio.spec import AudioSpec
@@ -73,7 +75,7 @@ def vocode(
     def open_blocks(path: Path) -> Iterator[np.ndarray]:
         if path.suffix.lower() == MEL:
             return _mel_blocks(path, spec, mel_axes)
-        return files.blocks(path, spec.sample_rate)
+        return decode(files.blocks, path, spec.sample_rate)
 
     def loaded(path: Path) -> Iterator[np.ndarray]:
         """A file's blocks, up to where it turns out to be bad."""
@@ -88,6 +90,15 @@ def vocode(
             raise wrong[path]
 
     def make() -> Iterator[Path]:
+        with open_decoders:
+            yield from make_each()
+        for path in targets:  # in order, those that gave nothing at all too
+            if path in wrong:
+                if not several:
+                    raise wrong[path]
+                pass_over(wrong[path])
+
+    def make_each() -> Iterator[Path]:
         clips = ((path, loaded(path)) for path in targets)
         for path, waves in resynthesize(
             vocoder, clips, seconds=seconds, batch_size=batch_size
@@ -103,22 +114,20 @@ def vocode(
             else:
                 record(target, "vocode")
                 yield target
-        for path in targets:  # in order, those that gave nothing at all too
-            if path in wrong:
-                if not several:
-                    raise wrong[path]
-                pass_over(wrong[path])
 
-    for path in list(targets):
-        try:
-            _probe(path, spec, mel_axes)
-        except (UserError, UnicodeError) as error:
-            if not several:
-                raise _named(path, error)  # noqa: B904 (it may be the error itself)
-            pass_over(_named(path, error))
-            del targets[path]
-    if not targets:
-        raise UserError(f"{source}: none of its files can be used")
+    with contextlib.ExitStack() as stack:
+        decode = stack.enter_context(decoding(1))  # clips come one after the other
+        for path in list(targets):
+            try:
+                _probe(path, spec, mel_axes, decode)
+            except (UserError, UnicodeError) as error:
+                if not several:
+                    raise _named(path, error)  # noqa: B904 (it may be the error itself)
+                pass_over(_named(path, error))
+                del targets[path]
+        if not targets:
+            raise UserError(f"{source}: none of its files can be used")
+        open_decoders = stack.pop_all()
     return make()
 
 
@@ -160,7 +169,7 @@ def _targets(source: Path, out: Path, pass_over: PassOver) -> dict[Path, Path]:
     return targets
 
 
-def _probe(path: Path, spec: AudioSpec, mel_axes: str | None) -> None:
+def _probe(path: Path, spec: AudioSpec, mel_axes: str | None, decode: Decode) -> None:
     """Refuses a file that its header shows to be of no use."""
     try:
         mode = path.stat().st_mode
@@ -171,7 +180,7 @@ def _probe(path: Path, spec: AudioSpec, mel_axes: str | None) -> None:
     if path.suffix.lower() == MEL:
         mel_files.open_mel(path, spec.n_mels, mel_axes)
     else:
-        files.probe(path)
+        decode(files.probe, path)
 
 
 def _mel_blocks(path: Path, spec: AudioSpec, axes: str | None) -> Iterator[np.ndarray]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diffusion_audio.aliases import Params
+from diffusion_audio.audio.decoders import Decode, decoding
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.open import open_source, split_names
 from diffusion_audio.data.source import Source
@@ -133,11 +134,12 @@ def evaluate(
         subject = _vocoder(model, config, vocoder, seed, batch_size)
     spec = subject.made_by.spec
     attributes = load_attribute_classifier(classifier, spec) if classifier else None
-    source, split = open_run_data(
-        config, spec.sample_rate, split, unseen=generates, moved_to=data
-    )
     samples = round(subject.made_by.seconds * spec.sample_rate)
-    reference = draw_reference(source, captions, samples, attributes, seed)
+    with decoding() as decode:
+        source, split = open_run_data(
+            config, spec.sample_rate, split, decode, unseen=generates, moved_to=data
+        )
+        reference = draw_reference(source, captions, samples, attributes, seed)
     if not generates:
         reference = _trimmed(reference, spec)
     out.mkdir(parents=True, exist_ok=True)
@@ -177,6 +179,7 @@ def open_run_data(
     config: Mapping[str, Any],
     sample_rate: int,
     split: str | None,
+    decode: Decode,
     *,
     unseen: bool = False,
     moved_to: str | None = None,
@@ -187,6 +190,7 @@ def open_run_data(
         config: of the run.
         sample_rate: Hz.
         split: of its data set; where None, what the run was evaluated on.
+        decode: how files are decoded.
         unseen: where ``split`` is None, take ``UNSEEN`` if the data has it.
         moved_to: the source to take in place of the config's own; None is that.
 
@@ -198,7 +202,7 @@ def open_run_data(
         if split is None:
             there = unseen and UNSEEN in split_names(place)
             split = UNSEEN if there else config["data"]["evaluation_split"]
-        return open_source(place, split, sample_rate), split
+        return open_source(place, split, sample_rate, decode=decode), split
     except UserError as error:
         if moved_to:
             raise

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from absl import logging
 
+from diffusion_audio.audio.decoders import here
 from diffusion_audio.data.open import open_source
 from diffusion_audio.errors import UserError
 from diffusion_audio.progress import Part, ProgressView
@@ -91,7 +92,7 @@ def _require_clips(plan: Plan, cells: list[Cell]) -> None:
     """Refuses a split that there is not, or more prompts than it has clips."""
     experiment = plan.experiment
     for name in {cell.training.config["data"]["source"] for cell in cells}:
-        clips = len(open_source(name, experiment.split))
+        clips = len(open_source(name, experiment.split, decode=here))  # of none
         if clips < experiment.prompts:
             raise UserError(
                 f"prompts={experiment.prompts}, but the split {experiment.split!r} of "

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from diffusion_audio.audio.decoders import decoding
 from diffusion_audio.audio.spec import AudioSpec
 from diffusion_audio.data.open import open_source
 from diffusion_audio.evaluation.attribute_classifier import load_attribute_classifier
@@ -106,8 +107,10 @@ def measure_run(
     spec = made_by.spec
     attributes = load_attribute_classifier(classifier, spec)
     samples = round(made_by.seconds * spec.sample_rate)
-    source = open_source(config["data"]["source"], split, spec.sample_rate)
-    reference = draw_reference(source, prompts, samples, attributes)
+    place = config["data"]["source"]
+    with decoding() as decode:
+        source = open_source(place, split, spec.sample_rate, decode=decode)
+        reference = draw_reference(source, prompts, samples, attributes)
     few = reference.first(PROBE_CLIPS)
     if probe_only:
         reference, sampling_seeds = few, sampling_seeds[:1]

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffusion_audio.aliases import Params, State
+from diffusion_audio.data.settings import DataConfig
 from diffusion_audio.data.source import Source
 from diffusion_audio.runs.resolve import STARTED
 from diffusion_audio.settings import settings
@@ -30,6 +31,9 @@ from diffusion_audio.training.parallel import (
     state_shardings,
 )
 from diffusion_audio.training.task import Task
+
+if TYPE_CHECKING:  # as in `training.run`
+    from diffusion_audio.audio.decoders import Decode
 
 SEED = 0  # of every probe: runs that differ in their seed alone compute alike
 
@@ -48,13 +52,16 @@ def probe(config: Mapping[str, Any]) -> Numbers:
         All metrics, and of each group of the state its norm and that of its change, a
         number a step; then an evaluation of one batch.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return _numbers(config, Path(folder))
+    from diffusion_audio.audio.decoders import decoding
+
+    workers = settings(DataConfig, config, "data").decode_workers
+    with tempfile.TemporaryDirectory() as folder, decoding(workers) as decode:
+        return _numbers(config, Path(folder), decode)
 
 
-def _numbers(config: Mapping[str, Any], folder: Path) -> Numbers:
+def _numbers(config: Mapping[str, Any], folder: Path, decode: "Decode") -> Numbers:
     """Those of `probe`; ``folder`` is for what is read as it goes."""
-    task, frozen, training, evaluation = _probe_task(config, folder)
+    task, frozen, training, evaluation = _probe_task(config, folder, decode)
     parallel = settings(ParallelConfig, config, "parallel")
     mesh, key = make_mesh(parallel), jax.random.key(SEED)
     step = compile_step(task.step, mesh, parallel.mode)
@@ -86,7 +93,7 @@ def norm(leaves: list[np.ndarray]) -> float:
 
 
 def _probe_task(
-    config: Mapping[str, Any], folder: Path
+    config: Mapping[str, Any], folder: Path, decode: "Decode"
 ) -> tuple[Task, Params, Clips, Clips]:
     """What `training.run` makes of a resolved config, but for its trained components.
 
@@ -94,11 +101,10 @@ def _probe_task(
         The task; random components, by name; batches to train and to evaluate on.
         Latents are cached of one batch of clips only.
     """
-    from diffusion_audio.audio.decoders import here
     from diffusion_audio.data.pipeline import batches
 
     config, frozen = {**config, "seed": SEED}, _random_components(config)
-    made = run.assemble(config, folder, None, here)
+    made = run.assemble(config, folder, None, decode)
     source = made.source
     if config["data"]["cache_latents"]:
         source = _First(source, made.options["batch_size"])

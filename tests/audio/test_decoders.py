@@ -68,6 +68,10 @@ def test_what_is_decoded_elsewhere_is_the_same_to_the_bit(folder, elsewhere, nam
         theirs[0] = 1  # it may be written to, as ours
     for task in (files.probe, hear_file):
         assert elsewhere(task, path) == here(task, path)
+    ours, theirs = here(files.decode, path), elsewhere(files.decode, path)
+    assert theirs.wave.shape == ours.wave.shape
+    assert theirs.wave.tobytes() == ours.wave.tobytes()
+    assert theirs.sample_rate == ours.sample_rate
 
 
 def test_a_bad_file_is_the_same_error(folder, elsewhere):
@@ -102,12 +106,63 @@ def test_a_fault_costs_one_file(folder, faulty, name, kind, problem):
     assert len(started) == 1  # what was fatal once is not tried again
 
 
+@pytest.fixture
+def long_file(folder, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK", 4 * files.BLOCK)  # here; there it is as it was
+    levels = np.random.default_rng(0).uniform(-0.5, 0.5, 3 * files.BLOCK // 4096)
+    wave = np.repeat(levels, 4096)  # small as a file, so that its time is too
+    soundfile.write(folder / "long.flac", wave, RATE)
+    return folder / "long.flac"
+
+
+def test_blocks_come_as_they_are_needed(long_file, folder, monkeypatch):
+    monkeypatch.setattr(decoders, "SECONDS", 0.4)
+    with decoding(1) as decode:
+        blocks = decode(files.blocks, long_file, RATE)
+        first = next(blocks)
+        time.sleep(0.6)  # is not the worker's time
+        rest = [*blocks]
+        assert len(rest) > 2
+        (worker,) = decode._all
+        ours = np.concatenate([*here(files.blocks, long_file, RATE)])
+        assert np.concatenate([first, *rest]).tobytes() == ours.tobytes()
+        next(decode(files.blocks, long_file, RATE))  # and no more of it
+        assert np.array_equal(
+            decode(files.read, folder / "a.wav", RATE),
+            here(files.read, folder / "a.wav", RATE),
+        )
+        assert worker not in decode._all
+
+
+def test_blocks_end_where_their_decoder_fails(folder, faulty):
+    (folder / "late.wav").write_bytes((folder / "a.wav").read_bytes())
+    for _ in range(2):
+        blocks = faulty(files.blocks, folder / "late.wav", RATE)
+        with pytest.raises(AudioFileError, match=r"late.*crashed \(SIGSEGV\)"):
+            list(blocks)
+    with pytest.raises(AudioFileError, match="web page"):
+        list(faulty(files.blocks, folder / "page.wav", RATE))
+    assert faulty(files.probe, folder / "a.wav").sample_rate == RATE
+    assert len(faulty._all) == 1
+
+
 def test_a_worker_that_was_killed_is_asked_again(folder, elsewhere):
     ours = here(files.read, folder / "a.wav", RATE)
     elsewhere(files.read, folder / "a.wav", RATE)
     for worker in elsewhere._all:
         os.kill(worker._process.pid, signal.SIGKILL)
     assert np.array_equal(elsewhere(files.read, folder / "a.wav", RATE), ours)
+
+
+def test_blocks_go_on_where_a_worker_was_killed(long_file):
+    with decoding(1) as decode:
+        blocks = decode(files.blocks, long_file, RATE)
+        got = [next(blocks), next(blocks)]
+        (worker,) = decode._all
+        os.kill(worker._process.pid, signal.SIGKILL)
+        got += blocks
+    ours = np.concatenate([*here(files.blocks, long_file, RATE)])
+    assert np.concatenate(got).tobytes() == ours.tobytes()
 
 
 def test_a_file_has_so_many_seconds(folder, faulty, monkeypatch):
@@ -168,14 +223,14 @@ def test_closing_ends_calls_under_way_and_those_that_wait(folder, monkeypatch):
 
 def test_a_worker_that_answers_while_it_is_killed_is_waited_for(folder, monkeypatch):
     pool = Decoders(1)
-    usual = decoders._Worker.ask
+    usual = decoders._Worker._answer
 
-    def ask(worker, *words):
+    def last(worker, *words):
         answer = usual(worker, *words)
         pool.close()
         return answer
 
-    monkeypatch.setattr(decoders._Worker, "ask", ask)
+    monkeypatch.setattr(decoders._Worker, "_answer", last)
     assert pool(files.probe, folder / "a.wav").sample_rate == RATE
     assert not pool._all
     with pytest.raises(UserError, match="was stopped"):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from diffusion_audio.audio import decoders
 from diffusion_audio.audio.mel import log_mel
 from diffusion_audio.cli.main import main
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation import vocode_files
 from diffusion_audio.generation.vocode import load_voice
 from diffusion_audio.generation.vocode_files import vocode
+from tests.audio.test_decoders import FAULTY
 from tests.generation.test_vocode import LENGTHS, SPEC, clips, weights
 
 __all__ = ["clips", "weights"]  # fixtures
@@ -155,6 +157,20 @@ def test_names_of_bytes_and_names_too_long(folder, clips, run):
     assert bad.replace("in/", "out/") in out
     assert code == int(len(out) < 3)  # a file system may have no longer name
     assert len(said) == (4 - len(out) if code else 0)
+
+
+def test_a_decoder_that_fails_costs_one_file(folder, clips, run, monkeypatch):
+    for name in ("crash", "hang", "late"):  # the last once it has given some
+        soundfile.write(folder / f"{name}.wav", clips[0], 8000)
+    monkeypatch.setattr(decoders, "WORKER", FAULTY)
+    code, out, said = run("in", "out")
+    assert (code, out) == (1, ["out/a.wav", "out/b.wav", "out/deep/c.wav"])
+    assert said == [
+        "passed over 'in/crash.wav': its decoder crashed (SIGSEGV)",
+        "passed over 'in/hang.wav': decoding took more than 60 s",
+        "passed over 'in/late.wav': its decoder crashed (SIGSEGV)",
+        "3 files are made, 3 passed over",
+    ]
 
 
 def test_a_full_disk_ends_it_all(folder, run, monkeypatch):

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from diffusion_audio.audio import files
+from diffusion_audio.audio.decoders import Decode
 from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.estimators import Heard
@@ -96,6 +97,7 @@ def hear(
     listener: Listener,
     paths: Mapping[str, Path],
     *,
+    decode: Decode,
     batch_size: int,
     mesh: Mesh | None = None,
     advance: Advance = lambda count: None,
@@ -106,6 +108,7 @@ def hear(
         cache: where what is heard goes.
         listener: the network.
         paths: a file of each content, by the content's hash.
+        decode: how the files are decoded.
         batch_size: parts heard at once, rounded up to a multiple of the devices.
         mesh: devices that share a batch.
         advance: called with the number of files that are done.
@@ -124,7 +127,8 @@ def hear(
     damaged: dict[str, AudioFileError] = {}
 
     def cut(content: str) -> list[np.ndarray]:
-        parts = listener.treatment.parts(*files.decode(paths[content]), rate)
+        recording = decode(files.decode, paths[content])
+        parts = listener.treatment.parts(*recording, rate)
         return [window for part in parts for window in windows_of(encoder, part)]
 
     batches = _Batches(listener, batch_size, mesh)

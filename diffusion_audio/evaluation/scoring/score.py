@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import logging
 from jax.sharding import Mesh
 
+from diffusion_audio.audio.decoders import Decode, decoding
 from diffusion_audio.errors import UserError, unknown
 from diffusion_audio.evaluation.estimators import Estimate, Heard, Needs, Seen
 from diffusion_audio.evaluation.named_protocol import Metric, NamedProtocol
@@ -94,10 +95,11 @@ def score(
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Cache(cache))
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
+        decode = stack.enter_context(decoding())
         for side in sides:
             _look(store, side, make_view)
         for listener in spaces.values():
-            _hear(store, listener, sides, batch_size, mesh, make_view)
+            _hear(store, listener, sides, decode, batch_size, mesh, make_view)
         view = stack.enter_context(closing(make_view("metrics", len(metrics), 0)))
         advance = _advance(view)
         for space, listener in spaces.items():
@@ -158,6 +160,7 @@ def _hear(
     store: Cache,
     listener: Listener,
     sides: Sequence[Side],
+    decode: Decode,
     batch_size: int,
     mesh: Mesh | None,
     make_view: MakeView,
@@ -173,6 +176,7 @@ def _hear(
             store,
             listener,
             paths,
+            decode=decode,
             batch_size=batch_size,
             mesh=mesh,
             advance=_advance(view),

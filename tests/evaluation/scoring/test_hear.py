@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from diffusion_audio.audio.decoders import here
 from diffusion_audio.evaluation.scoring.cache import Cache, content_hash
 from diffusion_audio.evaluation.scoring.encoders import OpenEncoder
 from diffusion_audio.evaluation.scoring.hear import (
@@ -31,7 +32,7 @@ def heard_of(folder, encoder, params):
     listener = Listener("it", OpenEncoder(encoder, params, "w"), Treatment())
     with Cache(folder / "cache") as cache:
         files = dict(zip(contents, paths, strict=True))
-        assert not hear(cache, listener, files, batch_size=3)
+        assert not hear(cache, listener, files, decode=here, batch_size=3)
         got = gather(cache, listener, contents, folder)
         sounds = [soundfile.read(path, dtype="float32")[0] for path in paths]
         return got, sounds

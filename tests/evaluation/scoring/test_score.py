@@ -1,15 +1,18 @@
 import json
 import os
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from diffusion_audio.audio import decoders
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.distributions import frechet_distance
 from diffusion_audio.evaluation.posteriors import softmax_kl
 from diffusion_audio.evaluation.scoring.scores import read_scores
 from diffusion_audio.systems.devices import local_mesh
+from tests.audio.test_decoders import FAULTY
 from tests.evaluation.scoring.tiny import clips, encode, init, scored, table, text
 
 KEYS = [f"clip{i:02d}" for i in range(12)]
@@ -78,7 +81,7 @@ def test_neither_batches_nor_order_nor_devices_change_a_number(folder, tmp_path)
 
 
 def test_what_was_heard_is_not_heard_again(folder, monkeypatch):
-    from diffusion_audio.evaluation.scoring import cache, hear
+    from diffusion_audio.evaluation.scoring import cache, hear, score
 
     monkeypatch.setattr(cache, "UNSETTLED", -1.0)
     decoded, hashed = [], []
@@ -86,7 +89,10 @@ def test_what_was_heard_is_not_heard_again(folder, monkeypatch):
     def watched(function, into):
         return lambda path: (into.append(path.name), function(path))[1]
 
-    monkeypatch.setattr(hear.files, "decode", watched(hear.files.decode, decoded))
+    def decoding():
+        yield lambda task, path: watched(task, decoded)(path)
+
+    monkeypatch.setattr(score, "decoding", contextmanager(decoding))
     monkeypatch.setattr(hear, "content_hash", watched(hear.content_hash, hashed))
     first = scored(folder)
     assert len(decoded) == len(hashed) == 24
@@ -143,6 +149,19 @@ def test_damaged_files_are_named_and_left_out(tmp_path):
     assert (got.clips["generated"], got.clips["reference"]) == (295, 40)
     assert got.scores["FD"].protocol.clips == 295
     assert set(got.left_out) == {"KL", "CLAP"}
+
+
+def test_a_decoder_that_fails_costs_one_file(tmp_path, monkeypatch):
+    faults = ["bomb", "crash", "hang"]
+    clips(tmp_path / "made", [*KEYS, *faults], seed=1)
+    monkeypatch.setattr(decoders, "WORKER", FAULTY)
+    got = scored(tmp_path)
+    assert [entry["clip"] for entry in got.clips["damaged"]] == faults
+    bomb, crash, hang = (entry["why"] for entry in got.clips["damaged"])
+    assert "crash.wav': its decoder crashed (SIGSEGV)" in crash
+    assert "hang.wav': decoding took more than 60 s" in hang
+    assert "bomb.wav': decoding takes more than the 2048 MB" in bomb
+    assert got.scores["IS"].protocol.clips == len(KEYS)
 
 
 def test_a_damaged_counterpart_takes_its_pair_along(folder):
