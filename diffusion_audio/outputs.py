@@ -49,13 +49,16 @@ def require_writable(
             _require_file(path, read, made, overwrite)
 
 
-def record(path: str | Path, verb: str, content: bytes | None = None) -> None:
+def record(
+    path: str | Path, verb: str, content: bytes | None = None, *, model: str = ""
+) -> None:
     """Notes that a command made a file.
 
     Args:
         path: the file.
         verb: of the command.
         content: what is going to be written there; as it is now where None.
+        model: that made it, where no index beside it says so.
 
     Raises:
         OSError: it cannot be noted, as on a full disk. A file that is there and was
@@ -64,6 +67,8 @@ def record(path: str | Path, verb: str, content: bytes | None = None) -> None:
     path = Path(path)
     digest = _digest(path) if content is None else hashlib.sha256(content).hexdigest()
     line = {"file": path.name, "sha256": digest, "verb": verb}
+    if model:
+        line["model"] = model
     if content is not None:
         line["when"] = PLANNED
     try:

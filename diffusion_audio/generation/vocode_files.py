@@ -23,6 +23,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.generation.recordings import MEL, SUFFIXES, listed
 from diffusion_audio.generation.vocode import load_voice, resynthesize
 from diffusion_audio.outputs import record, require_writable
+from diffusion_audio.runs.chosen import Chosen, choose
 
 WRITTEN = (".wav", ".flac")
 _OF_A_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
@@ -57,7 +58,8 @@ def vocode(
         pass_over: called with what is wrong with a file of a folder.
 
     Returns:
-        The paths, each once it is written, at the vocoder's rate.
+        The paths, each once it is written, at the vocoder's rate. The record of outputs
+        beside them has the model, and the step of a run that was read.
 
     Raises:
         UserError: the file, or all in the folder, cannot be used; nothing is written
@@ -69,6 +71,7 @@ def vocode(
     targets = _targets(source, out, pass_over)
     require_writable(targets.values(), inputs=targets, overwrite=overwrite)
     vocoder = load_voice(model)
+    made_by = str(Chosen(choose(model).place, vocoder.step))
     spec, several = vocoder.spec, source.is_dir()
     wrong: dict[Path, UserError] = {}
 
@@ -112,7 +115,7 @@ def vocode(
                     raise
                 wrong.setdefault(path, _named(path, error))
             else:
-                record(target, "vocode")
+                record(target, "vocode", model=made_by)
                 yield target
 
     with contextlib.ExitStack() as stack:

@@ -1,7 +1,9 @@
 """Copy synthesis of files and folders: what is made, passed over and refused."""
 
+import json
 import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +87,17 @@ def test_a_file_and_a_folder(folder, clips, run):
     assert run("in/a.wav", "one.flac") == (0, ["one.flac"], [])
     first, again = soundfile.read(made[0])[0], soundfile.read("one.flac")[0]
     np.testing.assert_allclose(first, again, atol=1e-4)
+
+
+@pytest.mark.parametrize(("step", "said"), [(None, ""), (1200, "@1200")])
+def test_what_made_a_file_is_on_record(
+    folder, run, vocoder, weights, monkeypatch, step, said
+):
+    voice = vocoder._replace(step=step)
+    monkeypatch.setattr(vocode_files, "load_voice", lambda model: voice)
+    assert run("in/a.wav", "one.wav")[0] == 0
+    (line,) = Path(".outputs.jsonl").read_text().splitlines()
+    assert json.loads(line)["model"] == f"{weights[0]}{said}"
 
 
 def test_a_recording_is_never_replaced_by_its_copy(folder, run):
