@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
@@ -31,10 +32,11 @@ def readable(what: str) -> Iterator[None]:
     """Makes the errors of reading, which are of many kinds, `Damage` in one line."""
     try:
         yield
-    except (Damage, UserError):
+    # What devices say is no fault of the files, as where another process has ended.
+    except (Damage, UserError, jax.errors.JaxRuntimeError):
         raise
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" in str(error):  # of memory, no fault of the files
+        if "RESOURCE_EXHAUSTED" in str(error):  # so says TensorStore of memory
             raise
         why = getattr(error, "strerror", None) or str(error).strip()
         why = (why or type(error).__name__).splitlines()[0][:300]

@@ -231,6 +231,18 @@ def test_who_trains_gets_no_less_than_was_saved(saved):
     checkpoints.close()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        jax.errors.JaxRuntimeError("UNKNOWN: Gloo context initialization failed"),
+        ValueError("RESOURCE_EXHAUSTED: out of memory"),
+    ],
+)
+def test_what_fails_beside_the_files_is_no_damage(error):
+    with pytest.raises(type(error)), values.readable("step 4"):
+        raise error
+
+
 def test_nothing_saved_is_nothing_read(tmp_path):
     assert read(tmp_path / "checkpoints", {}) is None
     assert not list(tmp_path.iterdir())
