@@ -21,7 +21,9 @@ import jax
 
 from diffusion_audio.training.interruption import Stop, say
 
-FAILED = 1  # exit code of a process that is ended because of another one
+# Exit codes of a process that is ended because of another one.
+FAILED = 1
+MISTAKE = 2  # in what all were given, which one of them has met
 
 BEAT = 0.25  # seconds between two looks
 SILENCE = 30.0  # seconds without a beat until a process counts as gone

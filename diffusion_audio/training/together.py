@@ -13,7 +13,7 @@ from diffusion_audio.errors import UserError
 from diffusion_audio.systems import processes
 from diffusion_audio.training import coordination, interruption
 from diffusion_audio.training.address import Address
-from diffusion_audio.training.agreement import FAILED, AgreedStop, Together
+from diffusion_audio.training.agreement import FAILED, MISTAKE, AgreedStop, Together
 from diffusion_audio.training.interruption import Interrupted, Stop, say
 
 JOINING = 300  # seconds that processes wait for each other at the start
@@ -50,7 +50,8 @@ def joined(address: Address | None) -> Iterator[Stop]:
     except BaseException as error:
         if isinstance(error, jax.errors.JaxRuntimeError):
             together.suspect()  # ends this process where another one is the cause
-        together.leave(str(error).strip() or type(error).__name__, FAILED)
+        code = MISTAKE if isinstance(error, UserError) else FAILED
+        together.leave(str(error).strip() or type(error).__name__, code)
         interruption.ends_abruptly = True
         raise
     _part(together)

@@ -21,7 +21,7 @@ from diffusion_audio.runs.session import sessions
 from diffusion_audio.systems import processes
 from diffusion_audio.training import agreement, resume
 from diffusion_audio.training.agreement import AgreedStop, Together
-from tests.recipes import folder_of_audio
+from tests.recipes import folder_of_audio, label, recipe
 
 
 class Store:
@@ -146,7 +146,7 @@ def test_a_saved_position_has_the_bad_clips_of_all(monkeypatch):
 
 
 PROGRAM = """
-import os, sys, time
+import errno, os, sys, time
 from diffusion_audio.cli import main as program
 program._log_to_stderr()  # before what logs at once
 from diffusion_audio.training import loop, parallel
@@ -157,6 +157,8 @@ def counted(batch, mesh):
     calls += 1
     if calls == at:
         for number in numbers:
+            if not number:
+                raise OSError(errno.ENOSPC, "No space left on device", "log")
             os.kill(os.getpid(), number)
             time.sleep(0.3)
     return place(batch, mesh)
@@ -219,7 +221,8 @@ def launch(
 ):
     """Exit code, stdout and stderr of each process; two devices in all.
 
-    ``signals`` says for a process a call of `place_batch` and the signals it gets then.
+    ``signals`` says for a process a call of `place_batch` and the signals it gets then;
+    0 is a disk that is full.
     """
     port = free_port(61440 if by is by_slurm else 0)
     devices = f"--xla_force_host_platform_device_count={2 // processes}"
@@ -359,6 +362,48 @@ def test_a_mistake_ends_both(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+CLASSIFIER = """
+from tests.recipes import tiny
+def get_config():
+    config = tiny("classifier", {source!r}, steps=2)
+    config.parallel.data = -1
+    config.train.evaluate_every = 2
+    config.data.labels, config.classifier.classes = ("pitch",), (2,)
+    return config
+"""
+
+
+@pytest.mark.slow
+def test_a_classifier_is_the_same_too(tmp_path):
+    source = folder_of_audio(tmp_path / "audio")
+    label(tmp_path / "audio", recipe("classifier"))
+    config = tmp_path / "config.py"
+    config.write_text(CLASSIFIER.format(source=source))
+    for count in (1, 2):
+        ended = launch(config, tmp_path / str(count), count)
+        assert {code for code, _, _ in ended} == {0}, ended
+    one, two = (read_metrics(tmp_path / str(count)) for count in (1, 2))
+    assert "accuracy/pitch" in one[-1]
+    for row, wanted in zip(two, one, strict=True):
+        assert row.pop("split") == wanted.pop("split")
+        assert row == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failed", [0, 1])
+def test_an_error_of_one_ends_the_other(config, tmp_path, failed):
+    began = time.monotonic()
+    ended = launch(config, tmp_path / "run", 2, signals={failed: "9,0"})
+    assert time.monotonic() - began < 60
+    assert [code for code, _, _ in ended] == [agreement.FAILED] * 2, ended
+    assert "the disk is full: [Errno 28]" in ended[failed][2]
+    said = (
+        f"process {failed} has ended: [Errno 28] No space left on device: 'log'; what"
+    )
+    assert said in ended[1 - failed][2]
+    assert last(tmp_path / "run")[0] in (3, 6)
+
+
 @pytest.mark.slow
 def test_bad_clips_are_counted_and_saved_for_all(tmp_path):
     source = folder_of_audio(tmp_path / "audio")
@@ -372,5 +417,5 @@ def test_bad_clips_are_counted_and_saved_for_all(tmp_path):
     assert len(json.loads(data.read_text())["batches"]["skipped"]) == 2
     # What is read ahead may meet it first, so the steps must come to that.
     ended = launch(tmp_path / "config.py", tmp_path / "other", 2)
-    assert 2 in [code for code, _, _ in ended], ended  # of whom it was one too many
-    assert any("more than the 1 allowed" in err for _, _, err in ended), ended
+    assert [code for code, _, _ in ended] == [2, 2], ended
+    assert all("more than the 1 allowed" in err for _, _, err in ended), ended

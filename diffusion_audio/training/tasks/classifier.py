@@ -35,7 +35,7 @@ from diffusion_audio.systems.classifier import (
     write_labels,
 )
 from diffusion_audio.training import ema
-from diffusion_audio.training.parallel import mean_over_devices
+from diffusion_audio.training.parallel import mean_over_devices, to_host
 from diffusion_audio.training.task import Data, Task
 from diffusion_audio.training.update import UpdateRule, accumulated, update_rule
 
@@ -135,7 +135,7 @@ def evaluate(
     del key
     params = ema.best(state["ema"], state["params"])
     right = [
-        np.asarray(classify(task, params, batch["audio"]) == batch["labels"])
+        to_host(classify(task, params, batch["audio"]) == batch["labels"])
         for batch in islice(batches, 8)
     ]
     table = np.concatenate(right)  # [n, A]
