@@ -25,7 +25,7 @@ from diffusion_audio.audio import files, hearing
 from diffusion_audio.audio.file_error import AudioFileError
 from diffusion_audio.errors import UserError
 
-Answer = tuple[dict[str, Any], bytes]
+Answer = tuple[dict[str, Any], bytes | bytearray]
 
 # What may be asked for, by name, and what its values, an array the first of them, are
 # to become again; None where there is only one.

@@ -7,6 +7,7 @@ its own, which is started again. The samples are those of decoding here, to the 
 
 import contextlib
 import inspect
+import io
 import json
 import os
 import select
@@ -225,7 +226,7 @@ class _Worker:
             env=os.environ | own,
         )
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        assert isinstance(self._process.stdout, io.BufferedReader)
         self._requests, self._answers = self._process.stdin, self._process.stdout
         self._waiting = select.poll()
         self._waiting.register(self._answers, select.POLLIN)
@@ -255,8 +256,8 @@ class _Worker:
             if line := self._answers.readline():
                 head = json.loads(line)
                 size = DTYPE.itemsize * int(np.prod(head.get("shape", 0)))
-                body = self._answers.read(size)
-                if len(body) == size:
+                body = bytearray(size)  # unlike bytes, an array of it is written to
+                if self._answers.readinto(body) == size:
                     return head, body
         raise _Ended(self.end())
 
@@ -277,7 +278,7 @@ class _Worker:
         return self._process.wait()
 
 
-def _result(task: str, head: dict[str, Any], body: bytes) -> Any:
+def _result(task: str, head: dict[str, Any], body: bytes | bytearray) -> Any:
     """What a task has returned or yielded, of an answer; raises what it has raised."""
     if "bad" in head:
         raise AudioFileError(*head["bad"])
@@ -287,8 +288,7 @@ def _result(task: str, head: dict[str, Any], body: bytes) -> Any:
         raise RuntimeError(head["failed"])
     values = head["values"]
     if "shape" in head:
-        # A copy, since an array of bytes is never written to.
-        values = [np.frombuffer(body, DTYPE).reshape(head["shape"]).copy(), *values]
+        values = [np.frombuffer(body, DTYPE).reshape(head["shape"]), *values]
     _, made = TASKS[task]
     return made(*values) if made else values[0]
 
