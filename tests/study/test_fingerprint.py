@@ -18,6 +18,7 @@ from diffusion_audio.training.task import Task
 from diffusion_audio.training.update import UpdateRule, accumulated
 
 CONFIG = {
+    "data": {},
     "optimizer": {"warmup_steps": 4},
     "parallel": {"data": 1},
     "train": {"steps": 20},
@@ -25,7 +26,7 @@ CONFIG = {
 CPU = {"devices": ["cpu"], "processor": "one"}
 
 
-def line(config, folder):
+def line(config, folder, decode):
     """A line through points, learned by the optimiser and average of every task."""
     average = ema.EMAConfig(decay=0.99)
     settings = optimizer.OptimizerConfig(
