@@ -1,6 +1,7 @@
 """Commands that are stopped at random moments, and what comes of them when run again.
 
 python -m benchmarks.stopped [--signal=KILL] [--times=20] [--only=NAMES] [--seed=0]
+    [--processes=1]
 
 Tiny runs and systems, made first. Each command runs once undisturbed; then, in an
 empty place again, it is given the signal at a moment drawn from all of its time, and
@@ -9,15 +10,21 @@ What it leaves must be the same to the bit: a run's parameters, moments, average
 metrics, files of audio and numbers. SIGTERM and SIGINT must be answered with their exit
 code and no traceback. Prints a table; exit code 1 where something is not as promised.
 Ten minutes for twenty kills of each task of training on two cores.
+
+Several processes on loopback train together, and one of them, drawn too, gets the
+signal; the others must end within the time and with the exit code that
+docs/distributed.md states.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +41,8 @@ from diffusion_audio.cli.streams import print_anything
 from diffusion_audio.recipe import REPOSITORY
 from diffusion_audio.runs.checkpoint import Checkpoints
 from diffusion_audio.runs.metric_log import read_metrics
+from diffusion_audio.training.agreement import FAILED, SILENCE
+from diffusion_audio.training.together import JOINING
 from tests.recipes import folder_of_audio, label, recipe
 from tests.study import tiny_experiment
 
@@ -43,6 +52,7 @@ from tests.recipes import tiny
 def get_config():
     config = tiny({task!r}, {source!r}, steps={steps})
     config.train.update(log_every=5, checkpoint_every=10, evaluate_every=50)
+    config.parallel.data = -1
     {more}
     return config
 """
@@ -52,6 +62,8 @@ MORE = {
     "vocoder": "",
     "diffusion": "config.components.update(autoencoder={vae!r}, vocoder={vocoder!r})",
 }
+SLACK = 15.0  # seconds more than is stated, on a machine with other work
+APART = "have not come together"  # of a process that others did not join
 # Of what is written as JSON: when it was made, how long it took, by what.
 VARIES = ("seconds", "started", "commit", "uncommitted_changes", "command")
 
@@ -71,7 +83,7 @@ class Case(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a process ended: its exit code, what it said, seconds."""
+    """How a process ended: its exit code, what it said, seconds since the signal."""
 
     code: int
     said: str
@@ -177,47 +189,110 @@ def make_cases(root: Path) -> dict[str, Case]:
     return cases
 
 
-def call(words: list[str], number: int = 0, after: float = 0.0) -> Ended:
-    """Runs a command, and signals it after some seconds where a number is given."""
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "diffusion_audio", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        cwd=REPOSITORY,
-    )
-    try:
-        said, _ = process.communicate(timeout=after if number else None)
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        said, _ = process.communicate(timeout=300)
-    return Ended(process.returncode, said, time.monotonic() - began)
+def call(
+    words: list[str],
+    processes: int = 1,
+    number: int = 0,
+    after: float = 0.0,
+    chosen: int = 0,
+) -> list[Ended]:
+    """Runs a command; the chosen process is signalled after some seconds.
+
+    Args:
+        words: of the command.
+        processes: that train together.
+        number: of the signal; none where 0.
+        after: seconds until then.
+        chosen: the process that gets it.
+
+    Returns:
+        How each ended, the chosen one first.
+    """
+    together = ["--coordinator", f"localhost:{free_port()}", "--num_processes"]
+    together += [str(processes), "--process_id"]
+    with contextlib.ExitStack() as stack:
+        outputs, running = [], []
+        for i in range(processes):
+            place = [*together, str(i)] if processes > 1 else []
+            outputs.append(stack.enter_context(tempfile.TemporaryFile("w+")))
+            running.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "diffusion_audio", *words, *place],
+                    stdout=outputs[i],
+                    stderr=subprocess.STDOUT,
+                    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+                    cwd=REPOSITORY,
+                )
+            )
+        since = time.monotonic()
+        if number:
+            try:
+                running[chosen].wait(after)
+            except subprocess.TimeoutExpired:
+                running[chosen].send_signal(number)
+            since = time.monotonic()
+        took: dict[int, float] = {}
+        while len(took) < processes:
+            time.sleep(0.05)
+            for i, process in enumerate(running):
+                if process.poll() is not None:
+                    took.setdefault(i, time.monotonic() - since)
+        ended = []
+        for i, output in enumerate(outputs):
+            output.seek(0)
+            ended.append(Ended(running[i].returncode, output.read(), took[i]))
+    return [ended.pop(chosen), *ended]
+
+
+def free_port() -> int:
+    """One that the first of several processes can listen at."""
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+def faults(number: int, ended: list[Ended]) -> Iterator[str]:
+    """What is not as promised of processes of which the first was signalled."""
+    first, *others = ended
+    # Before Python is there, or once all is done, it is the system that answers.
+    killed = number == signal.SIGKILL
+    codes = {-number} if killed else {128 + number, -number}
+    if first.code not in {0, *codes}:
+        yield f"exit code {first.code}"
+    for other in others:
+        apart = APART in other.said
+        agreed = FAILED if killed or apart else 128 + number
+        if other.code not in {0, agreed}:
+            yield f"exit code {other.code} of the other"
+        if other.seconds > SLACK + (JOINING if apart else SILENCE):
+            yield f"the other ended {other.seconds:.1f} s later"
+    if any("Traceback" in each.said for each in ended):
+        yield "a traceback"
 
 
 def series(
-    case: Case, number: int, times: int, took: float, rng: random.Random
+    case: Case, number: int, times: int, took: float, rng: random.Random, processes: int
 ) -> Iterator[str]:
     """Stops a command so many times, then lets it end; yields what is not right."""
-    # Before Python is there, or once all is done, it is the system that answers.
-    codes = {-number} if number == signal.SIGKILL else {128 + number, -number}
-    stopped = 0
+    stopped, latest = 0, 0.0
     for _ in range(4 * times):
         if stopped == times:
             break
-        after = rng.uniform(0.0, 1.1 * took)
-        ended = call(case.words, number, after)
-        stopped += ended.code in codes
-        if ended.code not in {0, *codes}:
-            yield f"exit code {ended.code} {after:.1f} s after its start: {ended.said}"
-        if "Traceback" in ended.said:
-            yield f"a traceback {after:.1f} s after its start: {ended.said}"
-        if ended.code == 0:  # it came to its end; another round
+        after, chosen = rng.uniform(0.0, 1.1 * took), rng.randrange(processes)
+        ended = call(case.words, processes, number, after, chosen)
+        stopped += ended[0].code != 0
+        for fault in faults(number, ended):
+            said = "\n".join(each.said for each in ended)
+            yield f"{fault}, {chosen} signalled {after:.1f} s after its start: {said}"
+        for other in ended[1:]:
+            latest = max(latest, 0.0 if APART in other.said else other.seconds)
+        if all(each.code == 0 for each in ended):  # another round
             shutil.rmtree(case.out)
-    ended = call(case.words)
-    if ended.code:
-        yield f"exit code {ended.code} when it was left alone: {ended.said}"
+    if processes > 1:
+        print(f"the others ended at most {latest:.1f} s later", file=sys.stderr)
+    for ended_alone in call(case.words, processes):
+        if ended_alone.code:
+            yield f"exit code {ended_alone.code} when left alone: {ended_alone.said}"
 
 
 def main() -> int:
@@ -227,6 +302,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--only", default="")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     asked = parser.parse_args()
     print_anything()
     number = getattr(signal, f"SIG{asked.signal}")
@@ -238,20 +314,24 @@ def main() -> int:
         (root / "made").mkdir()
         cases = make_cases(root)
         wanted = asked.only.split(",") if asked.only else list(cases)
-        for name, case in cases.items():
+        last = max(map([*cases].index, wanted))
+        for name, case in [*cases.items()][: last + 1]:
             if name not in wanted and not name.startswith("train"):
                 continue
-            whole = call(case.words)
-            if name in wanted:  # now what is compiled is kept, as in its later rounds
-                shutil.rmtree(case.out)
-                whole = call(case.words)
-            if whole.code:
-                raise SystemExit(f"{name}: {whole.said}")
+            # Twice where it counts: then what is compiled is kept, as in later rounds.
+            count = asked.processes if name in wanted else 1
+            for _ in range(2 if name in wanted else 1):
+                shutil.rmtree(case.out, ignore_errors=True)
+                began = time.monotonic()
+                whole = call(case.words, count)
+                took = time.monotonic() - began
+            if any(each.code for each in whole):
+                raise SystemExit(f"{name}: {[each.said for each in whole]}")
             expected = case.digest(case.out)
             case.out.rename(root / "made" / name)
             if name not in wanted:
                 continue
-            wrong = list(series(case, number, asked.times, whole.seconds, rng))
+            wrong = list(series(case, number, asked.times, took, rng, count))
             try:
                 same = case.digest(case.out) == expected
             except (OSError, ValueError) as error:
@@ -259,7 +339,7 @@ def main() -> int:
                 same = False
             failed |= bool(wrong) or not same
             said = "yes" if same else "NO"
-            print(f"| {name} | {whole.seconds:.1f} s | {asked.times} | {said} |")
+            print(f"| {name} | {took:.1f} s | {asked.times} | {said} |")
             print(*wrong, sep="\n", end="\n" * bool(wrong), flush=True)
     return int(failed)
 
