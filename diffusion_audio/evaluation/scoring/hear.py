@@ -124,7 +124,10 @@ def hear(
     damaged: dict[str, AudioFileError] = {}
 
     def cut(content: str) -> list[np.ndarray]:
-        parts = listener.treatment.parts(*files.decode(paths[content]), rate)
+        path = paths[content]
+        parts = listener.treatment.parts(*files.decode(path), rate)
+        if content_hash(path) != content:
+            raise AudioFileError("unreadable", path, "changed while it was scored")
         return [window for part in parts for window in windows_of(encoder, part)]
 
     batches = _Batches(listener, batch_size, mesh)
@@ -159,7 +162,7 @@ def gather(
         folder: where arrays are kept that memory need not hold.
     """
     encoder, space = listener.opened.encoder, listener.space
-    counts = cache.windows(space, contents)
+    counts = [len(entry.embedding) for entry in cache.entries(space, contents)]
     total = sum(counts)
 
     def array(name: str, width: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from diffusion_audio.evaluation.estimators import Estimate, Heard, Needs, Seen
 from diffusion_audio.evaluation.named_protocol import Metric, NamedProtocol
 from diffusion_audio.evaluation.protocol import Protocol, text_hash
 from diffusion_audio.evaluation.protocols import TABLE
-from diffusion_audio.evaluation.scoring.cache import Cache
+from diffusion_audio.evaluation.scoring.cache import Cache, with_cache
 from diffusion_audio.evaluation.scoring.encoders import Open
 from diffusion_audio.evaluation.scoring.hear import (
     Listener,
@@ -90,28 +90,35 @@ def score(
     }
     spaces = {each.space: each for each in listeners.values()}
     sides = [side for side in (selection.generated, selection.reference) if side]
-    scores: dict[str, Score] = {}
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Cache(cache))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
-        for side in sides:
-            _look(store, side, make_view)
-        for listener in spaces.values():
-            _hear(store, listener, sides, batch_size, mesh, make_view)
-        view = stack.enter_context(closing(make_view("metrics", len(metrics), 0)))
-        advance = _advance(view)
-        for space, listener in spaces.items():
-            mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
-            heard = _Gathered(store, listener, Path(folder) / space)
-            for name, metric in mine.items():
-                made = protocol_of(name, metric, protocol, named, selection, listener)
-                seen = _seen(heard, selection, named.order, metric.estimator.needs)
-                try:
-                    scores[name] = _score(metric, metric.estimator(seen), made)
-                except UserError as error:  # such as too few clips for this one
-                    left_out[name] = str(error)
-                    logging.warning("%s is not made: %s", name, error)
-                advance(1)
+
+    def measured(store: Cache) -> dict[str, Score]:
+        scores: dict[str, Score] = {}
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
+            for side in sides:
+                _look(store, side, make_view)
+            for listener in spaces.values():
+                _hear(store, listener, sides, batch_size, mesh, make_view)
+            view = stack.enter_context(closing(make_view("metrics", len(metrics), 0)))
+            advance = _advance(view)
+            for space, listener in spaces.items():
+                mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
+                heard = _Gathered(store, listener, Path(folder) / space)
+                for name, metric in mine.items():
+                    need = metric.estimator.needs
+                    made = protocol_of(
+                        name, metric, protocol, named, selection, listener
+                    )
+                    seen = _seen(heard, selection, named.order, need)
+                    try:
+                        scores[name] = _score(metric, metric.estimator(seen), made)
+                    except UserError as error:  # such as too few clips for this one
+                        left_out[name] = str(error)
+                        logging.warning("%s is not made: %s", name, error)
+                    advance(1)
+        return scores
+
+    scores = with_cache(cache, measured)
     if not scores:
         raise UserError(f"no metric can be made: {'; '.join(left_out.values())}")
     result = Scores(
@@ -264,7 +271,7 @@ def protocol_of(
         settings={
             "protocol": protocol,
             "order": named.order,
-            "ids": selection.ids if listed else "",
+            "ids": text_hash(keys) if listed else "",
             **metric.settings(),
         },
     )
