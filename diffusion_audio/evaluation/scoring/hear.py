@@ -5,6 +5,7 @@ length, and what was heard goes to the cache at once.
 """
 
 import dataclasses
+import tempfile
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -159,18 +160,19 @@ def gather(
         cache: that has it.
         listener: the network.
         contents: hashes of the clips' contents.
-        folder: where arrays are kept that memory need not hold.
+        folder: on the disk that holds what memory need not; nothing is left there,
+            however the program ends.
     """
     encoder, space = listener.opened.encoder, listener.space
     counts = [len(entry.embedding) for entry in cache.entries(space, contents)]
     total = sum(counts)
 
-    def array(name: str, width: int) -> np.ndarray:
-        path = folder / f"{name}.npy"
-        return np.lib.format.open_memmap(path, "w+", np.float32, (total, width))
+    def array(width: int) -> np.ndarray:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return np.memmap(file, np.float32, "w+", shape=(total, width))
 
-    embedding = array("embedding", encoder.width)
-    logits = array("logits", encoder.classes) if encoder.classes else None
+    embedding = array(encoder.width)
+    logits = array(encoder.classes) if encoder.classes else None
     start = 0
     for entry in cache.entries(space, contents):
         stop = start + len(entry.embedding)

@@ -1,7 +1,5 @@
 """A folder of generated audio scored by a named protocol."""
 
-import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -93,17 +91,15 @@ def score(
 
     def measured(store: Cache) -> dict[str, Score]:
         scores: dict[str, Score] = {}
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
-            for side in sides:
-                _look(store, side, make_view)
-            for listener in spaces.values():
-                _hear(store, listener, sides, batch_size, mesh, make_view)
-            view = stack.enter_context(closing(make_view("metrics", len(metrics), 0)))
+        for side in sides:
+            _look(store, side, make_view)
+        for listener in spaces.values():
+            _hear(store, listener, sides, batch_size, mesh, make_view)
+        with closing(make_view("metrics", len(metrics), 0)) as view:
             advance = _advance(view)
             for space, listener in spaces.items():
                 mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
-                heard = _Gathered(store, listener, Path(folder) / space)
+                heard = _Gathered(store, listener, Path(cache))
                 for name, metric in mine.items():
                     need = metric.estimator.needs
                     made = protocol_of(
@@ -194,7 +190,7 @@ class _Gathered:
     Args:
         store: the cache that has it.
         listener: the network.
-        folder: for what memory need not hold.
+        folder: on the disk for what memory need not hold.
     """
 
     def __init__(self, store: Cache, listener: Listener, folder: Path) -> None:
@@ -206,9 +202,7 @@ class _Gathered:
         """Of clips of a side, in the order of the keys."""
         contents = [side.contents[key] for key in keys]
         if tuple(contents) not in self._heard:
-            place = self._folder / str(len(self._heard))
-            place.mkdir(parents=True)
-            heard = gather(self._store, self.listener, contents, place)
+            heard = gather(self._store, self.listener, contents, self._folder)
             self._heard[tuple(contents)] = heard
         return self._heard[tuple(contents)]
 

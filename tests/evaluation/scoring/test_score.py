@@ -209,6 +209,21 @@ def test_a_damaged_cache_is_heard_anew(folder):
     assert values(scored(folder)) == values(first)
 
 
+def test_nothing_is_left_beside_the_cache_however_it_ends(folder, monkeypatch):
+    from diffusion_audio.evaluation.scoring import score
+
+    there = []
+
+    def look(metric, estimate, protocol):
+        there.append(sorted(path.name for path in (folder / "cache").rglob("*")))
+        return score_of(metric, estimate, protocol)
+
+    score_of = score._score
+    monkeypatch.setattr(score, "_score", look)
+    scored(folder)
+    assert there == [["heard.sqlite"]] * 5
+
+
 def test_the_same_folder_twice_is_as_far_as_theory_says(folder):
     same = folder / "made"
     got = scored(folder, reference=same, captions=None)
