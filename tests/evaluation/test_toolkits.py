@@ -45,6 +45,22 @@ def test_audioldm_eval_hears(protocol, metric):
         same(heard_of(protocol, metric, sound(seconds, rate), rate, 16000), [audio])
 
 
+@pytest.mark.parametrize("seconds", [0.7, 1.3])
+def test_audioldm_evals_clap_hears(seconds):
+    """Its branch passt_replace_panns: 32 kHz, zeros to 32,000 samples, then CLAP's."""
+    audio = sound(seconds, 16000)[:, 0]
+    audio = resample(audio - audio.mean(), 16000, 32000, Sinc())
+    audio = np.pad(audio, (0, max(0, 32000 - len(audio))))
+    audio = resample(audio, 32000, 48000, Sinc())
+    (got,) = heard_of("audioldm", "CLAP", sound(seconds, 16000), 16000, 48000)
+    expected = np.tile(audio, 480000 // len(audio))
+    expected = np.pad(expected, (0, 480000 - len(expected)))
+    assert got.shape == expected.shape
+    off = np.abs(got - expected) > 1e-6
+    # Zeros come after its second resampler here, before it there.
+    assert off.sum() <= 20 * 10
+
+
 def test_av_benchmark_hears():
     """AudioDataset.read_from_file, and what `extract` shows PaSST."""
     for seconds, rate in ((0.7, 8000), (10.3, 8000)):
