@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -30,11 +30,12 @@ from diffusion_audio.evaluation.scoring.cache import (
 from diffusion_audio.evaluation.scoring.encoders import OpenEncoder
 from diffusion_audio.evaluation.treatment import Treatment
 from diffusion_audio.generation.batches import require_size
-from diffusion_audio.systems.audio_encoders import AudioEncoder
+from diffusion_audio.systems.audio_encoders import AudioEncoder, Encoded
 from diffusion_audio.systems.devices import everywhere, over_devices
 
 AHEAD = 16  # files that are read before they are needed
 WAITING = 8  # batches of parts that wait for others of their length
+PROGRAMS = 64  # of lengths that are kept compiled, some 2 MB each
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -213,10 +214,11 @@ class _Batches:
             jax.device_put(opened.params, everywhere(mesh)) if mesh else opened.params
         )
         self._encoder = opened.encoder
-        self._encode = jax.jit(over_devices(opened.encoder.encode, mesh, whole=1))
+        self._encode: Any = jax.jit(over_devices(opened.encoder.encode, mesh, whole=1))
         self._encode_filled = opened.encoder.encode_filled and jax.jit(
             over_devices(opened.encoder.encode_filled, mesh, whole=1)
         )
+        self._programs: set[int] = set()
         # By length of the program: the clip of a part, its place there, and the part.
         self._parts: dict[int, deque[tuple[str, int, np.ndarray]]] = defaultdict(deque)
         self._heard: dict[str, dict[int, Entry]] = {}
@@ -254,7 +256,7 @@ class _Batches:
                 samples = np.array([len(row) for row in rows], np.int32)
                 heard = self._encode_filled(self._params, waves, samples)
             else:
-                heard = self._encode(self._params, waves)
+                heard = self._encode_whole(waves)
             embedding, logits = jax.device_get(heard)
             if not embedding.shape[1]:
                 problem = f"too short for {self._name}, which hears nothing of it"
@@ -272,6 +274,15 @@ class _Batches:
             if len(mine) == self._wanted[clip]:
                 del self._wanted[clip], self._heard[clip]
                 yield clip, _joined([mine[i] for i in range(len(mine))])
+
+    def _encode_whole(self, waves: np.ndarray) -> Encoded:
+        """Each length is a program of its own; of very many, not all are kept."""
+        if waves.shape[1] not in self._programs and len(self._programs) >= PROGRAMS:
+            self._encode.clear_cache()
+            self._programs.clear()
+        self._programs.add(waves.shape[1])
+        heard: Encoded = self._encode(self._params, waves)
+        return heard
 
 
 def _joined(parts: list[Entry]) -> Entry:
