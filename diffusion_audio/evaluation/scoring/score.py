@@ -214,7 +214,9 @@ def _seen(heard: _Gathered, selection: Selection, order: str, need: Needs) -> Se
     if need == "pairs" and real is not None:
         keys = real.good(keys)
     if not keys:
-        raise UserError("no clip is left to be scored: all are damaged")
+        sides = [side for side in (made, real) if side and side.damaged]
+        _, why = min(sides[0].damaged.items())
+        raise UserError(f"no clip is left to be scored: all are damaged, such as {why}")
     if order == "name":
         keys.sort(key=lambda key: made.paths[key].name)
     generated = heard(made, keys)
