@@ -164,24 +164,29 @@ def gather(
         folder: on the disk that holds what memory need not; nothing is left there,
             however the program ends.
     """
-    encoder, space = listener.opened.encoder, listener.space
-    counts = [len(entry.embedding) for entry in cache.entries(space, contents)]
-    total = sum(counts)
+    encoder = listener.opened.encoder
+    counts: list[int] = []
 
-    def array(width: int) -> np.ndarray:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            return np.memmap(file, np.float32, "w+", shape=(total, width))
+    def mapped(file: Any, width: int) -> np.ndarray:
+        return np.memmap(file, np.float32, "r", shape=(sum(counts), width))
 
-    embedding = array(encoder.width)
-    logits = array(encoder.classes) if encoder.classes else None
-    start = 0
-    for entry in cache.entries(space, contents):
-        stop = start + len(entry.embedding)
-        embedding[start:stop] = entry.embedding
-        if logits is not None:
-            logits[start:stop] = entry.logits
-        start = stop
-    return Heard(embedding, logits, np.repeat(np.arange(len(contents)), counts))
+    with (
+        tempfile.TemporaryFile(dir=folder) as embedding,
+        tempfile.TemporaryFile(dir=folder) as logits,
+    ):
+        # Written and not mapped at once, as a full disk is an error of a write only.
+        for entry in cache.entries(listener.space, contents):
+            counts.append(len(entry.embedding))
+            embedding.write(entry.embedding.data)
+            if entry.logits is not None:
+                logits.write(entry.logits.data)
+        embedding.flush()
+        logits.flush()
+        return Heard(
+            mapped(embedding, encoder.width),
+            mapped(logits, encoder.classes) if encoder.classes else None,
+            np.repeat(np.arange(len(contents)), counts),
+        )
 
 
 def windows_of(encoder: AudioEncoder, wave: np.ndarray) -> list[np.ndarray]:
