@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from diffusion_audio.nn import conv1d, fast_fir, winograd
+from diffusion_audio.nn.convolution import LAYOUTS, convolve
 
 # (width, channels, dilation), as in the residual blocks of HiFi-GAN: V1 has 256 to 32
 # channels, one below and one above the limits of `fast_fir` stand beside.
@@ -33,6 +34,10 @@ GROUPED += [(41, 1024, 1024, 1, 16, 64)]
 # (height, width, channels): AudioLDM 2's UNet, Stable Diffusion's, the demo's VAE's.
 MAPS = [(256, 16, 128), (128, 8, 256), (64, 4, 384), (128, 8, 640), (32, 128, 320)]
 MAPS += [(16, 64, 640), (8, 32, 1280), (8, 8, 64)]
+# (places, taps, in, out, stride): the demo's VAE and discriminators, V1's, a UNet's.
+IN_LOOPS = [((64, 64), (3, 3), 16, 16, 1), ((2048,), (5,), 8, 16, 3)]
+IN_LOOPS += [((4096,), (15,), 1, 128, 1), ((2731,), (5,), 32, 128, 3)]
+IN_LOOPS += [((64, 8), (3, 3), 64, 64, 1)]
 
 
 def main() -> None:
@@ -57,7 +62,7 @@ def main() -> None:
     for height, width, channels in MAPS:
         x = jax.random.normal(key, (2 * options.batch, height, width, channels))
         kernel = jax.random.normal(key, (3, 3, channels, channels))
-        forms = winograd.minimal, native_map
+        forms = winograd.minimal, partial(native_conv, strides=(1, 1), padding="SAME")
         print(
             f"minimal filter: {channels} channels on {height} x {width}: forwards "
             f"{measure(*forms, x, kernel):.2f}, with gradients "
@@ -88,12 +93,36 @@ def main() -> None:
             f"{measure(gradients(ours), gradients(native), x, kernel):.2f}",
             flush=True,
         )
+    for places, taps, inputs, outputs, stride in IN_LOOPS:
+        x = jax.random.normal(key, (2 * options.batch, *places, inputs))
+        kernel = jax.random.normal(key, (*taps, inputs, outputs))
+        strides = (stride,) * len(places)
+        window = (strides, [(n // 2, n // 2) for n in taps])
+        ours = in_loop(lambda *at, window=window: convolve(*at, *window))
+        native = in_loop(lambda *at, window=window: native_conv(*at, *window))
+        print(
+            f"gradients in a loop: {taps}, {inputs} to {outputs} on {places}, stride "
+            f"{stride}: {measure(ours, native, x, kernel):.2f}",
+            flush=True,
+        )
 
 
-def native_map(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A 3x3 convolution as XLA has it."""
+def in_loop(way: Callable[..., Any]) -> Callable[..., Any]:
+    """The gradients of a batch in two parts, one after the other."""
+
+    def run(x: jax.Array, kernel: jax.Array) -> Any:
+        parts = x.reshape(2, -1, *x.shape[1:])
+        return jax.lax.map(lambda part: gradients(way)(part, kernel), parts)
+
+    return run
+
+
+def native_conv(
+    x: jax.Array, kernel: jax.Array, strides: Any, padding: Any
+) -> jax.Array:
+    """A convolution as XLA has it."""
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=winograd.LAYOUT
+        x, kernel, strides, padding, dimension_numbers=LAYOUTS[x.ndim]
     )
 
 

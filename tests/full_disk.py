@@ -102,7 +102,22 @@ def numbers(place: Path, here: Path) -> None:
     assert whole(place, ".") == ["numbers.json", "other"]
 
 
-SCENES = {scene.__name__: scene for scene in (train, latents, generate, numbers)}
+def score(place: Path, here: Path) -> None:
+    """What was heard is there; what is made of it has no room."""
+    from tests.evaluation.scoring.tiny import KEYS, clips, scored
+
+    clips(here / "made", KEYS, samples=(80_000,))
+    first = scored(here, cache=place / "cache")
+    other = fill(place, left=2 * 4096)
+    with pytest.raises((OSError, UserError), match=r"No space left|disk is full"):
+        scored(here, cache=place / "cache")
+    other.unlink()
+    again = scored(here, cache=place / "cache")
+    assert again.scores["IS"].value == first.scores["IS"].value
+    assert whole(place, "cache") == ["heard.sqlite"]
+
+
+SCENES = {scene.__name__: scene for scene in (train, latents, generate, numbers, score)}
 
 if __name__ == "__main__":
     SCENES[sys.argv[1]](*map(Path, sys.argv[2:]))

@@ -68,13 +68,16 @@ def _encoders(networks: "tuple[MetricNetwork, ...]") -> "Table":
 
 
 def _encoder_facts(network: "MetricNetwork") -> dict[str, str]:
-    from diffusion_audio.pretrained.metric_catalog import FOLDER
+    from diffusion_audio.pretrained.metric_catalog import FOLDER, HASHES
 
+    files = (*network.files, *network.beside)
+    hashes = [f"{file} {HASHES[file]}" for file in files if file in HASHES]
     return {
         "name": network.name,
         "about": network.about,
         "licence": network.licence,
-        "files": f"\n{'':<10}".join((*network.files, *network.beside)),
+        "files": f"\n{'':<10}".join(files),
+        "hashes": f"\n{'':<10}".join(hashes) or "not known",
         "fetch": network.by_hand(FOLDER),
         "run": f"diffusion-audio convert {network.name} --out=DIR",
     }

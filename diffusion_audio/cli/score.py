@@ -17,7 +17,7 @@ from absl import flags
 
 from diffusion_audio.cli import options
 from diffusion_audio.cli.compiled import user_cache
-from diffusion_audio.errors import UserError
+from diffusion_audio.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -138,7 +138,7 @@ def _score(generated: str, values: flags.FlagValues) -> int:
         ),
         values.out,
         protocol=values.protocol,
-        open_encoder=opener(_weights(values.weights)),
+        open_encoder=opener(_weights(values.weights, values.protocol)),
         cache=values.cache or user_cache() / "heard",
         encoders=values.encoders,
         batch_size=values.batch_size,
@@ -159,13 +159,20 @@ def _score(generated: str, values: flags.FlagValues) -> int:
     return int(bool(damaged))
 
 
-def _weights(words: list[str]) -> dict[str, str]:
-    """Paths by network, of the words ``NAME=PATH``."""
-    found = {}
+def _weights(words: list[str], protocol: str) -> dict[str, str]:
+    """Paths by network of a protocol, of the words ``NAME=PATH``."""
+    from diffusion_audio.evaluation.protocols import TABLE
+
+    found: dict[str, str] = {}
     for word in words:
         name, equals, path = word.partition("=")
         if not (name and equals and path):
             raise UserError(f"--weights: expected NAME=PATH, got {word!r}")
+        if name not in TABLE[protocol].encoders:
+            known = TABLE[protocol].encoders
+            raise unknown(f"network of protocol {protocol!r} in --weights", name, known)
+        if name in found:
+            raise UserError(f"--weights: {name} is given twice, as {found[name]!r} too")
         found[name] = path
     return found
 

@@ -231,7 +231,9 @@ class FrechetInfinity:
         residual = np.square(values - (slope / sizes + value)).sum()
         total = np.square(values - np.mean(values)).sum()
         fit = float(1 - residual / total) if total else 1.0
-        return Estimate(float(value), more={"slope": float(slope), "r_squared": fit})
+        more = {"slope": float(slope), "r_squared": fit}
+        few = f"{len(rows)} windows, so sizes up to {self.least} repeat each of them"
+        return Estimate(float(value), None, more, (few,) * (len(rows) < self.least))
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,15 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 
 from diffusion_audio.aliases import Array
 from diffusion_audio.audio.mel import stft
 from diffusion_audio.errors import UserError
 from diffusion_audio.nn.conv1d import declare, kernel_of
+from diffusion_audio.nn.convolution import convolve
 
 SLOPE = 0.1
 HOPS = 4  # of a window
-LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,11 +135,10 @@ class _Conv2d(nnx.Module):
     def __call__(self, x: Array) -> Array:
         kernel = kernel_of(self).astype(self.dtype)
         height, width = kernel.shape[0] // 2, kernel.shape[1] // 2
-        y = lax.conv_general_dilated(
+        y = convolve(
             x.astype(self.dtype),
             kernel,
             (1, self.stride),
             [(height, height), (width, width)],
-            dimension_numbers=LAYOUT,
         )
         return y + self.bias[...].astype(self.dtype)[None, None, None, :]

@@ -24,7 +24,8 @@ from jax import lax
 
 from diffusion_audio.aliases import Array, Params
 from diffusion_audio.errors import unknown
-from diffusion_audio.nn.fast_fir import LAYOUT, conv
+from diffusion_audio.nn.convolution import LAYOUTS
+from diffusion_audio.nn.fast_fir import conv
 from diffusion_audio.rows import by_rows, whole
 
 NORMS = ("none", "weight", "spectral")
@@ -265,7 +266,7 @@ def dilated(x: Array, kernel: Array, stride: int, pad: int) -> Array:
         (1,),
         [(beyond, beyond)],
         lhs_dilation=(stride,),
-        dimension_numbers=LAYOUT,
+        dimension_numbers=LAYOUTS[3],
     )
 
 
@@ -317,7 +318,7 @@ def _groups(
         kernel,
         (stride,),
         [pad],
-        dimension_numbers=LAYOUT,
+        dimension_numbers=LAYOUTS[3],
         feature_group_count=groups,
     )
 

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from diffusion_audio.aliases import Array
+from diffusion_audio.nn.convolution import convolve
 
-LAYOUT = ("NHC", "HIO", "NHC")
 # Below, on a CPU, what is saved in products is lost in moving samples.
 WIDTH, CHANNELS = 7, 64
 
@@ -80,14 +80,7 @@ def two_phases(x: Array, kernel: Array, dilation: int) -> Array:
 def _valid(
     x: Array, kernel: Array, dilation: int, pad: int = 0, stride: int = 1
 ) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride,),
-        [(pad, pad)],
-        rhs_dilation=(dilation,),
-        dimension_numbers=LAYOUT,
-    )
+    return convolve(x, kernel, (stride,), [(pad, pad)], (dilation,))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

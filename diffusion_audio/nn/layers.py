@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from flax import nnx
-from jax import lax
 from jax.typing import DTypeLike
 
 from diffusion_audio.aliases import Array
@@ -65,7 +64,6 @@ def conv(
         rngs: random streams.
     """
     before, after = pad or (size // 2, size // 2)
-    usual = (size, stride, before, after) == (3, 1, 1, 1)
     return nnx.Conv(
         c_in,
         c_out,
@@ -75,9 +73,7 @@ def conv(
         use_bias=bias,
         kernel_init=_ZEROS,
         kernel_metadata=_noise(size * size * c_in, zero),
-        conv_general_dilated=(
-            winograd.conv_general_dilated if usual else lax.conv_general_dilated
-        ),
+        conv_general_dilated=winograd.conv_general_dilated,
         dtype=dtype,
         rngs=rngs,
     )

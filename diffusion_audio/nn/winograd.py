@@ -17,11 +17,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from diffusion_audio.aliases import Array
+from diffusion_audio.nn.convolution import convolve
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
+USUAL = ((3, 3), (1, 1), (1, 1), (1, 1))  # taps, strides, zeros beyond both axes
 CHANNELS = 128  # below, what is saved in products is lost in sums
 PLACES = 256  # below, in the sums of the kernel, which each call makes again
 
@@ -31,28 +31,31 @@ def conv_general_dilated(
     kernel: Array,
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
-    **options: Any,
+    **same: Any,
 ) -> Array:
-    """What `flax.nnx.Conv` computes of stride 1 with one zero beyond each edge, 3x3.
+    """What `flax.nnx.Conv` calls, for layers of one group without dilation.
 
-    A CPU computes wide float32 ones of large maps as `minimal` does; accelerators,
-    whose libraries have their own ways, do as XLA has it.
+    A CPU computes wide float32 ones of large maps, 3x3 with one zero beyond each edge,
+    as `minimal` does; accelerators, whose libraries have their own ways, do as XLA has
+    it.
 
     Args:
         x: [B, H, W, C_in].
-        kernel: [3, 3, C_in, C_out].
-        strides: (1, 1).
-        padding: ((1, 1), (1, 1)).
-        options: more that `jax.lax.conv_general_dilated` takes.
+        kernel: [rows, columns, C_in, C_out].
+        strides: of both axes.
+        padding: zeros before and after both axes.
+        same: what else such a layer gives; it is the same for all of them.
 
     Returns:
-        [B, H, W, C_out].
+        [B, H', W', C_out].
     """
+    del same
+    usual = (kernel.shape[:2], tuple(strides), *map(tuple, padding)) == USUAL
     wide = min(kernel.shape[2:]) >= CHANNELS and x.dtype == jnp.float32
     large = x.shape[1] * x.shape[2] >= PLACES  # whatever the batch
-    if wide and large and jax.default_backend() == "cpu":
+    if usual and wide and large and jax.default_backend() == "cpu":
         return minimal(x, kernel)
-    return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    return convolve(x, kernel, strides, padding)
 
 
 def minimal(x: Array, kernel: Array) -> Array:
@@ -74,6 +77,4 @@ def minimal(x: Array, kernel: Array) -> Array:
 
 def _over_bands(x: Array, rows: Array) -> Array:
     """A convolution along W with [3, C_in, C_out], of the same length."""
-    return lax.conv_general_dilated(
-        x, rows[None], (1, 1), ((0, 0), (1, 1)), dimension_numbers=LAYOUT
-    )
+    return convolve(x, rows[None], (1, 1), ((0, 0), (1, 1)))

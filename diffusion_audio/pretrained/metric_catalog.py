@@ -152,6 +152,24 @@ NETWORKS = (
     ),
 )
 
+# Of the files, as far as their publishers' hashes were found, in what others wrote: MD5
+# is Zenodo's, and names of torch hub's files end in the first digits of SHA-256.
+HASHES = {
+    "Cnn14_16k_mAP=0.438.pth": "md5:362fc5ff18f1d6ad2f6d464b45893f2c",
+    "Cnn14_mAP=0.431.pth": "md5:541141fa2ee191a88f24a3219fff024e",
+    "vggish-10086976.pth": "sha256:10086976",
+    "vggish_pca_params-970ea276.pth": "sha256:970ea276",
+    "passt-s-f128-p16-s10-ap.476-swa.pt": (
+        "sha256:302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c"
+    ),
+    "music_speech_audioset_epoch_15_esc_89.98.pt": (
+        "sha256:51c68f12f9d7ea25fdaaccf741ec7f81e93ee594455410f3bca4f47f88d8e006"
+    ),
+    "music_audioset_epoch_15_esc_90.14.pt": (
+        "sha256:fae3e9c087f2909c28a09dc31c8dfcdacbc42ba44c70e972b58c1bd1caf6dedd"
+    ),
+}
+
 
 def find(name: str) -> MetricNetwork:
     """The network of a name.

@@ -5,6 +5,7 @@ A folder has ``config.json``, which says the encoder as a config's group does, a
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -250,8 +251,24 @@ def _of_network(
 ) -> Encoder:
     arrays: Arrays = {}
     for path in paths:
+        _compare_hash(path)
         arrays |= isolated.read(path)
     return _fitted(network, paths, arrays, take)
+
+
+def _compare_hash(path: Path) -> None:
+    """Says where a file is another than the published one of its name."""
+    kind, _, expected = metric_catalog.HASHES.get(path.name, "").partition(":")
+    if not expected:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, kind).hexdigest()
+    if not found.startswith(expected):
+        logging.warning(
+            "%s is not the published file of that name, or damaged: its %s is %s, not "
+            "%s; numbers by it compare with each other alone",
+            *(path, kind, found[: len(expected)], expected),
+        )
 
 
 def _fitted(

@@ -125,10 +125,14 @@ def _summary(
         text += f"and given the mels of {prompts} clips it {known}."
     if right:
         worst = min(right, key=lambda name: right[name])
-        text += (
-            " By a classifier trained on real clips only, the attribute most often "
-            f"wrong is {worst}, right in {100 * right[worst]:.0f} % of them."
-        )
+        text += " By a classifier trained on real clips only, "
+        if right[worst] == 1:
+            text += "every attribute is right in all of them."
+        else:
+            text += (
+                f"the attribute most often wrong is {worst}, right in "
+                f"{100 * right[worst]:.1f} % of them."
+            )
     error = results.summaries("mel_l1_full_band")
     ours, theirs = (error[column.name].value for column in RESYNTHESIS.values())
     return (

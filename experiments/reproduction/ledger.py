@@ -29,16 +29,16 @@ FAMILIES = (
     "frontier",
 )
 HANDS = ("first", "second", "unverified")
-# How the clips of a folder that `generate` wrote are scored.
-SCORE = (
-    """\
-python -m experiments.reproduction.named generated/{name}_{protocol} \\
-    audiocaps/{protocol}.csv named/{name}_{protocol}""",
-    """\
-diffusion-audio score named/{name}_{protocol} --protocol={protocol} \\
-    --reference=audiocaps/{protocol} --captions=audiocaps/{protocol}.csv \\
-    --out=scores/{name}_{protocol}""",
-)
+# How the clips of a folder that `generate` wrote are scored: by the protocol that their
+# list is of, or by another.
+NAMED = """\
+python -m experiments.reproduction.named generated/{name}_{clips} \\
+    audiocaps/{clips}.csv named/{name}_{clips}"""
+SCORE = """\
+diffusion-audio score named/{name}_{clips} --protocol={protocol} \\
+    --reference=audiocaps/{clips} --captions=audiocaps/{clips}.csv \\
+    --out=scores/{name}_{protocol}"""
+OWN = " \\\n    --own_clips"
 WAYS = {"weights": "published weights, our code", "trained": "trained by us"}
 
 
@@ -81,6 +81,7 @@ class Results:
         test: how much of it, with which settings.
         protocol: of `diffusion-audio score`, by which the numbers can be compared;
             "" where none is.
+        clips: the protocol whose list of clips it was, where that is another.
         needs: what else it takes, where there is no protocol.
         ours: system, a key of ``WAYS``, values, and what made them.
         note: what to know before comparing.
@@ -93,6 +94,7 @@ class Results:
     data: str
     test: str
     protocol: str = ""
+    clips: str = ""
     needs: str = ""
     ours: tuple[tuple[Any, ...], ...] = ()
     note: str = ""
@@ -182,9 +184,10 @@ class Way:
 
     Attributes:
         needs: what is not here.
-        commands: from the repository's root, one after the other. ``{protocol}``
-            stands for one: such commands are for each that the system is in.
-        scored: name of the folder of clips that they make for a protocol's captions,
+        commands: from the repository's root, one after the other. ``{clips}`` stands
+            for a list of clips, that of the protocol of its name: such commands are
+            for each that the system is in.
+        scored: name of the folder of clips that they make for the captions of a list,
             which is then scored; "" where there is none.
     """
 
@@ -192,15 +195,30 @@ class Way:
     commands: tuple[str, ...]
     scored: str = ""
 
-    def all_commands(self, protocols: Iterable[str]) -> list[str]:
-        """What to run, for each of some protocols where it depends on one."""
-        made = list(self.commands)
-        if self.scored:
-            made += [command.replace("{name}", self.scored) for command in SCORE]
-        once = [command for command in made if "{protocol}" not in command]
-        each = [command for command in made if "{protocol}" in command]
-        named = [c.replace("{protocol}", p) for p in protocols for c in each]
-        return once + named
+    def all_commands(self, protocols: Iterable[tuple[str, str]]) -> list[str]:
+        """What to run, for each of some protocols where it depends on one.
+
+        Args:
+            protocols: each with the name of the list of clips that it is of.
+        """
+        by_list: dict[str, list[str]] = {}
+        for protocol, clips in protocols:
+            by_list.setdefault(clips, []).append(protocol)
+        made = [command for command in self.commands if "{clips}" not in command]
+        each = [command for command in self.commands if "{clips}" in command]
+        for clips, names in by_list.items():
+            every = [*each, NAMED] if self.scored else each
+            if self.scored:
+                scored = [SCORE + OWN * (name != clips) for name in names]
+                every += [
+                    command.replace("{protocol}", name)
+                    for command, name in zip(scored, names, strict=True)
+                ]
+            made += [
+                command.replace("{name}", self.scored).replace("{clips}", clips)
+                for command in every
+            ]
+        return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,10 +267,13 @@ class Ledger:
         """Every number that is computed here."""
         return ((f, c) for f in self.families for t in f.checked for c in t.rows)
 
-    def protocols(self, system: str) -> list[str]:
-        """Names of the protocols by which others reported numbers of a system."""
+    def protocols(self, system: str) -> list[tuple[str, str]]:
+        """Protocols by which others reported numbers of a system, and of which clips.
+
+        Both are names of protocols; most are of their own list.
+        """
         named = [
-            table.protocol
+            (table.protocol, table.clips or table.protocol)
             for _, table in self.results()
             if table.protocol and any(row[0] == system for row in table.rows)
         ]

@@ -165,16 +165,22 @@ def latent_rate(model: str) -> float:
     return spec.sample_rate / spec.hop_length / vae.factor
 
 
-def quoted(file: str, row: str, column: str) -> float:
+def quoted(file: str, row: str, column: str, under: str = "") -> float:
     """A number of a table of this repository, which says itself what makes it.
 
     Args:
         file: Markdown, from the repository's root.
         row: its first cells, as they stand there.
         column: the head of its column.
+        under: a heading before it; of the whole file where empty.
     """
     head: list[str] = []
-    for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if under:
+        _, heading, text = text.partition(f"# {under}\n")
+        if not heading:
+            raise UserError(f"{file}: no heading {under!r}")
+    for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if not line.startswith("|"):
             head = []

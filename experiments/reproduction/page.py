@@ -84,7 +84,8 @@ def _count(ledger: Ledger, numbers: Mapping[str, float]) -> str:
         f"computed here, {agree} agree and {len(given) - agree} differ for a reason "
         f"that is given; {own} more are computed or measured that nobody published. "
         f"{ours} rows of results are filled by us; the others need weights, test sets "
-        "or listeners that were not at hand.",
+        "or listeners that were not at hand. What was trained here is small and of "
+        "other sounds, so it has tables of its own, beside Griffin-Lim.",
         88,
     )
 
@@ -131,9 +132,9 @@ def _results(ledger: Ledger, family: Family, table: Results) -> str:
                 cells.append("–")
         rows.append(cells)
     heads = ["", *table.metrics, *(WAYS[way] for way in runnable)]
-    how = (
-        f"Protocol: `{table.protocol}`." if table.protocol else f"Needs {table.needs}."
-    )
+    of = f", of the clips of `{table.clips}`" if table.clips else ""
+    named = f"Protocol: `{table.protocol}`{of}."
+    how = named if table.protocol else f"Needs {table.needs}."
     said = [f"{table.data}: {table.test}.", how, f"({_short(family, table.source)})"]
     parts = [f"### {table.title}", " ".join(said), _table(heads, rows)]
     return "\n\n".join([*parts, *_note(table.note)])

@@ -39,3 +39,21 @@ def test_a_perfect_copy_has_no_error_and_a_mean_its_interval():
     for values in resynthesis.measured(PRESETS["audioldm_16k"], wave, wave):
         assert np.abs(values).max() < 1e-5
     assert resynthesis.interval(np.array([1.0, 2.0, 3.0])) == "2 ± 2.5"
+
+
+def test_a_vae_stands_before_the_vocoder():
+    """Of as many clips as there are, whatever the batches."""
+    spec, waves = PRESETS["tones_16k"], np.ones((5, 2048), np.float32)
+    heard = []
+
+    def vocode(mels):
+        heard.append(np.asarray(mels))
+        return np.full((len(mels), 2560), heard[-1].max(), np.float32)
+
+    voice = resynthesis.Voice(spec, None, {}, vocode, None)
+    off = np.full((resynthesis.BATCH, 8, spec.n_mels), 3.0)
+    copies = dict(resynthesis.both(voice, waves, lambda x: (off - 1, off)))
+    assert list(copies) == ["vocoder", "VAE and vocoder", "Griffin-Lim"]
+    assert {copy.shape for copy in copies.values()} == {waves.shape}
+    assert (copies["VAE and vocoder"] == 3).all()
+    assert (copies["vocoder"] != 3).all()

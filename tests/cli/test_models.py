@@ -63,6 +63,7 @@ def test_networks_of_metrics(capsys):
     for text in (
         "licence:  Apache-2.0\n",
         "files:    vggish-10086976.pth\n          vggish_pca_params-970ea276.pth\n",
+        "hashes:   vggish-10086976.pth sha256:10086976\n",
         "/releases/download/v0.1/vggish_pca_params-970ea276.pth'`\n",
         "run:      diffusion-audio convert vggish_8bit --out=DIR\n",
     ):

@@ -8,6 +8,7 @@ from diffusion_audio.evaluation.scoring import encoders
 from tests.evaluation.scoring.tiny import clips, open_tiny, table
 
 KEYS = [f"clip{i:02d}" for i in range(8)]
+OF_TINY = ["score", "a", "--protocol=tiny", "--out=o"]
 
 
 @pytest.fixture
@@ -71,6 +72,7 @@ def test_results_that_were_made_differently_are_refused(folder, capsys):
     assert main(compare) == 2
     shown = capsys.readouterr().err
     assert "not comparable (clips: 8 there, 7 here" in shown
+    assert "clips left out: none there, 'clip03' here" in shown
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,9 @@ def test_results_that_were_made_differently_are_refused(folder, capsys):
         (["score", "a", "--protocol=tiny"], "--out must be given"),
         (["score", "a", "b", "--protocol=tiny", "--out=o"], "expected one GENERATED"),
         (["score", "a", "--protocol=tinny", "--out=o"], "did you mean 'tiny'"),
-        (["score", "a", "--protocol=tiny", "--out=o", "--weights=x"], "NAME=PATH"),
+        ([*OF_TINY, "--weights=x"], "NAME=PATH"),
+        ([*OF_TINY, "--weights=tinny=x"], "did you mean 'tiny'"),
+        ([*OF_TINY, "--weights=tiny=x", "--weights=tiny=y"], "twice, as 'x' too"),
         (["score", "--compare", "a"], "takes A and B, not 1"),
         (["score", "--compare", "a", "b"], "a: no such file"),
     ],

@@ -98,6 +98,9 @@ def test_fadtks_extrapolation_is_reproduced(seen):
     slope, intercept = np.polyfit(1 / sizes, values, 1)
     assert found.value == pytest.approx(intercept, rel=1e-4)
     assert found.more["slope"] == pytest.approx(slope, rel=1e-4)
+    assert found.notes == ()
+    [few] = FrechetInfinity(points=4)(seen).notes
+    assert few.startswith(f"{len(rows)} windows, so sizes up to 500")
 
 
 def test_few_windows_are_warned_of():

@@ -18,7 +18,7 @@ from diffusion_audio.runs.resolve import resolve
 from diffusion_audio.settings import settings
 from diffusion_audio.training.tasks import vocoder
 from experiments.reproduction import named
-from experiments.reproduction.ledger import WAYS, read
+from experiments.reproduction.ledger import WAYS, Way, read
 
 ROOT = Path(__file__).parents[2]
 LEDGER = read()
@@ -78,7 +78,7 @@ def test_a_shell_takes_the_commands_as_they_stand():
         command
         for system in LEDGER.systems.values()
         for way in system.ways.values()
-        for command in way.all_commands(("tango",))
+        for command in way.all_commands((("tango", "tango"),))
     )
     done = subprocess.run(
         ["sh", "-n"], input=script, text=True, capture_output=True, check=False
@@ -102,8 +102,28 @@ def test_every_way_ends_in_something_to_compare():
 
 
 def test_the_protocols_are_those_of_score():
-    named = {table.protocol for _, table in LEDGER.results()} - {""}
-    assert named <= set(protocols.TABLE.names)
+    tables = [table for _, table in LEDGER.results() if table.protocol]
+    assert {table.protocol for table in tables} <= set(protocols.TABLE.names)
+    for table in tables:
+        expected = protocols.TABLE[table.clips or table.protocol].clips
+        count = re.search(r"(\d+) clips", table.test)
+        if count:  # a table of other clips than its list's could not be filled
+            assert int(count[1]) == expected.count, table.title
+
+
+def test_clips_of_another_protocol_are_made_once_and_scored_as_own():
+    way = Way("it", ("make {clips}",), scored="s")
+    commands = way.all_commands([("tango", "tango"), ("stable_audio_metrics", "tango")])
+    assert commands[0] == "make tango"
+    assert [c.split()[0] for c in commands] == [
+        "make",
+        "python",
+        *["diffusion-audio"] * 2,
+    ]
+    own = [c for c in commands if "--own_clips" in c]
+    assert own == commands[3:]
+    assert "named/s_tango --protocol=stable_audio_metrics" in own[0]
+    assert "--out=scores/s_stable_audio_metrics" in own[0]
 
 
 @pytest.mark.slow

@@ -140,6 +140,12 @@ def test_a_table_elsewhere_that_changed_is_noticed():
     with pytest.raises(UserError, match="no table has a row 'V9'"):
         quoted("benchmarks/README.md", "V9", "ratio")
     assert quoted("docs/parity.md", "`gpt2`", "parameters") == 124_439_808
+    voice = "asterisk-core-sounds-ru-g722 | 16 | vocoder", "mel L1, full band"
+    public = quoted("benchmarks/README.md", *voice)
+    heading = "A small VAE and vocoder trained on them"
+    assert public != quoted("benchmarks/README.md", *voice, under=heading)
+    with pytest.raises(UserError, match="no heading 'None'"):
+        quoted("benchmarks/README.md", *voice, under="None")
 
 
 def test_operations_are_those_of_the_convolutions():

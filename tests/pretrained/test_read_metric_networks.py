@@ -10,7 +10,7 @@ import pytest
 
 from diffusion_audio.errors import UserError
 from diffusion_audio.generation.convert import convert
-from diffusion_audio.pretrained import metric_catalog, metric_networks
+from diffusion_audio.pretrained import metric_catalog, metric_networks, weight_files
 from diffusion_audio.pretrained.metric_catalog import NETWORKS
 from diffusion_audio.systems import audio_encoders
 from diffusion_audio.systems.metric_network import read_encoder
@@ -147,3 +147,24 @@ def test_the_catalogs_settings_are_those_of_an_encoder(network):
     assert encoder.classes == classes
     windows = {"cnn14": None, "vggish": 15_600, "passt": 320_000, "clap": 480_000}
     assert encoder.window == windows[network.encoder["name"]]
+
+
+def test_a_file_that_is_not_the_published_one_is_said(folder, caplog, monkeypatch):
+    published("cnn14", folder)
+    read_encoder("cnn14_16k")
+    assert "is not the published file of that name, or damaged: its md5" in caplog.text
+    caplog.clear()
+    [path] = folder.iterdir()
+    right = {path.name: f"sha256:{weight_files.sha256(path)[:8]}"}
+    monkeypatch.setattr(metric_catalog, "HASHES", right)
+    read_encoder("cnn14_16k")
+    assert "published file" not in caplog.text
+
+
+def test_hashes_are_of_files_of_the_catalog():
+    files = {file for network in NETWORKS for file in network.files}
+    for file, text in metric_catalog.HASHES.items():
+        kind, _, digits = text.partition(":")
+        assert file in files
+        assert len(digits) == {"md5": 32, "sha256": 64}[kind] or f"-{digits}." in file
+        int(digits, 16)

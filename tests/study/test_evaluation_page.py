@@ -7,7 +7,7 @@ from diffusion_audio.evaluation.measures import draw_reference
 from diffusion_audio.report.content import Measured, Provenance
 from diffusion_audio.report.page import render
 from diffusion_audio.runs.workdir import provenance
-from diffusion_audio.study import evaluate, results
+from diffusion_audio.study import evaluate, evaluation_page, results
 from diffusion_audio.study.evaluation_page import RESYNTHESIS, STAGES, report
 from diffusion_audio.study.measure import Synthesizer
 from tests.evaluation.test_measures import CLASSIFIER, SPEC, Commands
@@ -60,8 +60,18 @@ def test_every_label_has_its_row_and_its_chance(page):
         "Griffin-Lim",
     ]
     assert page.headlines == (("100 %", "keyword"), ("50 %", "speaker"))
-    assert "most often wrong is speaker, right in 50 %" in page.summary
+    assert "most often wrong is speaker, right in 50.0 %" in page.summary
     assert "never saw" in page.title
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, "every attribute is right"), (0.996, "right in 99.6 %")]
+)
+def test_no_attribute_is_called_wrong_that_never_was(made, share, said):
+    known = evaluation_page._summary(
+        CONFIG, "model", made[0], "never saw", {"keyword": 1.0, "speaker": share}
+    )
+    assert said in known
 
 
 def test_numbers_tell_where_they_come_from_and_clips_their_attributes(page, tmp_path):

@@ -22,6 +22,7 @@ _CLAP = Treatment(
     centred=True,
     through=32000,
     resampler=Sinc(),
+    least=1.0,
     windows=Windows(10.0, 10.0, "whole", "repeat"),
 )
 

@@ -48,7 +48,7 @@ def opener(weights: Mapping[str, str]) -> Open:
 
     def open_encoder(name: str) -> OpenEncoder:
         place = weights.get(name, name)
-        read = read_encoder(place)
+        read = read_encoder(place, name)
         text = partial(_text, place)
         return OpenEncoder(read.encoder, read.params, read.weights_hash, text)
 

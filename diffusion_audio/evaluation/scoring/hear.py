@@ -5,11 +5,12 @@ length, and what was heard goes to the cache at once.
 """
 
 import dataclasses
+import tempfile
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -30,11 +31,12 @@ from diffusion_audio.evaluation.scoring.cache import (
 from diffusion_audio.evaluation.scoring.encoders import OpenEncoder
 from diffusion_audio.evaluation.treatment import Treatment
 from diffusion_audio.generation.batches import require_size
-from diffusion_audio.systems.audio_encoders import AudioEncoder
+from diffusion_audio.systems.audio_encoders import AudioEncoder, Encoded
 from diffusion_audio.systems.devices import everywhere, over_devices
 
 AHEAD = 16  # files that are read before they are needed
 WAITING = 8  # batches of parts that wait for others of their length
+PROGRAMS = 64  # of lengths that are kept compiled, some 2 MB each
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -127,8 +129,10 @@ def hear(
     damaged: dict[str, AudioFileError] = {}
 
     def cut(content: str) -> list[np.ndarray]:
-        recording = decode(files.decode, paths[content])
-        parts = listener.treatment.parts(*recording, rate)
+        path = paths[content]
+        parts = listener.treatment.parts(*decode(files.decode, path), rate)
+        if content_hash(path) != content:
+            raise AudioFileError("unreadable", path, "changed while it was scored")
         return [window for part in parts for window in windows_of(encoder, part)]
 
     batches = _Batches(listener, batch_size, mesh)
@@ -160,26 +164,32 @@ def gather(
         cache: that has it.
         listener: the network.
         contents: hashes of the clips' contents.
-        folder: where arrays are kept that memory need not hold.
+        folder: on the disk that holds what memory need not; nothing is left there,
+            however the program ends.
     """
-    encoder, space = listener.opened.encoder, listener.space
-    counts = cache.windows(space, contents)
-    total = sum(counts)
+    encoder = listener.opened.encoder
+    counts: list[int] = []
 
-    def array(name: str, width: int) -> np.ndarray:
-        path = folder / f"{name}.npy"
-        return np.lib.format.open_memmap(path, "w+", np.float32, (total, width))
+    def mapped(file: Any, width: int) -> np.ndarray:
+        return np.memmap(file, np.float32, "r", shape=(sum(counts), width))
 
-    embedding = array("embedding", encoder.width)
-    logits = array("logits", encoder.classes) if encoder.classes else None
-    start = 0
-    for entry in cache.entries(space, contents):
-        stop = start + len(entry.embedding)
-        embedding[start:stop] = entry.embedding
-        if logits is not None:
-            logits[start:stop] = entry.logits
-        start = stop
-    return Heard(embedding, logits, np.repeat(np.arange(len(contents)), counts))
+    with (
+        tempfile.TemporaryFile(dir=folder) as embedding,
+        tempfile.TemporaryFile(dir=folder) as logits,
+    ):
+        # Written and not mapped at once, as a full disk is an error of a write only.
+        for entry in cache.entries(listener.space, contents):
+            counts.append(len(entry.embedding))
+            embedding.write(entry.embedding.data)
+            if entry.logits is not None:
+                logits.write(entry.logits.data)
+        embedding.flush()
+        logits.flush()
+        return Heard(
+            mapped(embedding, encoder.width),
+            mapped(logits, encoder.classes) if encoder.classes else None,
+            np.repeat(np.arange(len(contents)), counts),
+        )
 
 
 def windows_of(encoder: AudioEncoder, wave: np.ndarray) -> list[np.ndarray]:
@@ -212,10 +222,11 @@ class _Batches:
             jax.device_put(opened.params, everywhere(mesh)) if mesh else opened.params
         )
         self._encoder = opened.encoder
-        self._encode = jax.jit(over_devices(opened.encoder.encode, mesh, whole=1))
+        self._encode: Any = jax.jit(over_devices(opened.encoder.encode, mesh, whole=1))
         self._encode_filled = opened.encoder.encode_filled and jax.jit(
             over_devices(opened.encoder.encode_filled, mesh, whole=1)
         )
+        self._programs: set[int] = set()
         # By length of the program: the clip of a part, its place there, and the part.
         self._parts: dict[int, deque[tuple[str, int, np.ndarray]]] = defaultdict(deque)
         self._heard: dict[str, dict[int, Entry]] = {}
@@ -253,7 +264,7 @@ class _Batches:
                 samples = np.array([len(row) for row in rows], np.int32)
                 heard = self._encode_filled(self._params, waves, samples)
             else:
-                heard = self._encode(self._params, waves)
+                heard = self._encode_whole(waves)
             embedding, logits = jax.device_get(heard)
             if not embedding.shape[1]:
                 problem = f"too short for {self._name}, which hears nothing of it"
@@ -271,6 +282,15 @@ class _Batches:
             if len(mine) == self._wanted[clip]:
                 del self._wanted[clip], self._heard[clip]
                 yield clip, _joined([mine[i] for i in range(len(mine))])
+
+    def _encode_whole(self, waves: np.ndarray) -> Encoded:
+        """Each length is a program of its own; of very many, not all are kept."""
+        if waves.shape[1] not in self._programs and len(self._programs) >= PROGRAMS:
+            self._encode.clear_cache()
+            self._programs.clear()
+        self._programs.add(waves.shape[1])
+        heard: Encoded = self._encode(self._params, waves)
+        return heard
 
 
 def _joined(parts: list[Entry]) -> Entry:

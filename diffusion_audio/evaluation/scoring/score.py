@@ -1,7 +1,5 @@
 """A folder of generated audio scored by a named protocol."""
 
-import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +13,7 @@ from diffusion_audio.evaluation.estimators import Estimate, Heard, Needs, Seen
 from diffusion_audio.evaluation.named_protocol import Metric, NamedProtocol
 from diffusion_audio.evaluation.protocol import Protocol, text_hash
 from diffusion_audio.evaluation.protocols import TABLE
-from diffusion_audio.evaluation.scoring.cache import Cache
+from diffusion_audio.evaluation.scoring.cache import Cache, with_cache
 from diffusion_audio.evaluation.scoring.encoders import Open
 from diffusion_audio.evaluation.scoring.hear import (
     Listener,
@@ -91,29 +89,34 @@ def score(
     }
     spaces = {each.space: each for each in listeners.values()}
     sides = [side for side in (selection.generated, selection.reference) if side]
-    scores: dict[str, Score] = {}
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Cache(cache))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=cache))
-        decode = stack.enter_context(decoding())
+
+    def measured(store: Cache) -> dict[str, Score]:
+        scores: dict[str, Score] = {}
         for side in sides:
             _look(store, side, make_view)
-        for listener in spaces.values():
-            _hear(store, listener, sides, decode, batch_size, mesh, make_view)
-        view = stack.enter_context(closing(make_view("metrics", len(metrics), 0)))
-        advance = _advance(view)
-        for space, listener in spaces.items():
-            mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
-            heard = _Gathered(store, listener, Path(folder) / space)
-            for name, metric in mine.items():
-                made = protocol_of(name, metric, protocol, named, selection, listener)
-                seen = _seen(heard, selection, named.order, metric.estimator.needs)
-                try:
-                    scores[name] = _score(metric, metric.estimator(seen), made)
-                except UserError as error:  # such as too few clips for this one
-                    left_out[name] = str(error)
-                    logging.warning("%s is not made: %s", name, error)
-                advance(1)
+        with decoding() as decode:
+            for listener in spaces.values():
+                _hear(store, listener, sides, decode, batch_size, mesh, make_view)
+        with closing(make_view("metrics", len(metrics), 0)) as view:
+            advance = _advance(view)
+            for space, listener in spaces.items():
+                mine = {n: m for n, m in metrics.items() if listeners[n].space == space}
+                heard = _Gathered(store, listener, Path(cache))
+                for name, metric in mine.items():
+                    need = metric.estimator.needs
+                    made = protocol_of(
+                        name, metric, protocol, named, selection, listener
+                    )
+                    seen = _seen(heard, selection, named.order, need)
+                    try:
+                        scores[name] = _score(metric, metric.estimator(seen), made)
+                    except UserError as error:  # such as too few clips for this one
+                        left_out[name] = str(error)
+                        logging.warning("%s is not made: %s", name, error)
+                    advance(1)
+        return scores
+
+    scores = with_cache(cache, measured)
     if not scores:
         raise UserError(f"no metric can be made: {'; '.join(left_out.values())}")
     result = Scores(
@@ -191,7 +194,7 @@ class _Gathered:
     Args:
         store: the cache that has it.
         listener: the network.
-        folder: for what memory need not hold.
+        folder: on the disk for what memory need not hold.
     """
 
     def __init__(self, store: Cache, listener: Listener, folder: Path) -> None:
@@ -203,9 +206,7 @@ class _Gathered:
         """Of clips of a side, in the order of the keys."""
         contents = [side.contents[key] for key in keys]
         if tuple(contents) not in self._heard:
-            place = self._folder / str(len(self._heard))
-            place.mkdir(parents=True)
-            heard = gather(self._store, self.listener, contents, place)
+            heard = gather(self._store, self.listener, contents, self._folder)
             self._heard[tuple(contents)] = heard
         return self._heard[tuple(contents)]
 
@@ -217,7 +218,9 @@ def _seen(heard: _Gathered, selection: Selection, order: str, need: Needs) -> Se
     if need == "pairs" and real is not None:
         keys = real.good(keys)
     if not keys:
-        raise UserError("no clip is left to be scored: all are damaged")
+        sides = [side for side in (made, real) if side and side.damaged]
+        _, why = min(sides[0].damaged.items())
+        raise UserError(f"no clip is left to be scored: all are damaged, such as {why}")
     if order == "name":
         keys.sort(key=lambda key: made.paths[key].name)
     generated = heard(made, keys)
@@ -268,7 +271,7 @@ def protocol_of(
         settings={
             "protocol": protocol,
             "order": named.order,
-            "ids": selection.ids if listed else "",
+            "ids": text_hash(keys) if listed else "",
             **metric.settings(),
         },
     )

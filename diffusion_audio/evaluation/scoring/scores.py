@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffusion_audio.data.names import listed
 from diffusion_audio.errors import UserError
 from diffusion_audio.evaluation.protocol import Protocol
 from diffusion_audio.runs.workdir import read_json, write_json
@@ -122,6 +123,22 @@ def require_comparable(first: Scores, second: Scores) -> list[str]:
             f"no metric in common: {', '.join(first.scores)} there, "
             f"{', '.join(second.scores)} here; score both with the same --encoders"
         )
+    gone = [_left_out(scores) for scores in (first, second)]
     for name in shared:
-        first.scores[name].protocol.require_same(second.scores[name].protocol)
+        try:
+            first.scores[name].protocol.require_same(second.scores[name].protocol)
+        except UserError as error:
+            if gone[0] == gone[1]:
+                raise
+            said = (
+                f"clips left out: {gone[0] or 'none'} there, {gone[1] or 'none'} here"
+            )
+            raise UserError(f"{error}; {said}") from error
     return shared
+
+
+def _left_out(scores: Scores) -> str:
+    """The clips that are not of the numbers, in words."""
+    damaged = [entry["clip"] for entry in scores.clips.get("damaged", ())]
+    unpaired = scores.clips.get("left_out", {}).values()
+    return listed(sorted({*damaged, *(key for keys in unpaired for key in keys)}))

@@ -1,5 +1,7 @@
 """Networks as scoring finds them; their weights are those of the catalog's size."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,11 @@ from diffusion_audio.evaluation.protocols import TABLE
 from diffusion_audio.evaluation.scoring import encoders
 from diffusion_audio.evaluation.scoring.encoders import opener
 from diffusion_audio.models.roberta import build_clap_text
-from diffusion_audio.pretrained import metric_catalog
+from diffusion_audio.pretrained import metric_catalog, metric_networks
 from diffusion_audio.pretrained.tokenizer import PublishedTokenizer
 from tests.published import original_systems
 from tests.published.torch_zip import save
+from tests.systems.tiny_encoders import TINY, params_of, tiny
 
 
 def test_every_network_of_a_protocol_is_known():
@@ -42,3 +45,22 @@ def test_what_lies_elsewhere_says_where(tmp_path):
         opener({})("clap_htsat_unfused")
     with pytest.raises(UserError, match=r"x\.pt"):
         opener({"vggish": str(tmp_path / "x.pt")})("vggish")
+
+
+def test_another_network_than_the_named_one_is_refused(tmp_path, monkeypatch):
+    """As a converted folder whose settings were changed, which has the same weights."""
+    params = params_of(tiny("vggish").network)
+    changed = TINY["vggish"] | {
+        "network": TINY["vggish"]["network"] | {"activation": False}
+    }
+    known = dataclasses.replace(metric_catalog.find("vggish"), encoder=TINY["vggish"])
+    monkeypatch.setattr(metric_catalog, "NETWORKS", (known,))
+    for config, folder in ((TINY["vggish"], "right"), (changed, "other")):
+        made = metric_networks.Encoder(config, params, "a" * 64, ())
+        metric_networks.write(tmp_path / folder, made)
+    right = opener({"vggish": str(tmp_path / "right")})("vggish")
+    assert right.weights == "a" * 64
+    with pytest.raises(
+        UserError, match=r"other is not 'vggish': expected the settings"
+    ):
+        opener({"vggish": str(tmp_path / "other")})("vggish")

@@ -63,6 +63,29 @@ def test_a_clip_is_heard_as_if_alone_and_lengths_share_programs(name, tmp_path):
             np.testing.assert_allclose(got.logits[mine], alone.logits, atol=1e-5)
 
 
+def test_of_very_many_lengths_not_all_programs_are_kept(tmp_path, monkeypatch):
+    """The memory of an encoder that takes each length by itself is bounded."""
+    from diffusion_audio.evaluation.scoring import hear as module
+    from tests.evaluation.scoring.tiny import ENCODER, init
+
+    monkeypatch.setattr(module, "PROGRAMS", 3)
+    kept = []
+
+    def encode(params, waves):
+        kept.append(waves.shape[1])
+        return ENCODER.encode(params, waves)
+
+    params = init(jax.random.key(0))
+    opened = OpenEncoder(ENCODER._replace(encode=encode), params, "w")
+    batches = module._Batches(Listener("it", opened, Treatment()), 1, None)
+    for place, samples in enumerate((800, 801, 802, 800, 803, 800)):
+        wave = np.full(samples, 0.01 * place, np.float32)
+        [(_, heard)] = batches.add(str(place), [wave])
+        expected = ENCODER.encode(params, wave[None]).embedding[0]
+        np.testing.assert_allclose(heard.embedding, expected, atol=1e-6)
+    assert kept == [800, 801, 802, 803, 800]  # the fourth is one too many
+
+
 def test_windows_that_follow_each_other():
     encoder, wave = tiny("vggish"), np.arange(2600, dtype=np.float32)
     assert [w[0] for w in windows_of(encoder, wave)] == [0, 840, 1680]

@@ -13,9 +13,15 @@ from diffusion_audio.evaluation.posteriors import softmax_kl
 from diffusion_audio.evaluation.scoring.scores import read_scores
 from diffusion_audio.systems.devices import local_mesh
 from tests.audio.test_decoders import FAULTY
-from tests.evaluation.scoring.tiny import clips, encode, init, scored, table, text
-
-KEYS = [f"clip{i:02d}" for i in range(12)]
+from tests.evaluation.scoring.tiny import (
+    KEYS,
+    clips,
+    encode,
+    init,
+    scored,
+    table,
+    text,
+)
 
 
 @pytest.fixture
@@ -95,7 +101,8 @@ def test_what_was_heard_is_not_heard_again(folder, monkeypatch):
     monkeypatch.setattr(score, "decoding", contextmanager(decoding))
     monkeypatch.setattr(hear, "content_hash", watched(hear.content_hash, hashed))
     first = scored(folder)
-    assert len(decoded) == len(hashed) == 24
+    assert len(decoded) == 24
+    assert len(hashed) == 48  # once more when it was decoded
     decoded.clear(), hashed.clear()
     assert values(scored(folder)) == values(first)
     assert decoded == hashed == []
@@ -106,7 +113,7 @@ def test_what_was_heard_is_not_heard_again(folder, monkeypatch):
     hashed.clear()
     clips(folder / "made", ["clip03"], seed=9)
     assert values(scored(folder)) != values(first)
-    assert decoded == hashed == ["clip03.wav"]
+    assert (decoded, hashed) == (["clip03.wav"], ["clip03.wav"] * 2)
 
 
 def test_a_file_that_just_changed_is_read_whatever_its_date(folder):
@@ -174,6 +181,68 @@ def test_a_damaged_counterpart_takes_its_pair_along(folder):
     assert got.scores["IS"].value == whole.scores["IS"].value
 
 
+def test_which_clips_are_left_out_is_part_of_a_number(folder):
+    """As many clips, but others: of a list, and of pairs."""
+    found = []
+    for key in ("clip05", "clip07"):
+        path = folder / "made" / f"{key}.wav"
+        whole = path.read_bytes()
+        path.write_bytes(b"RIFF")
+        found.append(scored(folder, protocol="tiny_list"))
+        path.write_bytes(whole)
+    for name in found[0].scores:
+        first, second = (each.scores[name].protocol for each in found)
+        assert first.clips == second.clips == 11
+        with pytest.raises(UserError, match=r"settings\.ids"):
+            first.require_same(second)
+
+
+def test_a_file_that_changes_while_it_is_scored_is_named(folder, monkeypatch):
+    """What is kept under a content's hash is of that content."""
+    from diffusion_audio.evaluation.scoring import hear
+
+    before = scored(folder, out="before", cache="other")
+    decode = hear.files.decode
+    path = folder / "made" / "clip03.wav"
+    whole = path.read_bytes()
+
+    def changing(file):
+        if file == path:
+            clips(folder / "made", ["clip03"], seed=9)
+        return decode(file)
+
+    monkeypatch.setattr(hear.files, "decode", changing)
+    got = scored(folder)
+    assert [entry["clip"] for entry in got.clips["damaged"]] == ["clip03"]
+    assert "changed while" in got.clips["damaged"][0]["why"]
+    monkeypatch.undo()
+    path.write_bytes(whole)
+    assert values(scored(folder)) == values(before)
+
+
+def test_a_damaged_cache_is_heard_anew(folder):
+    first = scored(folder)
+    path = folder / "cache" / "heard.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert values(scored(folder)) == values(first)
+
+
+def test_nothing_is_left_beside_the_cache_however_it_ends(folder, monkeypatch):
+    from diffusion_audio.evaluation.scoring import score
+
+    there = []
+
+    def look(metric, estimate, protocol):
+        there.append(sorted(path.name for path in (folder / "cache").rglob("*")))
+        return score_of(metric, estimate, protocol)
+
+    score_of = score._score
+    monkeypatch.setattr(score, "_score", look)
+    scored(folder)
+    assert there == [["heard.sqlite"]] * 5
+
+
 def test_the_same_folder_twice_is_as_far_as_theory_says(folder):
     same = folder / "made"
     got = scored(folder, reference=same, captions=None)
@@ -238,7 +307,7 @@ def test_a_metric_of_more_clips_than_there_are_is_left_out(tmp_path):
     assert set(got.scores) == {"FD", "KAD", "KL"}  # of two windows each
     assert "2 splits of 1 clips" in got.left_out["IS"]
     (tmp_path / "made" / "clip00.wav").write_bytes(b"RIFF")
-    with pytest.raises(UserError, match="all are damaged"):
+    with pytest.raises(UserError, match=r"all are damaged, such as .*clip00\.wav"):
         scored(tmp_path)
 
 
