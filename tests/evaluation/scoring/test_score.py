@@ -199,19 +199,21 @@ def test_which_clips_are_left_out_is_part_of_a_number(folder):
 
 def test_a_file_that_changes_while_it_is_scored_is_named(folder, monkeypatch):
     """What is kept under a content's hash is of that content."""
-    from diffusion_audio.evaluation.scoring import hear
+    from diffusion_audio.evaluation.scoring import score
 
     before = scored(folder, out="before", cache="other")
-    decode = hear.files.decode
     path = folder / "made" / "clip03.wav"
     whole = path.read_bytes()
 
-    def changing(file):
+    def changing(task, file):
         if file == path:
             clips(folder / "made", ["clip03"], seed=9)
-        return decode(file)
+        return task(file)
 
-    monkeypatch.setattr(hear.files, "decode", changing)
+    def decoding():
+        yield changing
+
+    monkeypatch.setattr(score, "decoding", contextmanager(decoding))
     got = scored(folder)
     assert [entry["clip"] for entry in got.clips["damaged"]] == ["clip03"]
     assert "changed while" in got.clips["damaged"][0]["why"]
