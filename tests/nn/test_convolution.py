@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from jax import lax
 
+from diffusion_audio import recipe as recipes
 from diffusion_audio.nn.convolution import LAYOUTS, convolve
+from diffusion_audio.runs.resolve import resolve
+from diffusion_audio.training.task import Data
+from diffusion_audio.training.tasks import vae, vocoder
 from tests.networks import normal
 
 
@@ -95,3 +99,23 @@ def test_a_cpu_keeps_its_fast_order_of_axes_within_loops():
 
     assert orders(convolve) == {"b0f_0io->b0f"}
     assert len(orders(native)) > 1  # else this XLA does it, and convolve is not needed
+
+
+@pytest.mark.slow
+def test_every_convolution_of_training_has_the_fast_order():
+    """Of discriminators that start later, and of a batch in parts."""
+
+    def orders(task, batch):
+        state = jax.eval_shape(task.init, jax.random.key(1), batch)
+        step = jax.jit(task.step).lower(state, batch, jax.random.key(0))
+        return set(re.findall(r"dim_labels=(\S+?)[,\s]", step.compile().as_text()))
+
+    def made(recipe, tasks, **changes):
+        config = resolve(recipes.override(recipes.load(recipe), changes))
+        return tasks.make(tasks.configure(config), Data([], []))
+
+    audio = {"audio": jnp.zeros((2, 4096)), "index": jnp.arange(2)}
+    later = made("configs/vocoder.py:tones,stft_discriminator", vocoder)
+    assert orders(later, audio) == {"b01f_01io->b01f", "b0f_0io->b0f"}
+    in_parts = made("configs/vae.py:tones", vae, **{"train.accumulate": 2})
+    assert orders(in_parts, audio) == {"b01f_01io->b01f"}
