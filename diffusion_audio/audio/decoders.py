@@ -100,7 +100,7 @@ class Decoders:
         path = os.fspath(cast(str, args[0]))
         results = self._results(path, task.__name__, args, options)
         if inspect.isgeneratorfunction(task):
-            return results  # type: ignore[return-value]
+            return results  # type: ignore[return-value]  # _T is an iterator here
         (result,) = results
         return cast(_T, result)
 

@@ -29,6 +29,7 @@ class Metric:
 
     def settings(self) -> dict[str, Any]:
         """Every constant, as JSON values."""
+        # Every estimator is a dataclass, which the type of a callable cannot say.
         constants = dataclasses.asdict(self.estimator)  # type: ignore[call-overload]
         return {
             "treatment": dataclasses.asdict(self.treatment),

@@ -107,6 +107,7 @@ def _fill(blob: Path, file: Remote, url: str, hub_id: str, bar: _Bar) -> None:
                 resume_size=stream.tell(),
                 headers=build_hf_headers(),
                 expected_size=file.size,
+                # Called as a class would be; the hub's type asks for one of tqdm's.
                 tqdm_class=bar.open,  # type: ignore[arg-type]
             )
         except HTTPError as error:

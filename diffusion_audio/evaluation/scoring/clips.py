@@ -158,11 +158,11 @@ def require_list(protocol: str, expected: ClipList, keys: Collection[str]) -> st
     if same:
         return found
     others = {
-        name: TABLE[name].clips.hash  # type: ignore[union-attr]
+        name: ids.hash
         for name in TABLE.names
-        if name != protocol and TABLE[name].clips
+        if name != protocol and (ids := TABLE[name].clips)
     }
-    whose = [name for name, ids in others.items() if ids == found]
+    whose = [name for name, each in others.items() if each == found]
     known = f", the list of {whose[0]!r}" if whose else ""
     raise UserError(
         f"protocol {protocol!r} is of {expected.count} clips with the ids "
